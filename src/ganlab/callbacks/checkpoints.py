@@ -1,0 +1,55 @@
+"""Checkpoints of tensors and plain data, written whole or not at all."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer
+
+from ganlab.gan import GAN
+from ganlab.observations import NonFiniteError
+
+
+class Checkpoints(Callback):
+    """Saves checkpoints/iteration-N.ckpt at intervals and at the end; keeps the last few.
+
+    A GAN with a weight that is NaN or infinite is never saved, so the newest file is always good.
+
+    Args:
+        folder: where checkpoints go.
+        every: iterations between two checkpoints.
+        keep: how many to keep.
+    """
+
+    def __init__(self, folder: Path, every: int, keep: int = 2) -> None:
+        self.folder, self.every, self.keep = folder, every, keep
+        self._saved = -1
+
+    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
+        if gan.iterations % self.every == 0 or gan.iterations == gan.total_iterations:
+            self.save(trainer, gan)
+
+    def save(self, trainer: Trainer, gan: GAN) -> None:
+        """Saves now, unless this iteration is saved already.
+
+        Raises:
+            NonFiniteError: a weight is NaN or infinite.
+        """
+        if gan.iterations == self._saved:
+            return
+        require_finite(gan)
+        path = self.folder / f"iteration-{gan.iterations:07d}.ckpt"
+        part = path.with_name(f".{path.name}.part")
+        trainer.save_checkpoint(part)
+        self._saved = gan.iterations
+        if trainer.is_global_zero:
+            part.replace(path)
+            for old in sorted(self.folder.glob("iteration-*.ckpt"))[: -self.keep]:
+                old.unlink()
+
+
+def require_finite(gan: GAN) -> None:
+    """Raises NonFiniteError, naming the first tensor of the GAN that is not finite."""
+    for name, tensor in gan.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise NonFiniteError(f"by iteration {gan.iterations}, {name} is not finite")

@@ -1,0 +1,80 @@
+"""Reads what the GAN observed of itself, at intervals, and tells the loggers."""
+
+import time
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+
+from ganlab.gan import GAN
+from ganlab.loggers import MetricsFile
+from ganlab.observations import NonFiniteError
+
+ADVICE = (
+    "Usual causes: learning rates too high for this loss, 16-mixed precision (bf16-mixed has "
+    "float32's range), a wasserstein critic without weight_clip or gradient_penalty."
+)
+
+
+class Journal(Callback):
+    """Logs losses, D(x), D(G(z)), gradient norms and speed against three axes.
+
+    The axes are iterations, images seen and seconds of training (over all parts of a resumed run).
+
+    Args:
+        every: iterations between two readings; each waits once for the device.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.seconds = 0.0
+        self.latest: dict[str, float] = {}
+        self._read_at: tuple[float, int] = (0.0, 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds = state_dict["seconds"]
+
+    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsFile):
+                logger.go_on(gan.iterations)
+        self._read_at = (time.monotonic(), gan.images_seen)
+
+    def on_train_batch_start(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
+        gan.observations.norms = (gan.iterations + 1) % self.every == 0
+
+    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
+        if gan.iterations % self.every == 0 or gan.iterations == gan.total_iterations:
+            self.read(trainer, gan)
+
+    def read(self, trainer: Trainer, gan: GAN) -> None:
+        """Reads, checks and logs the means since the last reading.
+
+        Raises:
+            NonFiniteError: with a diagnosis.
+        """
+        try:
+            metrics = gan.observations.read()
+        except NonFiniteError as error:
+            raise NonFiniteError(self._diagnosis(error, gan)) from error
+        if not metrics:
+            return
+        now, (before, images) = time.monotonic(), self._read_at
+        self.seconds += now - before
+        self._read_at = (now, gan.images_seen)
+        metrics["images_per_second"] = (gan.images_seen - images) / max(now - before, 1e-9)
+        self.latest = metrics
+        axes = {
+            "iterations": gan.iterations,
+            "images_seen": gan.images_seen,
+            "seconds": round(self.seconds, 3),
+        }
+        for logger in trainer.loggers:
+            logger.log_metrics(axes | metrics, step=gan.iterations)
+
+    def _diagnosis(self, error: NonFiniteError, gan: GAN) -> str:
+        known = ", ".join(f"{name} {value:.3g}" for name, value in self.latest.items())
+        before = f" The reading before: {known}." if known else ""
+        return f"by iteration {gan.iterations}, {error}.{before} {ADVICE}"

@@ -1,0 +1,245 @@
+"""Command lines: every mistake is found and said before Hydra starts the first job.
+
+The only module that knows Hydra's inside (its argument parser, composition and sweeper): Hydra's
+own messages stop at the first mistake of the first job and exit with 1.
+"""
+
+import inspect
+import os
+import re
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from ganlab.config import (
+    ConfigError,
+    complete,
+    conf_dir,
+    locate,
+    nearest,
+    parameters,
+    plain,
+    problems,
+)
+from ganlab.data.images import DataError
+from ganlab.experiment import Experiment
+from ganlab.runs import require_writable
+
+CONFIG = "train"
+
+
+class JobFailed(Exception):  # noqa: N818 - nothing is wrong with the program
+    """A job has failed and said why; a sweep's other jobs go on."""
+
+
+def main(task: Callable[[DictConfig], Any]) -> None:
+    """Runs a Hydra task on sys.argv after checking every job that it would start."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `exit_with_message`, not stderr
+    arguments = get_args_parser().parse_args()
+    with exit_with_message():
+        if not asks_only(arguments):
+            preflight(arguments)
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG)(task)()
+
+
+def call(function: Callable[..., Any]) -> Any:
+    """Calls a function with the `name=value` words of sys.argv, checked against its signature."""
+    words = sys.argv[1:]
+    if {"-h", "--help"} & set(words):
+        print(inspect.getdoc(function))
+        raise SystemExit(0)
+    with exit_with_message():
+        if odd := [word for word in words if "=" not in word]:
+            raise ConfigError([f"'{word}': expected name=value" for word in odd])
+        node = plain(OmegaConf.from_dotlist(words))
+        if found := problems(node, function):
+            raise ConfigError(found)
+        try:
+            return function(**node)
+        except ValueError as error:
+            raise ConfigError([str(error)]) from error
+
+
+def asks_only(arguments: Namespace) -> bool:
+    """Whether the command line asks about the config instead of running it."""
+    names = ("help", "hydra_help", "version", "cfg", "info", "shell_completion")
+    return any(getattr(arguments, name, None) for name in names)
+
+
+def preflight(arguments: Namespace) -> None:
+    """Composes and rehearses every job.
+
+    Raises:
+        ConfigError: all mistakes of all jobs.
+    """
+    composer = Composer(arguments.config_dir)
+    points = composer.points(arguments.overrides, sweep=arguments.multirun)
+    found: dict[str, int] = {}
+    for point in points:
+        for problem in mistakes(composer, point):
+            found[problem] = found.get(problem, 0) + 1
+    if not found:
+        return
+    sentences = list(found)
+    if len(points) > 1:
+        sentences = [f"{text} (in {n} of {len(points)} jobs)" for text, n in found.items()]
+    raise ConfigError(sentences)
+
+
+def mistakes(composer: "Composer", overrides: list[str]) -> list[str]:
+    """Every mistake of one job."""
+    cfg, found = composer.compose(overrides)
+    try:
+        config = checked(cfg)
+    except ConfigError as error:
+        return found + error.problems
+    try:
+        experiment = Experiment(**config)
+        require_writable(Path(experiment.output_dir))
+        experiment.rehearse()
+    except (ConfigError, ValueError) as error:
+        return found + (error.problems if isinstance(error, ConfigError) else [str(error)])
+    return found
+
+
+def checked(cfg: DictConfig) -> dict[str, Any]:
+    """The completed config of one job.
+
+    Raises:
+        ConfigError: every key, type and target that is wrong.
+    """
+    try:
+        node = plain(cfg)
+    except OmegaConfBaseException as error:
+        raise ConfigError([str(error).splitlines()[0]]) from error
+    if found := problems(node, Experiment):
+        raise ConfigError(found)
+    return complete(node, Experiment)
+
+
+class Composer:
+    """Hydra's composition, with all mistakes in the overrides found at once.
+
+    Args:
+        config_dir: the user's own folder of YAML, searched first.
+    """
+
+    def __init__(self, config_dir: str | None = None) -> None:
+        search_path = create_config_search_path(str(conf_dir()))
+        if config_dir is not None:
+            folder = Path(config_dir).absolute()
+            if not folder.is_dir():
+                raise ConfigError([f"--config-dir: there is no folder '{folder}'"])
+            first = SearchPathQuery(provider="schema")
+            search_path.prepend("command-line", f"file://{folder}", anchor=first)
+        self.loader = ConfigLoaderImpl(search_path)
+        self.parser = OverridesParser.create(config_loader=self.loader)
+        Plugins.instance()
+
+    def points(self, overrides: list[str], *, sweep: bool) -> list[list[str]]:
+        """The overrides of each job of a sweep, or of the one job."""
+        if not sweep:
+            return [overrides]
+        base = self._load([o for o in overrides if not self._varies(o)])
+        params = OmegaConf.to_container(OmegaConf.select(base, "hydra.sweeper.params") or {})
+        given = [*(f"{key}={value}" for key, value in dict(params).items()), *overrides]  # type: ignore[arg-type]
+        if not base.hydra.sweeper._target_.endswith("BasicSweeper"):  # picks its points as it goes
+            return [[o for o in given if not self._varies(o)]]
+        (batch,) = BasicSweeper.split_arguments(self.parser.parse_overrides(given), None)
+        return batch
+
+    def compose(self, overrides: list[str]) -> tuple[DictConfig, list[str]]:
+        """The config of one job without Hydra's own part, and every override that Hydra refuses.
+
+        A key that no YAML has is added all the same, so that the check against signatures can name
+        the nearest parameter; a refused choice is left out.
+        """
+        remaining, found = list(overrides), list[str]()
+        while True:
+            try:
+                cfg = self._load(remaining)
+                break
+            except MissingConfigException as error:
+                culprit = self._chooser(error, remaining)
+                found.append(self._no_such_choice(error, culprit))
+            except (HydraException, OmegaConfBaseException) as error:
+                culprit = self._unknown_key(error, remaining)
+                remaining += [f"+{culprit}"] if culprit else []
+            if culprit is None:
+                raise ConfigError(found or [str(error).splitlines()[0]])
+            remaining.remove(culprit)
+        added = [o.lstrip("+") for o in remaining if o not in overrides]
+        found += [s for o in added if (s := self._say_plus(cfg, o))]
+        with open_dict(cfg):
+            del cfg["hydra"]
+        return cfg, found
+
+    def _load(self, overrides: list[str]) -> DictConfig:
+        return self.loader.load_configuration(CONFIG, overrides, RunMode.RUN)
+
+    def _varies(self, override: str) -> bool:
+        return bool(self.parser.parse_override(override).is_sweep_override())
+
+    def _chooser(self, error: MissingConfigException, overrides: list[str]) -> str | None:
+        """The override whose choice does not exist."""
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        chooses = re.compile(rf"\+?{re.escape(group)}(@[\w.]+)?=.*\b{re.escape(name)}\b")
+        return next((o for o in overrides if group and chooses.match(o)), None)
+
+    def _no_such_choice(self, error: MissingConfigException, culprit: str | None) -> str:
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        options = self.loader.get_group_options(group)
+        key = (culprit or group).lstrip("+").partition("=")[0]
+        return f"{key}: there is no '{name}'{nearest(name, options)} ({', '.join(options)})"
+
+    def _unknown_key(self, error: Exception, overrides: list[str]) -> str | None:
+        """The override of a key that no YAML has."""
+        named = re.search(r"Could not override '([\w.@/]+)'", str(error))
+        return next((o for o in overrides if named and o.partition("=")[0] == named[1]), None)
+
+    def _say_plus(self, cfg: DictConfig, override: str) -> str | None:
+        """What Hydra wants to hear for a parameter that exists but is in no YAML."""
+        parent, _, name = override.partition("=")[0].rpartition(".")
+        node = OmegaConf.select(cfg, parent) if parent else None
+        target = node.get("_target_") if isinstance(node, DictConfig) else None
+        known = parameters(locate(target)) if target else {}
+        return f"{parent}.{name}: is in no YAML; say +{override}" if name in known else None
+
+
+class exit_with_message:
+    """Says what is wrong in plain words and exits with 2; other errors keep their traceback."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, ConfigError):
+            complain(error.problems)
+        elif isinstance(error, OverrideParseException):
+            complain([f"'{error.override}': expected key=value"])
+        elif isinstance(error, DataError | HydraException | OmegaConfBaseException):
+            complain([str(error)])
+        elif isinstance(error, JobFailed):
+            raise SystemExit(1)
+
+
+def complain(sentences: list[str]) -> None:
+    """Prints the mistakes to stderr and exits with 2."""
+    count = "1 mistake" if len(sentences) == 1 else f"{len(sentences)} mistakes"
+    lines = "".join(f"  {sentence}\n" for sentence in sentences)
+    sys.stderr.write(f"ganlab: {count}, nothing was started\n{lines}")
+    raise SystemExit(2)

@@ -1,0 +1,218 @@
+"""The config is a function call: every node is checked against the signature it calls.
+
+`problems` finds all mistakes before any work, `complete` writes down every default in force.  The
+root is a call of `Experiment`; each `_target_` below it is a call of its own.
+"""
+
+import difflib
+import importlib
+import inspect
+import json
+import re
+import types
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+# What ganlab passes to a node's target by itself, by the node's path.
+INJECTED = {
+    "model.generator": {"spec", "latent_dim"},
+    "model.discriminator": {"spec"},
+    "g_optimizer": {"params"},
+    "d_optimizer": {"params"},
+    "trainer": {
+        *("max_steps", "max_epochs", "logger", "callbacks", "enable_checkpointing"),
+        *("enable_progress_bar", "enable_model_summary"),
+    },
+    "logger": {"run", "name", "group"},
+}
+HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
+
+
+class ConfigError(Exception):
+    """One or more mistakes in the config; the message is for the user, without a traceback."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+def conf_dir() -> Path:
+    """The folder of ganlab's YAML: inside the installed package, or at the top of a checkout."""
+    packaged = Path(__file__).parent / "conf"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def nearest(name: str, names: typing.Iterable[str]) -> str:
+    """'; did you mean 'width'?' for the most similar name, or '' if none is similar."""
+    close = difflib.get_close_matches(name, sorted(names), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The config as nested dicts and lists, interpolations resolved, missing values kept as '???'."""
+    return typing.cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True))
+
+
+def locate(path: str) -> Any:
+    """The object at a dotted path.
+
+    Raises:
+        ConfigError: there is none; names the nearest.
+    """
+    module_name, _, name = path.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+        return getattr(module, name)
+    except AttributeError as error:
+        public = [n for n in vars(module) if not n.startswith("_")]
+        close = nearest(name, public).replace("'", f"'{module_name}.", 1)
+        raise ConfigError([f"there is no '{path}'{close}"]) from error
+    except (ImportError, ValueError) as error:
+        raise ConfigError([f"there is no '{path}' ({error})"]) from error
+
+
+def problems(node: dict[str, Any], callee: Callable[..., Any], path: str = "") -> list[str]:
+    """Every mistake in `node` as the arguments of `callee`, one sentence each.
+
+    Args:
+        node: plain config; nested `_target_` nodes are checked against their own targets.
+        callee: what will be called.
+        path: dotted path of the node, for the sentences.
+    """
+    known, kinds = parameters(callee), hints(callee)
+    given = {key: value for key, value in node.items() if key not in HYDRA_KEYS}
+    found = []
+    for key, value in given.items():
+        where = joined(path, key)
+        if key not in known and not takes_anything(callee):
+            says = f"{callee.__name__} takes no '{key}'" if path else "unknown"
+            found.append(f"{where}: {says}{nearest(key, known)}")
+        else:
+            found += value_problems(value, kinds.get(key, Any), where)
+    required = (name for name, p in known.items() if p.default is p.empty)
+    missing = (n for n in required if n not in given and n not in injected(path))
+    return found + [f"{joined(path, n)}: missing; say {joined(path, n)}=..." for n in missing]
+
+
+def value_problems(value: Any, hint: Any, path: str) -> list[str]:
+    """Mistakes in one value: its type if it is plain, its own call if it is a `_target_` node."""
+    if value == "???":
+        return [f"{path}: missing; say {path}=..."]
+    if not isinstance(value, dict):
+        return [] if matches(value, hint) else [f"{path}: expected {spelled(hint)}, got {value!r}"]
+    if "_target_" not in value:
+        kinds = typing.get_type_hints(hint) if typing.is_typeddict(hint) else {}
+        return [
+            problem
+            for key, item in value.items()
+            for problem in value_problems(item, kinds.get(key, Any), joined(path, key))
+        ]
+    try:
+        return problems(value, locate(value["_target_"]), path)
+    except ConfigError as error:
+        return [f"{path}: {problem}" for problem in error.problems]
+
+
+def complete(node: dict[str, Any], callee: Callable[..., Any], path: str = "") -> dict[str, Any]:
+    """The node with every default in force that is plain data written out, nested nodes too."""
+    filled = completed_items(node, path)
+    for name, parameter in parameters(callee).items():
+        default = parameter.default
+        default = list(default) if isinstance(default, tuple) else default
+        if name not in filled and name not in injected(path) and is_plain(default):
+            filled[name] = default
+    return filled
+
+
+def completed_items(node: dict[str, Any], path: str) -> dict[str, Any]:
+    """The node's own items, each completed."""
+    filled = {}
+    for key, value in node.items():
+        where = joined(path, key)
+        if isinstance(value, dict) and "_target_" in value:
+            filled[key] = complete(value, locate(value["_target_"]), where)
+        else:
+            filled[key] = completed_items(value, where) if isinstance(value, dict) else value
+    return filled
+
+
+def joined(path: str, key: str) -> str:
+    """The dotted path of a key below a node; the root's path is empty."""
+    return f"{path}.{key}" if path else str(key)
+
+
+def injected(path: str) -> set[str]:
+    """Names of the arguments that ganlab itself passes to the node at `path`."""
+    parent = path.rpartition(".")[0]
+    return INJECTED.get(path, set()) | (INJECTED["logger"] if parent == "logger" else set())
+
+
+def parameters(callee: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Named parameters of a callable, without self and * or ** ones."""
+    return {
+        name: parameter
+        for name, parameter in inspect.signature(callee).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+
+
+def takes_anything(callee: Callable[..., Any]) -> bool:
+    """Whether a callable has a ** parameter."""
+    kinds = (p.kind for p in inspect.signature(callee).parameters.values())
+    return inspect.Parameter.VAR_KEYWORD in kinds
+
+
+def hints(callee: Callable[..., Any]) -> dict[str, Any]:
+    """Type hints of a callable's parameters; those that cannot be evaluated are left out."""
+    target = callee.__init__ if inspect.isclass(callee) else callee  # type: ignore[misc]
+    try:
+        return typing.get_type_hints(target)
+    except (NameError, TypeError):
+        return {}
+
+
+def matches(value: Any, hint: Any) -> bool:
+    """Whether plain data fits a type hint, as strictly as JSON: a list is a tuple, '3' is no int."""
+    try:
+        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+        adapter.validate_json(json.dumps(value), strict=True)
+    except ValidationError:
+        return False
+    except (PydanticUserError, TypeError):  # a hint that pydantic cannot judge, or no plain data
+        return True
+    return True
+
+
+def spelled(hint: Any) -> str:
+    """A type hint as a person writes it."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return " or ".join(dict.fromkeys(spelled(part) for part in typing.get_args(hint)))
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(repr(choice) for choice in typing.get_args(hint))
+    if hint is type(None):
+        return "null"
+    if typing.get_origin(hint) is dict or typing.is_typeddict(hint):
+        return "a group of settings"
+    return re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", inspect.formatannotation(hint))
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a default is data that YAML can say."""
+    if isinstance(value, list):
+        return all(is_plain(item) for item in value)
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def flattened(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted path, value) of every leaf."""
+    for key, value in node.items():
+        where = joined(path, key)
+        if isinstance(value, dict) and value:
+            yield from flattened(value, where)
+        else:
+            yield where, value

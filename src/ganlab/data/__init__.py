@@ -1,0 +1,21 @@
+"""Images as uint8 tensors, and the minibatches of Algorithm 1 drawn from them."""
+
+from ganlab.data.folder import Folder
+from ganlab.data.images import DataError, Images
+from ganlab.data.module import Batch, ImageData
+from ganlab.data.sources import CIFAR10, CIFAR100, MNIST, STL10, SVHN, Digits, FashionMNIST
+
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "MNIST",
+    "STL10",
+    "SVHN",
+    "Batch",
+    "DataError",
+    "Digits",
+    "FashionMNIST",
+    "Folder",
+    "ImageData",
+    "Images",
+]

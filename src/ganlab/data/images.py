@@ -1,0 +1,73 @@
+"""A whole data set in memory: what every source reads into and every minibatch is gathered from."""
+
+import os
+import tempfile
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ganlab.spec import ImageSpec
+
+
+class DataError(Exception):
+    """Missing, corrupt or unsuitable data; the message is for the user, without a traceback."""
+
+
+class Images(NamedTuple):
+    """images: uint8 (N, C, H, W) in 0..255; labels: int64 (N,), all 0 where there are none."""
+
+    images: Tensor
+    labels: Tensor
+
+
+class Source(Protocol):
+    """A data set: knows its spec before anything is read."""
+
+    @property
+    def spec(self) -> ImageSpec:
+        """Shape and number of classes.
+
+        Raises:
+            DataError: the data is not there, or its first image cannot be used.
+        """
+
+    def check(self) -> None:
+        """Raises DataError where reading is known to fail; reads no images."""
+
+    def prepare(self) -> None:
+        """Downloads what is missing; safe when several processes call it at once."""
+
+    def read(self) -> Images:
+        """Reads all images.
+
+        Raises:
+            DataError: files are missing, corrupt, or unlike the spec.
+        """
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """uint8 (N, C, H, W) -> uint8 (N, C, size, size), bicubic with antialiasing."""
+    if images.shape[-1] == size:
+        return images
+    parts = [
+        interpolate(part.float(), (size, size), mode="bicubic", antialias=True)
+        for part in images.split(1024)
+    ]
+    return torch.cat([part.round_().clamp_(0, 255).to(torch.uint8) for part in parts])
+
+
+def allocate(*shape: int) -> Tensor:
+    """An uninitialised uint8 tensor: in memory, or in a temporary file where that is too large.
+
+    Beyond half of the machine's memory the tensor maps an unlinked file in the system's temporary
+    folder, so the operating system keeps just the pages in use.
+    """
+    size = int(torch.Size(shape).numel())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size <= memory // 2:
+        return torch.empty(shape, dtype=torch.uint8)
+    with tempfile.NamedTemporaryFile(prefix="ganlab-images-") as file:
+        file.truncate(size)
+        return torch.from_file(file.name, shared=True, size=size, dtype=torch.uint8).view(shape)

@@ -1,0 +1,149 @@
+"""Algorithm 1's minibatches: which images in which iteration, gathered on the device."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+
+from ganlab.data.images import Images, Source
+from ganlab.latent import stream
+from ganlab.spec import ImageSpec, at_least
+
+ORDER = 1  # the stream of random numbers that shuffles; noise is another (gan.py)
+
+
+class Batch(NamedTuple):
+    """Real images of one iteration, or of one update.
+
+    images: float (n, m, C, H, W) in [-1, 1] for n updates' minibatches, (m, C, H, W) for one.
+    labels: int64 (n, m), or (m,).
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def unbind(self) -> list["Batch"]:
+        """One minibatch for each update."""
+        return [Batch(*pair) for pair in zip(self.images, self.labels, strict=True)]
+
+    def chunk(self, n: int) -> list["Batch"]:
+        """The minibatch in n parts, for gradient accumulation."""
+        if n == 1:
+            return [self]
+        return [Batch(*p) for p in zip(self.images.chunk(n), self.labels.chunk(n), strict=True)]
+
+
+class MinibatchOrder:
+    """Indices of the images of each iteration: a function of the seed and the iteration alone.
+
+    The data set is walked in a fresh permutation per epoch, without dropping the last images: a
+    minibatch may span two epochs.  Having no state, the order needs none restored.
+
+    Args:
+        n: number of images.
+        shape: (minibatches per iteration, images per minibatch).
+        seed: of the permutations.
+    """
+
+    def __init__(self, n: int, shape: tuple[int, int], seed: int) -> None:
+        self.n, self.shape, self.seed = n, shape, seed
+        self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.long)
+
+    def __call__(self, iteration: int) -> Tensor:
+        """int64 of `shape`, for the iteration counted from 0."""
+        count = self.shape[0] * self.shape[1]
+        position, end, parts = iteration * count, (iteration + 1) * count, []
+        while position < end:
+            epoch, start = divmod(position, self.n)
+            part = self._epoch_order(epoch)[start : start + end - position]
+            parts.append(part)
+            position += len(part)
+        return torch.cat(parts).view(self.shape)
+
+    def _epoch_order(self, epoch: int) -> Tensor:
+        if epoch != self._epoch:
+            generator = stream("cpu", self.seed, ORDER, epoch)
+            self._epoch, self._permutation = epoch, torch.randperm(self.n, generator=generator)
+        return self._permutation
+
+
+class IterationLoader:
+    """Sized iterable of each remaining iteration's indices; what Lightning takes for a DataLoader.
+
+    Its length is that of the whole run, so that one Lightning epoch is one run.
+    """
+
+    def __init__(self, order: MinibatchOrder, iterations: int, start: Callable[[], int]) -> None:
+        self.order, self.iterations, self.start = order, iterations, start
+
+    def __len__(self) -> int:
+        return self.iterations
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self.order(i) for i in range(self.start(), self.iterations))
+
+
+class ImageData(LightningDataModule):
+    """Serves Batches from a source: the whole set is one uint8 tensor, normalised on the device.
+
+    Args:
+        source: the data set.
+        batch_size: images per minibatch, Algorithm 1's m, over all devices together.
+        minibatches: minibatches per iteration: k, and one more if G's loss needs real images.
+        iterations: length of the run.
+        seed: of the order.
+    """
+
+    def __init__(
+        self, source: Source, batch_size: int, minibatches: int, iterations: int, seed: int = 0
+    ) -> None:
+        super().__init__()
+        at_least(1, batch_size=batch_size, minibatches=minibatches, iterations=iterations)
+        self.source, self.batch_size, self.minibatches = source, batch_size, minibatches
+        self.iterations, self.seed = iterations, seed
+        self.images: Images | None = None  # a plain attribute: neither checkpointed nor broadcast
+
+    @property
+    def spec(self) -> ImageSpec:
+        """Shape of the images and number of classes."""
+        return self.source.spec
+
+    def prepare_data(self) -> None:
+        if self.images is None:
+            self.source.prepare()
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.images is None:
+            self.images = self.source.read()
+
+    def train_dataloader(self) -> IterationLoader:
+        images, device = self._read(), self.trainer.strategy.root_device
+        if fits(images.images, device):
+            self.images = Images(*(tensor.to(device) for tensor in images))
+        order = MinibatchOrder(len(images.labels), (self.minibatches, self.batch_size), self.seed)
+        return IterationLoader(order, self.iterations, start=lambda: self.trainer.global_step)
+
+    def transfer_batch_to_device(
+        self, batch: Tensor, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Gathers this rank's share of the indexed images and normalises it on the device."""
+        images, labels = self._read()
+        share = self.batch_size // self.trainer.world_size
+        index = batch.narrow(1, self.trainer.global_rank * share, share).to(images.device)
+        pixels = images[index].to(device, non_blocking=True)
+        return Batch(pixels.float().div_(127.5).sub_(1), labels[index].to(device))
+
+    def _read(self) -> Images:
+        if self.images is None:
+            raise RuntimeError("setup() has not been called")
+        return self.images
+
+
+def fits(images: Tensor, device: torch.device) -> bool:
+    """Whether the images should live on the device: they take at most a quarter of its free memory."""
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return images.nbytes <= free // 4

@@ -1,0 +1,190 @@
+"""The named data sets, through scikit-learn's and torchvision's own readers."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from ganlab.data.images import DataError, Images, resized
+from ganlab.spec import ImageSpec, at_least, one_of
+
+
+class Digits:
+    """1,797 real handwritten digits, 8 x 8 with 17 grey levels, shipped inside scikit-learn.
+
+    The test set of the UCI "Optical Recognition of Handwritten Digits" (Alpaydin & Kaynak 1998):
+    nothing to download.
+
+    Args:
+        size: pixels to resize to; the 8 x 8 original is enlarged smoothly.
+    """
+
+    def __init__(self, size: int = 16) -> None:
+        at_least(4, size=size)
+        self.size = size
+
+    @property
+    def spec(self) -> ImageSpec:
+        return ImageSpec(channels=1, size=self.size, classes=10)
+
+    def check(self) -> None:
+        """Nothing can be missing."""
+
+    def prepare(self) -> None:
+        """Nothing to download."""
+
+    def read(self) -> Images:
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        images = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
+        return Images(resized(images, self.size), torch.from_numpy(digits.target).long())
+
+
+class TorchvisionSource:
+    """A data set of torchvision, read whole.
+
+    Args:
+        root: folder with torchvision's own layout, e.g. ROOT/MNIST/raw/train-images-idx3-ubyte.
+        split: which part to train on.
+        download: fetch what is missing (progress bar, checksum); False: say what is missing.
+        size: pixels to resize to; None keeps the original size.
+    """
+
+    reader: ClassVar[str]
+    original: ClassVar[ImageSpec]
+    splits: ClassVar[tuple[str, ...]] = ("train", "test")
+
+    def __init__(
+        self, root: Path, split: str = "train", download: bool = True, size: int | None = None
+    ) -> None:
+        one_of(self.splits, split=split)
+        at_least(4, size=size)
+        self.root, self.split, self.download = Path(root), split, download
+        self.size = size or self.original.size
+
+    @property
+    def spec(self) -> ImageSpec:
+        return ImageSpec(self.original.channels, self.size, self.original.classes)
+
+    def check(self) -> None:
+        """Raises DataError if a file is missing or damaged and must not be downloaded."""
+        if not self.download:
+            self._open()
+
+    def prepare(self) -> None:
+        """Downloads once, however many processes ask: the first holds a lock, the others wait."""
+        try:
+            self._open()
+        except DataError:
+            if not self.download:
+                raise
+            self._download()
+
+    def read(self) -> Images:
+        dataset = self._open()
+        labels = getattr(dataset, "targets", getattr(dataset, "labels", None))
+        return Images(resized(self._images(dataset), self.size), torch.as_tensor(labels).long())
+
+    def _download(self) -> None:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.root / f".{self.reader}.lock"):
+                self._construct(download=True)
+        except Exception as error:
+            raise DataError(
+                f"{self.reader} is not in '{self.root}' and could not be downloaded ({error}); "
+                f"set data.root to a folder that has it"
+            ) from error
+
+    def _open(self) -> Any:
+        try:
+            return self._construct(download=False)
+        except Exception as error:
+            raise DataError(
+                f"{self.reader} ({self.split}) is missing or damaged in '{self.root}': {error}"
+            ) from error
+
+    def _construct(self, *, download: bool) -> Any:
+        import torchvision.datasets
+
+        reader = getattr(torchvision.datasets, self.reader)
+        return reader(str(self.root), **self._part(), download=download)
+
+    def _part(self) -> dict[str, Any]:
+        """torchvision's argument for the split."""
+        return {"split": self.split}
+
+    @staticmethod
+    def _images(dataset: Any) -> Tensor:
+        """uint8 (N, C, H, W) of an opened data set."""
+        return torch.as_tensor(dataset.data)
+
+
+class _TrainOrTest(TorchvisionSource):
+    """Data sets that torchvision opens with train=True or False."""
+
+    def _part(self) -> dict[str, Any]:
+        return {"train": self.split == "train"}
+
+
+class MNIST(_TrainOrTest):
+    """60,000 + 10,000 grey handwritten digits of 28 x 28 (LeCun et al. 1998)."""
+
+    reader = "MNIST"
+    original = ImageSpec(channels=1, size=28, classes=10)
+
+    @staticmethod
+    def _images(dataset: Any) -> Tensor:
+        return dataset.data.unsqueeze(1)
+
+
+class FashionMNIST(MNIST):
+    """60,000 + 10,000 grey pictures of clothes of 28 x 28 (Xiao et al. 2017)."""
+
+    reader = "FashionMNIST"
+
+
+class CIFAR10(_TrainOrTest):
+    """50,000 + 10,000 colour images of 32 x 32 in 10 classes (Krizhevsky 2009)."""
+
+    reader = "CIFAR10"
+    original = ImageSpec(channels=3, size=32, classes=10)
+
+    @staticmethod
+    def _images(dataset: Any) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(dataset.data.transpose(0, 3, 1, 2)))
+
+
+class CIFAR100(CIFAR10):
+    """CIFAR-10's sibling with 100 classes (Krizhevsky 2009)."""
+
+    reader = "CIFAR100"
+    original = ImageSpec(channels=3, size=32, classes=100)
+
+
+class SVHN(TorchvisionSource):
+    """73,257 + 26,032 (+ 531,131 extra) colour house numbers of 32 x 32 (Netzer et al. 2011)."""
+
+    reader = "SVHN"
+    original = ImageSpec(channels=3, size=32, classes=10)
+    splits = ("train", "test", "extra")
+
+
+class STL10(TorchvisionSource):
+    """Colour images of 96 x 96 in 10 classes; 100,000 more without labels (Coates et al. 2011).
+
+    GANs train on split=unlabeled, commonly resized to 48 (Miyato et al. 2018) or 32.
+    """
+
+    reader = "STL10"
+    original = ImageSpec(channels=3, size=96, classes=10)
+    splits = ("train", "test", "unlabeled", "train+unlabeled")
+
+    @property
+    def spec(self) -> ImageSpec:
+        classes = 0 if "unlabeled" in self.split else self.original.classes
+        return ImageSpec(self.original.channels, self.size, classes)

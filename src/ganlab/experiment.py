@@ -1,0 +1,213 @@
+"""One experiment: the root keys of the config with their types, and what they build."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypedDict, cast
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from ganlab.config import ConfigError
+from ganlab.data import DataError, ImageData
+from ganlab.data.images import Source
+from ganlab.gan import GAN
+from ganlab.optim import UpdateRule
+from ganlab.runs import Run
+from ganlab.spec import ImageSpec, at_least
+
+Node = dict[str, Any]
+
+
+class Model(TypedDict):
+    """The two networks."""
+
+    generator: Node
+    discriminator: Node
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What the config says, one field per root key; conf/train.yaml explains each."""
+
+    model: Model
+    loss: Node
+    regularizer: Node = field(default_factory=dict)
+    latent: Node
+    data: Node
+    g_optimizer: Node
+    d_optimizer: Node
+    g_schedule: Node
+    d_schedule: Node
+    trainer: Node
+    logger: Node = field(default_factory=dict)
+    seed: int = 0
+    d_steps: int = 1
+    batch_size: int = 64
+    iterations: int = 2000
+    ema: float | None = None
+    g_clip: float | None = None
+    d_clip: float | None = None
+    g_accumulate: int = 1
+    d_accumulate: int = 1
+    output_dir: str = "outputs"
+    resume: str = "auto"
+    log_every: int = 50
+    sample_every: int = 200
+    checkpoint_every: int = 500
+
+    def __post_init__(self) -> None:
+        at_least(0, seed=self.seed)
+        counts = ("d_steps", "batch_size", "iterations", "g_accumulate", "d_accumulate")
+        intervals = ("log_every", "sample_every", "checkpoint_every")
+        at_least(1, **{name: getattr(self, name) for name in counts + intervals})
+
+    @functools.cached_property
+    def source(self) -> Source:
+        """The data set, not yet read."""
+        return self._build("data")
+
+    def gan(self, spec: ImageSpec | None = None) -> GAN:
+        """The GAN for images of `spec` (None: the data's), with weights that the seed decides."""
+        spec = spec or self.source.spec
+        latent = self._build("latent")
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            generator = self._build("model.generator", spec=spec, latent_dim=latent.dim)
+            discriminator = self._build("model.discriminator", spec=spec)
+        with blame():
+            return GAN(
+                generator,
+                discriminator,
+                self._build("loss"),
+                spec=spec,
+                latent=latent,
+                g_rule=self._rule("g"),
+                d_rule=self._rule("d"),
+                regularizers={n: self._build(f"regularizer.{n}") for n in self.regularizer},
+                d_steps=self.d_steps,
+                ema=self.ema,
+                iterations=self.iterations,
+                seed=self.seed,
+            )
+
+    def image_data(self, gan: GAN) -> ImageData:
+        """The DataModule that serves this GAN its minibatches."""
+        return ImageData(
+            self.source,
+            self.batch_size,
+            minibatches=self.d_steps + gan.loss.needs_real,
+            iterations=self.iterations,
+            seed=self.seed,
+        )
+
+    def loggers(self, **given: Any) -> list[Logger]:
+        """The chosen loggers, beside metrics.csv; `given`: run, name and group."""
+        return [self._build(f"logger.{name}", **given) for name in self.logger]
+
+    def trainer_with(self, loggers: list[Logger], callbacks: list[Callback]) -> Trainer:
+        """The Trainer: all it does besides calling `training_step` is in the given callbacks."""
+        return cast(
+            "Trainer",
+            self._build(
+                "trainer",
+                max_steps=self.iterations,
+                max_epochs=-1,
+                logger=loggers,
+                callbacks=callbacks,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            ),
+        )
+
+    def rehearse(self) -> None:
+        """Builds everything but the trainer, without memory for weights and without reading data.
+
+        Raises:
+            ConfigError: every value out of range, or the combination that cannot work.
+        """
+        found: list[str] = []
+        nodes = ["latent", "loss", *(f"regularizer.{name}" for name in self.regularizer)]
+        for build in (self._check_data, *(functools.partial(self._build, n) for n in nodes)):
+            found += blamed(build)
+        with torch.device("meta"):
+            for player in ("g", "d"):
+                found += blamed(functools.partial(self._check_rule, player))
+            found += [] if found else blamed(self.gan)
+        if found:
+            raise ConfigError(found)
+
+    def _check_data(self) -> None:
+        self.source.check()
+
+    def _check_rule(self, player: str) -> None:
+        parameter = torch.nn.Parameter(torch.empty(1))
+        with blame(f"{player}_optimizer"):
+            self._rule(player).build([parameter], fused=False)
+
+    def _rule(self, player: str) -> UpdateRule:
+        names = {"clip": f"{player}_clip", "accumulate": f"{player}_accumulate"}
+        options = {key: getattr(self, name) for key, name in names.items()}
+        optimizer = self._build(f"{player}_optimizer")
+        schedule = self._build(f"{player}_schedule")
+        with blame(prefix=f"{player}_"):
+            return UpdateRule(optimizer, schedule, **options)
+
+    def _build(self, path: str, **given: Any) -> Any:
+        """What the node at `path` calls for; `given` is what the config cannot know."""
+        root, *rest = path.split(".")
+        node = functools.reduce(lambda parent, key: parent[key], rest, getattr(self, root))
+        with blame(path):
+            # Hydra would turn `given` objects that are dataclasses into dicts: they go in afterwards.
+            factory = instantiate({**node, "_partial_": True}, _convert_="all")
+            return factory if node.get("_partial_") else factory(**given)
+
+
+def blamed(build: Callable[[], object]) -> list[str]:
+    """What is wrong with the config or the data, if building says so."""
+    try:
+        build()
+    except ConfigError as error:
+        return error.problems
+    except DataError as error:
+        return [str(error)]
+    return []
+
+
+class blame:
+    """Turns a constructor's complaint into a ConfigError that names the node it came from."""
+
+    def __init__(self, path: str = "", prefix: str = "") -> None:
+        self.before = f"{path}: " if path else prefix
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        cause = error.__cause__ if isinstance(error, InstantiationException) else error
+        if isinstance(cause, DataError | ConfigError):
+            raise cause
+        if isinstance(cause, ValueError | TypeError | ImportError | MisconfigurationException):
+            raise ConfigError([f"{self.before}{cause}"]) from error
+
+
+def restore(run: Run) -> GAN:
+    """The GAN of a run's newest checkpoint.
+
+    Raises:
+        ConfigError: the folder is no run or has no checkpoint.
+    """
+    experiment = Experiment(**run.config())
+    path = run.last_checkpoint()
+    if path is None:
+        raise ConfigError([f"'{run.path}' has no checkpoint"])
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    gan = experiment.gan(ImageSpec(**checkpoint["spec"]))
+    gan.load_state_dict(checkpoint["state_dict"])
+    gan.on_load_checkpoint(checkpoint)
+    return gan.eval()

@@ -1,0 +1,18 @@
+"""Generators and discriminators, one file per architecture.
+
+A generator is built as `Generator(spec, latent_dim, ...)` and maps noise (N, latent_dim) to images
+(N, C, H, W) in [-1, 1]; a discriminator as `Discriminator(spec, ...)` and maps images to logits (N,).
+"""
+
+from ganlab.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from ganlab.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
+from ganlab.networks.vanilla import VanillaDiscriminator, VanillaGenerator
+
+__all__ = [
+    "DCGANDiscriminator",
+    "DCGANGenerator",
+    "InfoGANDiscriminator",
+    "InfoGANGenerator",
+    "VanillaDiscriminator",
+    "VanillaGenerator",
+]

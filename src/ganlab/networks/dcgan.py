@@ -1,0 +1,71 @@
+"""DCGAN: all-convolutional networks with BatchNorm (Radford et al. 2016, section 3, figure 1)."""
+
+from torch import Tensor, nn
+
+from ganlab.networks.layers import doublings, norm2d, normal_init
+from ganlab.spec import ImageSpec, at_least
+
+
+class DCGANGenerator(nn.Module):
+    """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1].
+
+    Args:
+        width: channels before the last layer; each layer below has twice as many.
+        norm: "batch" (the paper's), "layer" or "none".
+    """
+
+    def __init__(
+        self, spec: ImageSpec, latent_dim: int, width: int = 64, norm: str = "batch"
+    ) -> None:
+        super().__init__()
+        at_least(1, width=width)
+        start, ups = doublings(spec, "dcgan")
+        channels = width * 2 ** (ups - 1)
+        layers: list[nn.Module] = [
+            nn.Unflatten(1, (latent_dim, 1, 1)),
+            nn.ConvTranspose2d(latent_dim, channels, start, bias=False),
+            norm2d(norm, channels),
+            nn.ReLU(inplace=True),
+        ]
+        for _ in range(ups - 1):
+            layers += [
+                nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=False),
+                norm2d(norm, channels // 2),
+                nn.ReLU(inplace=True),
+            ]
+            channels //= 2
+        layers += [nn.ConvTranspose2d(channels, spec.channels, 4, 2, 1), nn.Tanh()]
+        self.layers = nn.Sequential(*layers).apply(normal_init(0.02))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class DCGANDiscriminator(nn.Module):
+    """Images (N, C, H, W) in [-1, 1] -> logits (N,).
+
+    Args:
+        width: channels after the first layer; each layer after it has twice as many.
+        norm: "batch" (the paper's: not on the first layer), "layer" or "none".
+    """
+
+    def __init__(self, spec: ImageSpec, width: int = 64, norm: str = "batch") -> None:
+        super().__init__()
+        at_least(1, width=width)
+        end, downs = doublings(spec, "dcgan")
+        layers: list[nn.Module] = [
+            nn.Conv2d(spec.channels, width, 4, 2, 1),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
+        for _ in range(downs - 1):
+            layers += [
+                nn.Conv2d(width, width * 2, 4, 2, 1, bias=norm == "none"),
+                norm2d(norm, width * 2),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+            width *= 2
+        layers += [nn.Conv2d(width, 1, end), nn.Flatten(0)]
+        self.layers = nn.Sequential(*layers).apply(normal_init(0.02))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)

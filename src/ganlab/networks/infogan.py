@@ -1,0 +1,73 @@
+"""The network of the InfoGAN paper (Chen et al. 2016, appendix C.1), without its codes.
+
+The small net that the collections of GANs on MNIST share: Lucic et al. 2018 compare seven GANs on it.
+"""
+
+from torch import Tensor, nn
+
+from ganlab.networks.layers import norm1d, norm2d, normal_init
+from ganlab.spec import ImageSpec
+
+
+def quarter(spec: ImageSpec) -> int:
+    """Size of the smallest feature map: a quarter of the image's.
+
+    Raises:
+        ValueError: the size is no multiple of 4.
+    """
+    if spec.size % 4:
+        raise ValueError(f"infogan takes images whose size is a multiple of 4, got {spec}")
+    return spec.size // 4
+
+
+class InfoGANGenerator(nn.Module):
+    """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1]."""
+
+    def __init__(self, spec: ImageSpec, latent_dim: int) -> None:
+        super().__init__()
+        side = quarter(spec)
+        self.layers = nn.Sequential(
+            nn.Linear(latent_dim, 1024, bias=False),
+            nn.BatchNorm1d(1024),
+            nn.ReLU(inplace=True),
+            nn.Linear(1024, 128 * side * side, bias=False),
+            nn.BatchNorm1d(128 * side * side),
+            nn.ReLU(inplace=True),
+            nn.Unflatten(1, (128, side, side)),
+            nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(64),
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(64, spec.channels, 4, 2, 1),
+            nn.Tanh(),
+        ).apply(normal_init(0.02))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class InfoGANDiscriminator(nn.Module):
+    """Images (N, C, H, W) in [-1, 1] -> logits (N,).
+
+    Args:
+        norm: "batch" (the paper's), "layer" or "none".
+    """
+
+    def __init__(self, spec: ImageSpec, norm: str = "batch") -> None:
+        super().__init__()
+        side = quarter(spec)
+        self.layers = nn.Sequential(
+            nn.Conv2d(spec.channels, 64, 4, 2, 1),
+            nn.LeakyReLU(0.1, inplace=True),
+            nn.Conv2d(64, 128, 4, 2, 1, bias=norm == "none"),
+            norm2d(norm, 128),
+            nn.LeakyReLU(0.1, inplace=True),
+            nn.Flatten(),
+            nn.Linear(128 * side * side, 1024, bias=norm == "none"),
+            norm1d(norm, 1024),
+            nn.LeakyReLU(0.1, inplace=True),
+            nn.Linear(1024, 1),
+            nn.Flatten(0),
+        ).apply(normal_init(0.02))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)

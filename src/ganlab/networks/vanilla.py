@@ -1,0 +1,67 @@
+"""Multilayer perceptrons, the networks of the first GAN (Goodfellow et al. 2014, section 5)."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from ganlab.spec import ImageSpec, at_least
+
+
+def dense(widths: Sequence[int], slope: float, dropout: float = 0.0) -> list[nn.Module]:
+    """Linear, LeakyReLU and (where asked for) dropout between each width and the next."""
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in itertools.pairwise(widths):
+        layers += [nn.Linear(fan_in, fan_out), nn.LeakyReLU(slope)]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+    return layers
+
+
+class VanillaGenerator(nn.Module):
+    """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1].
+
+    Args:
+        hidden: widths of the hidden layers.
+    """
+
+    def __init__(
+        self, spec: ImageSpec, latent_dim: int, hidden: tuple[int, ...] = (256, 512, 1024)
+    ) -> None:
+        super().__init__()
+        at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
+        widths = (latent_dim, *hidden)
+        self.layers = nn.Sequential(
+            *dense(widths, 0.2),
+            nn.Linear(widths[-1], math.prod(spec.shape)),
+            nn.Tanh(),
+            nn.Unflatten(1, spec.shape),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class VanillaDiscriminator(nn.Module):
+    """Images (N, C, H, W) in [-1, 1] -> logits (N,).
+
+    Args:
+        hidden: widths of the hidden layers.
+        dropout: share of hidden units dropped in training, in [0, 1).
+    """
+
+    def __init__(
+        self, spec: ImageSpec, hidden: tuple[int, ...] = (1024, 512, 256), dropout: float = 0.3
+    ) -> None:
+        super().__init__()
+        at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout}")
+        widths = (math.prod(spec.shape), *hidden)
+        self.layers = nn.Sequential(
+            nn.Flatten(), *dense(widths, 0.2, dropout), nn.Linear(widths[-1], 1), nn.Flatten(0)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)

@@ -1,0 +1,57 @@
+"""What a run observes of itself between two readings, without waiting for the device."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+class NonFiniteError(Exception):
+    """A loss, a penalty, a gradient or a weight is NaN or infinite: training cannot go on."""
+
+
+class Observations:
+    """Collects scalars and logits on the device; `read` averages them and waits once.
+
+    Args:
+        score: maps logits to what the loss takes D(x) for.
+    """
+
+    def __init__(self, score: Callable[[Tensor], Tensor]) -> None:
+        self.score = score
+        self.norms = False  # whether gradient norms are wanted; set for iterations that are read
+        self._scalars: dict[str, list[Tensor]] = defaultdict(list)
+        self._logits: list[tuple[Tensor, Tensor]] = []
+
+    def add(self, name: str, value: Tensor) -> None:
+        """Notes one scalar; no copy leaves the device."""
+        self._scalars[name].append(value.detach())
+
+    def add_logits(self, real: Tensor, fake: Tensor) -> None:
+        """Notes D's logits on one minibatch, (N,) each."""
+        self._logits.append((real.detach(), fake.detach()))
+
+    def read(self) -> dict[str, float]:
+        """Means since the last reading, by name; empty if nothing was noted.
+
+        Raises:
+            NonFiniteError: one of them is NaN or infinite.
+        """
+        if not self._scalars:
+            return {}
+        means = {name: torch.stack(values).float().mean() for name, values in self._scalars.items()}
+        if self._logits:
+            real, fake = zip(*self._logits, strict=True)
+            means["D(x)"], means["D(G(z))"] = self._score(real), self._score(fake)
+        self._scalars.clear()
+        self._logits.clear()
+        values = torch.stack(list(means.values())).tolist()
+        read = dict(zip(means, values, strict=True))
+        if bad := [name for name, value in read.items() if not math.isfinite(value)]:
+            raise NonFiniteError(", ".join(f"{name} is {read[name]}" for name in bad))
+        return read
+
+    def _score(self, logits: tuple[Tensor, ...]) -> Tensor:
+        return self.score(torch.cat([part.flatten().float() for part in logits])).mean()

@@ -1,0 +1,80 @@
+"""How one of the two networks is updated."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ganlab.schedules import Constant, Schedule
+from ganlab.spec import at_least, positive
+
+OptimizerFactory = Callable[..., Optimizer]
+
+
+@dataclass(frozen=True)
+class UpdateRule:
+    """One player's update: optimizer, learning-rate schedule, clipping, accumulation.
+
+    Args:
+        optimizer: factory called with the parameters, e.g. partial(torch.optim.Adam, lr=2e-4).
+        schedule: factor of the learning rate as a function of the run's progress.
+        clip: greatest Euclidean norm of the whole gradient; None: no clipping.
+        accumulate: parts in which a minibatch passes through the networks, to save memory.  The
+            gradient is that of the whole minibatch; BatchNorm sees each part by itself.
+    """
+
+    optimizer: OptimizerFactory
+    schedule: Schedule = field(default_factory=Constant)
+    clip: float | None = None
+    accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        positive(clip=self.clip)
+        at_least(1, accumulate=self.accumulate)
+
+    def build(self, parameters: Iterable[nn.Parameter], *, fused: bool) -> Optimizer:
+        """The optimizer, in its fused form where it has one and the caller allows it."""
+        parameters = list(parameters)
+        callee = getattr(self.optimizer, "func", self.optimizer)
+        options = getattr(self.optimizer, "keywords", {})
+        if fused and "fused" in inspect.signature(callee).parameters:
+            unset = all(options.get(name) is None for name in ("fused", "foreach"))
+            if unset and all(p.device.type in ("cpu", "cuda") for p in parameters):
+                return self.optimizer(parameters, fused=True)
+        return self.optimizer(parameters)
+
+    def set_rate(self, optimizer: Optimizer, progress: float) -> None:
+        """Sets each group's learning rate for this update."""
+        factor = self.schedule(progress)
+        for group in optimizer.param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+
+
+def gradients(optimizer: Optimizer) -> list[Tensor]:
+    """The gradients that the optimizer is about to use."""
+    parameters = (p for group in optimizer.param_groups for p in group["params"])
+    return [p.grad for p in parameters if p.grad is not None]
+
+
+def global_norm(tensors: list[Tensor]) -> Tensor:
+    """Euclidean norm of all tensors taken as one vector."""
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
+
+
+def average_over_ranks(tensors: list[Tensor]) -> None:
+    """Replaces each float tensor by its mean over all processes, in one flat all-reduce.
+
+    In place of DistributedDataParallel, whose hooks fail on a GAN's step: two forward passes of D
+    before one backward (pytorch#175024) and a network that sits out the other's update.
+    """
+    if not tensors:
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(tensors, [p.view_as(t) for p, t in zip(parts, tensors, strict=True)])

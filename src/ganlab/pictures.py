@@ -1,0 +1,57 @@
+"""Pictures for people: grids, single images, animations."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torchvision.utils import make_grid
+
+TILE = 56  # pixels: smaller images are enlarged by a whole factor, without smoothing
+
+
+def to_pixels(images: Tensor) -> np.ndarray:
+    """Float (N, C, H, W) in [-1, 1] -> uint8 (N, H, W, C); the inverse of how data is read."""
+    levels = images.detach().float().add(1).mul(127.5).round().clamp(0, 255)
+    return levels.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def grid(images: Tensor, columns: int | None = None) -> np.ndarray:
+    """Float (N, C, H, W) in [-1, 1] -> one uint8 RGB picture (H, W, 3), square unless told.
+
+    Args:
+        images: generated or real images.
+        columns: images per row; None: as many as rows, rounded up.
+    """
+    factor = max(1, round(TILE / images.shape[-1]))
+    images = interpolate(images.detach().float().cpu(), scale_factor=factor, mode="nearest")
+    columns = columns or int(np.ceil(np.sqrt(len(images))))
+    sheet = make_grid(images, nrow=columns, padding=2, pad_value=1.0)
+    return to_pixels(sheet.unsqueeze(0))[0]
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    """Writes uint8 (H, W, C) as PNG, whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    Image.fromarray(pixels.squeeze()).save(part, format="PNG")
+    part.replace(path)
+
+
+def animate(frames: Iterable[Path], path: Path, seconds: float = 0.2) -> None:
+    """Writes a looping GIF of PNG files, `seconds` a frame and longer on the last."""
+    pictures = [Image.open(frame).convert("RGB") for frame in frames]
+    milliseconds = [int(1000 * seconds)] * len(pictures)
+    milliseconds[-1] *= 8
+    part = path.with_name(f".{path.name}.part")
+    pictures[0].save(
+        part,
+        format="GIF",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=milliseconds,
+        loop=0,
+    )
+    part.replace(path)

@@ -1,0 +1,186 @@
+"""A run's folder: its identity, its files, and whether to start, go on or leave it alone."""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from ganlab.config import ConfigError, flattened
+
+# Where and how a run runs, and what it writes down, but not what it computes.
+NOT_SCIENCE = ("output_dir", "resume", "logger", "log_every", "sample_every", "checkpoint_every")
+LIBRARIES = ("ganlab", "torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "wandb")
+
+
+def science(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a completed config that decides a run's results."""
+    kept = {key: value for key, value in config.items() if key not in NOT_SCIENCE}
+    kept["trainer"] = {"precision": config["trainer"].get("precision")}
+    target = config["data"]["_target_"]
+    if target.startswith("ganlab.data.") and not target.endswith(".Folder"):
+        # A named data set is the same wherever it lies; a folder is what its path says.
+        kept["data"] = {k: v for k, v in config["data"].items() if k not in ("root", "download")}
+    return kept
+
+
+def identity(config: dict[str, Any]) -> str:
+    """8 hexadecimal digits: the hash of the science."""
+    text = json.dumps(science(config), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """'d_steps: 1 there, 2 here' for each scientific key in which two configs differ."""
+    here, there = dict(flattened(science(mine))), dict(flattened(science(theirs)))
+    keys = [key for key in here | there if here.get(key) != there.get(key)]
+    return [f"  {key}: {there.get(key)} there, {here.get(key)} here" for key in keys]
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces a file whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text)
+    part.replace(path)
+
+
+class Run:
+    """The folder of one run; nothing in it is ever replaced but by its own continuation."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints, self.samples = path / "checkpoints", path / "samples"
+        self.config_file, self.summary_file = path / "config.yaml", path / "summary.json"
+
+    @classmethod
+    def find(cls, config: dict[str, Any], name: str) -> "Run":
+        """The folder where a completed config runs, by `resume`; creates nothing.
+
+        Raises:
+            ConfigError: `resume` names a folder that is no run, or one of another science.
+        """
+        home, resume = Path(config["output_dir"]) / name, config["resume"]
+        if resume == "auto":
+            return cls(home / identity(config))
+        if resume == "never":
+            return cls(unused(home / identity(config)))
+        run = cls(Path(resume))
+        if changed := differences(config, run.config()):
+            raise ConfigError(
+                [f"resume: '{resume}' is another experiment:\n" + "\n".join(changed)]
+            )
+        return run
+
+    def config(self) -> dict[str, Any]:
+        """The completed config that the run was started with.
+
+        Raises:
+            ConfigError: there is no such run.
+        """
+        try:
+            return dict(yaml.safe_load(self.config_file.read_text()))
+        except OSError as error:
+            raise ConfigError([f"'{self.path}' is no run: it has no config.yaml"]) from error
+
+    def summary(self) -> dict[str, Any]:
+        """What summary.json says; empty before the run's first end."""
+        with contextlib.suppress(OSError, ValueError):
+            return dict(json.loads(self.summary_file.read_text()))
+        return {}
+
+    def conclude(self, status: str, results: dict[str, Any]) -> None:
+        """Writes summary.json: how the run ended and its last readings."""
+        write_atomically(self.summary_file, json.dumps({"status": status, **results}, indent=2))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has reached its last iteration."""
+        return self.summary().get("status") == "finished"
+
+    def last_checkpoint(self) -> Path | None:
+        """The newest checkpoint, or None."""
+        return max(self.checkpoints.glob("iteration-*.ckpt"), default=None)
+
+    @contextlib.contextmanager
+    def working(self, config: dict[str, Any]) -> Iterator[None]:
+        """Creates the folder and keeps other processes out of it.
+
+        Raises:
+            ConfigError: another process works in it, or it cannot be written.
+        """
+        require_writable(self.path)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ConfigError([f"another process is working in '{self.path}'"]) from error
+        try:
+            for folder in (self.checkpoints, self.samples):
+                folder.mkdir(exist_ok=True)
+            if not self.config_file.exists():
+                write_atomically(self.config_file, yaml.safe_dump(config, sort_keys=False))
+            write_atomically(self.path / "environment.json", json.dumps(environment(), indent=2))
+            yield
+        finally:
+            lock.release()
+
+
+def unused(path: Path) -> Path:
+    """The path itself, or the first of PATH-2, PATH-3, ... that does not exist."""
+    candidates = (path, *(path.with_name(f"{path.name}-{i}") for i in range(2, 10_000)))
+    return next(candidate for candidate in candidates if not candidate.exists())
+
+
+def require_writable(folder: Path) -> None:
+    """Creates the folder and proves that files can be made in it.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError([f"output_dir: cannot write to '{folder}': {error.strerror}"]) from error
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine, code and command of this process."""
+    import torch
+
+    return {
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": bool(_git("status", "--porcelain")),
+    }
+
+
+def _version(name: str) -> str | None:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(name)
+    return None
+
+
+def _git(*arguments: str) -> str | None:
+    """Git's answer about the working directory, or None outside a repository."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        command = ["git", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+    return None

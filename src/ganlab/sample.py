@@ -1,0 +1,81 @@
+"""Images from a trained run: `python -m ganlab.sample run=DIR n=64`."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ganlab import cli, load, pictures
+from ganlab.latent import Gaussian
+from ganlab.spec import at_least
+
+
+def sample(
+    run: str,
+    n: int = 64,
+    seed: int = 0,
+    columns: int | None = None,
+    singles: bool = False,
+    interpolate: int = 0,
+    steps: int = 8,
+    output: str | None = None,
+) -> list[Path]:
+    """Draws from the newest checkpoint of a run; returns the files and folders written.
+
+    Args:
+        run: the run's folder.
+        n: images in the grid.
+        seed: of the noise; the same seed and run give the same images.
+        columns: images per row of the grid; null: a square.
+        singles: save each image as a PNG of its own, too.
+        interpolate: rows of a second grid that walk from one latent point to another.
+        steps: images in such a row.
+        output: folder for the files; null: RUN/sampled.
+    """
+    at_least(1, n=n, columns=columns)
+    at_least(0, seed=seed, interpolate=interpolate)
+    at_least(2, steps=steps)
+    gan = load(run)
+    folder = Path(output) if output else Path(run) / "sampled"
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"iteration-{gan.iterations:07d}-seed-{seed}"
+    images = gan.sample(n, seed)
+    written = [folder / f"{stem}-n-{n}.png"]
+    pictures.save(written[0], pictures.grid(images, columns))
+    if singles:
+        written.append(save_singles(images, folder / f"{stem}-n-{n}"))
+    if interpolate:
+        ends = gan.fixed_noise(2 * interpolate, seed).chunk(2)
+        along = interpolation(*ends, steps, spherical=isinstance(gan.latent, Gaussian))
+        written.append(folder / f"{stem}-interpolate-{interpolate}x{steps}.png")
+        pictures.save(written[-1], pictures.grid(gan.generate(along), columns=steps))
+    return written
+
+
+def save_singles(images: Tensor, folder: Path) -> Path:
+    """Writes folder/00000.png, 00001.png, ..., in the images' own size."""
+    folder.mkdir(exist_ok=True)
+    for i, pixels in enumerate(pictures.to_pixels(images)):
+        pictures.save(folder / f"{i:05d}.png", pixels)
+    return folder
+
+
+def interpolation(start: Tensor, end: Tensor, steps: int, *, spherical: bool) -> Tensor:
+    """Noise (rows * steps, dim) on paths between rows of `start` and `end`, both (rows, dim).
+
+    Gaussian noise lies near a sphere, which a straight line leaves: there the path is the great
+    circle (White 2016, "Sampling Generative Networks", section 2.1).
+    """
+    t = torch.linspace(0, 1, steps, device=start.device).view(1, steps, 1)
+    start, end = start.unsqueeze(1), end.unsqueeze(1)
+    if not spherical:
+        return torch.lerp(start, end, t).flatten(0, 1)
+    cosine = torch.cosine_similarity(start, end, dim=-1).clamp(-1, 1)
+    angle = cosine.arccos().clamp_min(1e-6).unsqueeze(-1)
+    path = ((1 - t) * angle).sin() * start + (t * angle).sin() * end
+    return (path / angle.sin()).flatten(0, 1)
+
+
+if __name__ == "__main__":
+    for path in cli.call(sample):
+        print(path)

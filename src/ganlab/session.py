@@ -1,0 +1,114 @@
+"""One stretch of work on a run: from its start or last checkpoint to its end or a stop."""
+
+import logging
+import math
+import warnings
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import nn
+
+from ganlab.callbacks import Checkpoints, Interruption, Journal, Progress, SampleGrids
+from ganlab.config import ConfigError
+from ganlab.experiment import Experiment
+from ganlab.loggers import MetricsFile, WandbRun
+from ganlab.runs import Run
+
+
+class Session:
+    """Everything that a run needs while it trains; reads the data when it is made.
+
+    Args:
+        experiment: what to train.
+        run: where.
+        title: the run's name in dashboards.
+        group: the sweep that the run belongs to, if any.
+
+    Raises:
+        ConfigError: the trainer or a logger cannot be made here.
+        DataError: the data is missing or unsuitable.
+    """
+
+    def __init__(self, experiment: Experiment, run: Run, title: str, group: str | None) -> None:
+        quiet_lightning()
+        self.run, self.gan = run, experiment.gan()
+        self.data = experiment.image_data(self.gan)
+        self.data.prepare_data()
+        self.data.setup()
+        self.journal = Journal(experiment.log_every)
+        self.checkpoints = Checkpoints(run.checkpoints, experiment.checkpoint_every)
+        self.interruption = Interruption(self.checkpoints)
+        self.loggers: list[Logger] = [
+            MetricsFile(run.path / "metrics.csv"),
+            *experiment.loggers(run=run, name=title, group=group),
+        ]
+        self.trainer = experiment.trainer_with(
+            self.loggers,
+            [
+                self.journal,  # first: nothing is drawn or saved of a GAN that is not finite
+                SampleGrids(run.samples, experiment.sample_every),
+                self.checkpoints,
+                self.interruption,
+                Progress(self.journal),
+            ],
+        )
+        if experiment.batch_size % self.trainer.world_size:
+            raise ConfigError(
+                [f"batch_size must be a multiple of the {self.trainer.world_size} devices, "
+                 f"got {experiment.batch_size}"]
+            )
+
+    def work(self) -> None:
+        """Trains until the end or a signal, and writes down how it ended.
+
+        Raises:
+            NonFiniteError: training cannot go on; the last checkpoint is good.
+        """
+        status = "failed"
+        try:
+            last = self.run.last_checkpoint()
+            self.trainer.fit(self.gan, self.data, ckpt_path=last, weights_only=True)
+            status = "interrupted" if self.interruption.interrupted else "finished"
+        except MisconfigurationException as error:
+            raise ConfigError([f"trainer: {error}"]) from error
+        finally:
+            self._conclude(status)
+
+    def introduction(self) -> str:
+        """What is about to run, in two lines."""
+        spec, images = self.data.spec, len(self.data.images.labels)  # type: ignore[union-attr]
+        classes = f" in {spec.classes} classes" if spec.classes else ""
+        sizes = f"G {parameters(self.gan.generator)}, D {parameters(self.gan.discriminator)}"
+        device = self.trainer.strategy.root_device.type
+        places = f"{self.trainer.world_size} x {device}" if self.trainer.world_size > 1 else device
+        return f"{self.run.path}\n{images:,} images {spec}{classes}; parameters {sizes}; on {places}"
+
+    @rank_zero_only
+    def _conclude(self, status: str) -> None:
+        results = {
+            "iterations": self.gan.iterations,
+            "images_seen": self.gan.images_seen,
+            "seconds": round(self.journal.seconds, 3),
+            "last": self.journal.latest,
+        }
+        self.run.conclude(status, results)
+        for logger in self.loggers:
+            if isinstance(logger, WandbRun) and (command := logger.finish(status != "finished")):
+                print(f"W&B is offline; to upload this run: {command}")
+
+
+def parameters(network: nn.Module) -> str:
+    """Number of parameters as people say it: 1.2M."""
+    n = sum(p.numel() for p in network.parameters())
+    power = min(2, int(math.log10(max(n, 1)) // 3))
+    return f"{n / 1000**power:.1f}{'kM'[power - 1]}" if power else str(n)
+
+
+def quiet_lightning() -> None:
+    """Lightning's advertisements and its advice on loops that are not ours stay off the terminal."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", module="lightning_fabric")

@@ -1,0 +1,63 @@
+"""What a network may know about the data, and the sentences that refuse a value out of range."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+def at_least(minimum: float, **values: float | None) -> None:
+    """Raise ValueError unless every given value (None passes) is at least `minimum`."""
+    _refuse(
+        f"{name} must be at least {minimum}, got {value}"
+        for name, value in values.items()
+        if value is not None and not value >= minimum
+    )
+
+
+def positive(**values: float | None) -> None:
+    """Raise ValueError unless every given value (None passes) is greater than 0."""
+    _refuse(
+        f"{name} must be greater than 0, got {value}"
+        for name, value in values.items()
+        if value is not None and not value > 0
+    )
+
+
+def _refuse(sentences: Iterable[str]) -> None:
+    if text := "; ".join(sentences):
+        raise ValueError(text)
+
+
+def one_of(choices: tuple[str, ...], **values: str) -> None:
+    """Raise ValueError unless every given value is among `choices`."""
+    for name, value in values.items():
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """Shape of one image and number of classes: the contract between data and networks.
+
+    Images are float tensors (N, channels, size, size) with values in [-1, 1].
+
+    Args:
+        channels: 1 (grey) or 3 (RGB).
+        size: height and width, in pixels.
+        classes: number of classes; 0 where images carry no labels.
+    """
+
+    channels: int
+    size: int
+    classes: int = 0
+
+    def __post_init__(self) -> None:
+        at_least(1, channels=self.channels, size=self.size)
+        at_least(0, classes=self.classes)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.channels, self.size, self.size
+
+    def __str__(self) -> str:
+        return f"{self.channels} x {self.size} x {self.size}"

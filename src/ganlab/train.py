@@ -1,0 +1,95 @@
+"""Trains a GAN: `python -m ganlab.train [overrides]`, and with -m a sweep."""
+
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from pytorch_lightning.utilities import rank_zero_only
+
+from ganlab import cli
+from ganlab.experiment import Experiment
+from ganlab.observations import NonFiniteError
+from ganlab.runs import Run
+from ganlab.session import Session
+
+INTERRUPTED = 130  # exit code, as a shell reports a program ended by Ctrl-C
+
+
+def main() -> None:
+    """The command, on sys.argv."""
+    cli.main(job)
+
+
+def job(cfg: DictConfig) -> None:
+    """Hydra's task: one run of the command line, or one of a sweep's."""
+    hydra = HydraConfig.get()
+    swept = hydra.mode == RunMode.MULTIRUN
+    try:
+        run = train(
+            cli.checked(cfg),
+            name=folder_name(hydra.runtime.choices, cfg.get("regularizer", {})),
+            title=",".join(hydra.overrides.task),
+            group=Path(hydra.sweep.dir).name if swept else None,
+        )
+    except NonFiniteError as error:
+        say(f"training failed: {error}")
+        raise cli.JobFailed from error
+    if run.summary().get("status") == "interrupted":
+        say(f"stopped; to go on: {shlex.join(['python', '-m', 'ganlab.train', *sys.argv[1:]])}")
+        raise SystemExit(INTERRUPTED)
+
+
+def train(config: dict[str, Any], name: str, title: str = "", group: str | None = None) -> Run:
+    """Trains what a completed config says, goes on with it, or finds it finished.
+
+    Args:
+        config: completed by `cli.checked`.
+        name: folder between output_dir and the run's id.
+        title: the run's name in dashboards; empty: its folder.
+        group: the sweep that the run belongs to, if any.
+
+    Raises:
+        ConfigError: the config cannot be run here; nothing was touched.
+        DataError: the data is missing or unsuitable.
+        NonFiniteError: a loss or a weight became NaN or infinite; the last checkpoint is good.
+    """
+    experiment, run = Experiment(**config), Run.find(config, name)
+    if run.finished:
+        say(f"finished already: {run.path}")
+        return run
+    with run.working(config) if rank_zero_only.rank == 0 else nullcontext():
+        session = Session(experiment, run, title or f"{name}/{run.path.name}", group)
+        say(session.introduction())
+        session.work()
+    if run.finished:
+        say(ending(run))
+    return run
+
+
+def folder_name(choices: Mapping[str, str], regularizers: Iterable[str]) -> str:
+    """`<data>-<model>-<loss>`, and the regularizers if there are any."""
+    return "-".join([choices["data"], choices["model"], choices["loss"], *regularizers])
+
+
+def ending(run: Run) -> str:
+    """What a finished run has to show, in two lines."""
+    summary = run.summary()
+    done, seconds = summary["iterations"], summary["seconds"]
+    last = max(run.samples.glob("iteration-*.png"))
+    return f"{done} iterations in {seconds:.0f} s; samples in\n{last}"
+
+
+@rank_zero_only
+def say(text: str) -> None:
+    """Prints at once, from the first process only."""
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()
