@@ -4,6 +4,7 @@ The only module that knows Hydra's inside (its argument parser, composition and 
 own messages stop at the first mistake of the first job and exit with 1.
 """
 
+import functools
 import inspect
 import os
 import re
@@ -20,7 +21,7 @@ from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -152,11 +153,14 @@ class Composer:
 
     def points(self, overrides: list[str], *, sweep: bool) -> list[list[str]]:
         """The overrides of each job of a sweep, or of the one job."""
+        varying = [o for o in overrides if self._varies(o)]
         if not sweep:
+            if varying:
+                raise ConfigError([f"'{o}': several values are a sweep; add -m" for o in varying])
             return [overrides]
-        base = self._load([o for o in overrides if not self._varies(o)])
-        params = OmegaConf.to_container(OmegaConf.select(base, "hydra.sweeper.params") or {})
-        given = [*(f"{key}={value}" for key, value in dict(params).items()), *overrides]  # type: ignore[arg-type]
+        base = self._load([o for o in overrides if "hydra" in o])
+        params = base.hydra.sweeper.get("params") or {}
+        given = [*(f"{key}={value}" for key, value in params.items()), *overrides]
         if not base.hydra.sweeper._target_.endswith("BasicSweeper"):  # picks its points as it goes
             return [[o for o in given if not self._varies(o)]]
         (batch,) = BasicSweeper.split_arguments(self.parser.parse_overrides(given), None)
@@ -168,7 +172,10 @@ class Composer:
         A key that no YAML has is added all the same, so that the check against signatures can name
         the nearest parameter; a refused choice is left out.
         """
-        remaining, found = list(overrides), list[str]()
+        found = [
+            f"{o.partition('=')[0]}: say {self.mounted(o)}" for o in overrides if self.mounted(o)
+        ]
+        remaining = [o for o in overrides if not self.mounted(o)]
         while True:
             try:
                 cfg = self._load(remaining)
@@ -176,11 +183,13 @@ class Composer:
             except MissingConfigException as error:
                 culprit = self._chooser(error, remaining)
                 found.append(self._no_such_choice(error, culprit))
+                if culprit is None:
+                    raise ConfigError(found) from error
             except (HydraException, OmegaConfBaseException) as error:
                 culprit = self._unknown_key(error, remaining)
-                remaining += [f"+{culprit}"] if culprit else []
-            if culprit is None:
-                raise ConfigError(found or [str(error).splitlines()[0]])
+                if culprit is None:
+                    raise ConfigError([*found, str(error).splitlines()[0]]) from error
+                remaining.append(f"+{culprit}")
             remaining.remove(culprit)
         added = [o.lstrip("+") for o in remaining if o not in overrides]
         found += [s for o in added if (s := self._say_plus(cfg, o))]
@@ -188,11 +197,24 @@ class Composer:
             del cfg["hydra"]
         return cfg, found
 
+    def mounted(self, override: str) -> str | None:
+        """'optim@g_optimizer=sgd' for 'g_optimizer=sgd': how to choose for a mounted group."""
+        name, _, choice = override.partition("=")
+        groups = {key.partition("@")[2]: key for key in self._choices if "@" in key}
+        return f"{groups[name]}={choice}" if name in groups and choice.isidentifier() else None
+
+    @functools.cached_property
+    def _choices(self) -> list[str]:
+        return [str(key) for key in self._load([]).hydra.runtime.choices]
+
     def _load(self, overrides: list[str]) -> DictConfig:
         return self.loader.load_configuration(CONFIG, overrides, RunMode.RUN)
 
     def _varies(self, override: str) -> bool:
-        return bool(self.parser.parse_override(override).is_sweep_override())
+        try:
+            return bool(self.parser.parse_override(override).is_sweep_override())
+        except HydraException as error:
+            raise ConfigError([f"'{override}': expected key=value"]) from error
 
     def _chooser(self, error: MissingConfigException, overrides: list[str]) -> str | None:
         """The override whose choice does not exist."""
@@ -229,8 +251,6 @@ class exit_with_message:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, ConfigError):
             complain(error.problems)
-        elif isinstance(error, OverrideParseException):
-            complain([f"'{error.override}': expected key=value"])
         elif isinstance(error, DataError | HydraException | OmegaConfBaseException):
             complain([str(error)])
         elif isinstance(error, JobFailed):

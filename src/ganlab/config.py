@@ -54,7 +54,7 @@ def nearest(name: str, names: typing.Iterable[str]) -> str:
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """The config as nested dicts and lists, interpolations resolved, missing values kept as '???'."""
+    """The config as nested dicts and lists, interpolations resolved; missing values stay '???'."""
     return typing.cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True))
 
 
@@ -177,7 +177,7 @@ def hints(callee: Callable[..., Any]) -> dict[str, Any]:
 
 
 def matches(value: Any, hint: Any) -> bool:
-    """Whether plain data fits a type hint, as strictly as JSON: a list is a tuple, '3' is no int."""
+    """Whether plain data fits a type hint, as JSON does: a list is a tuple, '3' is no int."""
     try:
         adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
         adapter.validate_json(json.dumps(value), strict=True)

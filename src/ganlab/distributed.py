@@ -1,7 +1,10 @@
 """Data-parallel training without DistributedDataParallel's hooks."""
 
+from typing import cast
+
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed as dist
+from torch import nn
 
 
 class SynchronousDDP(DDPStrategy):
@@ -15,6 +18,5 @@ class SynchronousDDP(DDPStrategy):
 
     def configure_ddp(self) -> None:
         """Starts all ranks from rank 0's weights; wraps nothing."""
-        assert self.model is not None
-        for tensor in self.model.state_dict().values():
+        for tensor in cast("nn.Module", self.model).state_dict().values():
             dist.broadcast(tensor, src=0)

@@ -8,9 +8,9 @@ from typing import Any, TypedDict, cast
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ganlab.config import ConfigError
 from ganlab.data import DataError, ImageData
@@ -133,8 +133,9 @@ class Experiment:
         """
         found: list[str] = []
         nodes = ["latent", "loss", *(f"regularizer.{name}" for name in self.regularizer)]
-        for build in (self._check_data, *(functools.partial(self._build, n) for n in nodes)):
-            found += blamed(build)
+        found += blamed(self._check_data)
+        for node in nodes:
+            found += blamed(functools.partial(self._build, node))
         with torch.device("meta"):
             for player in ("g", "d"):
                 found += blamed(functools.partial(self._check_rule, player))
@@ -163,7 +164,7 @@ class Experiment:
         root, *rest = path.split(".")
         node = functools.reduce(lambda parent, key: parent[key], rest, getattr(self, root))
         with blame(path):
-            # Hydra would turn `given` objects that are dataclasses into dicts: they go in afterwards.
+            # `given` goes in afterwards: Hydra would turn dataclasses among it into dicts.
             factory = instantiate({**node, "_partial_": True}, _convert_="all")
             return factory if node.get("_partial_") else factory(**given)
 

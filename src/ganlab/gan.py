@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pytorch_lightning import LightningModule
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from ganlab.batch import Batch
 from ganlab.ema import EMA
 from ganlab.latent import Latent, mixed, stream
 from ganlab.losses import Loss
@@ -73,36 +74,38 @@ class GAN(LightningModule):
 
     # Algorithm 1 ---------------------------------------------------------------------------------
 
-    def training_step(self, batch: Any, batch_idx: int) -> None:
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One iteration of Algorithm 1 (Goodfellow et al. 2014)."""
         self._seed_iteration()
         minibatches = batch.unbind()
         for real in minibatches[: self.d_steps]:  # for k steps, each on a fresh minibatch:
             self.d_step(real)
         self.g_step(minibatches[-1])
-        self._finish_iteration(len(minibatches[-1].labels))
+        self._finish_iteration(batch.size)
 
-    def d_step(self, minibatch: Any) -> None:
+    def d_step(self, minibatch: Batch) -> None:
         """Updates the discriminator by its stochastic gradient (Algorithm 1, lines 3-6)."""
-        optimizer, rule = self.optimizers(use_pl_optimizer=False)[1], self.d_rule
+        optimizer, rule = self._optimizer(1), self.d_rule
         optimizer.zero_grad()
         with untouched(self.generator):
             for real in minibatch.chunk(rule.accumulate):
                 with torch.no_grad():
-                    fake = self.generator(self.noise(len(real.images)))
-                self.manual_backward(self.d_loss(real.images, fake) / rule.accumulate)
+                    fake = self.generator(self.noise(real.size)).to(real.images.dtype)
+                share = real.size / minibatch.size
+                self.manual_backward(share * self.d_loss(real.images, fake))
         self._update(optimizer, rule)
         for regularizer in self.regularizers.values():
             regularizer.project(self.discriminator)
 
-    def g_step(self, minibatch: Any) -> None:
+    def g_step(self, minibatch: Batch) -> None:
         """Updates the generator by its stochastic gradient (Algorithm 1, lines 8-9)."""
-        optimizer, rule = self.optimizers(use_pl_optimizer=False)[0], self.g_rule
+        optimizer, rule = self._optimizer(0), self.g_rule
         optimizer.zero_grad()
         with untouched(self.discriminator):
             for real in minibatch.chunk(rule.accumulate):
-                fake = self.generator(self.noise(len(real.images)))
-                self.manual_backward(self.g_loss(fake, real.images) / rule.accumulate)
+                fake = self.generator(self.noise(real.size))
+                share = real.size / minibatch.size
+                self.manual_backward(share * self.g_loss(fake, real.images))
         self._update(optimizer, rule)
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -111,7 +114,7 @@ class GAN(LightningModule):
         Real and generated images pass separately: together they would share BatchNorm statistics.
         """
         real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
-        loss = self.loss.d_loss(real_logits.float(), fake_logits.float())
+        loss = self.loss.d_loss(full(real_logits), full(fake_logits))
         self.observations.add_logits(real_logits, fake_logits)
         self.observations.add("loss/d", loss)
         critique = Critique(self.discriminator, real, fake, real_logits, fake_logits)
@@ -123,8 +126,8 @@ class GAN(LightningModule):
 
     def g_loss(self, fake: Tensor, real: Tensor) -> Tensor:
         """G's loss on generated images; real ones are looked at only by losses that need them."""
-        real_logits = self.discriminator(real).float() if self.loss.needs_real else None
-        loss = self.loss.g_loss(self.discriminator(fake).float(), real_logits)
+        real_logits = full(self.discriminator(real)) if self.loss.needs_real else None
+        loss = self.loss.g_loss(full(self.discriminator(fake)), real_logits)
         self.observations.add("loss/g", loss)
         return loss
 
@@ -133,11 +136,12 @@ class GAN(LightningModule):
     def noise(self, n: int) -> Tensor:
         """This rank's n rows of fresh noise; all ranks together draw what one alone would."""
         z = self.latent.sample(n * self.trainer.world_size, self._noise)
-        return z.narrow(0, n * self.trainer.global_rank, n)
+        return z.narrow(0, n * self.trainer.global_rank, n).to(self.dtype)
 
     def fixed_noise(self, n: int, seed: int = 0) -> Tensor:
         """(n, latent.dim) noise that is a function of the seed, the same on every device."""
-        return self.latent.sample(n, stream("cpu", seed, SAMPLE)).to(self.device)
+        weight = next(self.generator.parameters())
+        return self.latent.sample(n, stream("cpu", seed, SAMPLE)).to(weight)
 
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0) -> Tensor:
@@ -165,6 +169,10 @@ class GAN(LightningModule):
             self.d_rule.build(self.discriminator.parameters(), fused=fused),
         ]
 
+    def _optimizer(self, index: int) -> Optimizer:
+        """The generator's (0) or the discriminator's (1), without Lightning's wrapper."""
+        return cast("list[Optimizer]", self.optimizers(use_pl_optimizer=False))[index]
+
     def _seed_iteration(self) -> None:
         self._noise = stream(self.device, self.seed, NOISE, self.iterations)
         # Dropout and the like draw from the global generators, differently on each rank.
@@ -179,17 +187,15 @@ class GAN(LightningModule):
         if self.trainer.world_size > 1:
             average_over_ranks(gradients(optimizer))
         rule.set_rate(optimizer, self.iterations / self.total_iterations)
-        generator, _ = self.optimizers()
-        if optimizer is generator.optimizer:
-            generator.step()
+        if optimizer is self._optimizer(0):
+            cast("list[Any]", self.optimizers())[0].step()
         else:
             self.trainer.strategy.optimizer_step(optimizer, closure=lambda: None)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Observes and clips the gradient's norm; here a gradient scaler has already unscaled it."""
-        player, rule = ("g", self.g_rule)
-        if optimizer is not self.optimizers(use_pl_optimizer=False)[0]:
-            player, rule = ("d", self.d_rule)
+        """Observes and clips the gradient's norm; a gradient scaler has unscaled it by now."""
+        is_g = optimizer is self._optimizer(0)
+        player, rule = ("g", self.g_rule) if is_g else ("d", self.d_rule)
         if rule.clip is None and not self.observations.norms:
             return
         tensors = gradients(optimizer)
@@ -214,6 +220,11 @@ class GAN(LightningModule):
         self.iterations, self.images_seen = checkpoint["iterations"], checkpoint["images_seen"]
 
 
+def full(logits: Tensor) -> Tensor:
+    """Logits in float32 at least: losses average them, which half precision does badly."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
 @contextmanager
 def untouched(network: nn.Module) -> Iterator[None]:
     """The other player's update must not touch this network: no gradients, no running statistics.
@@ -232,16 +243,14 @@ def untouched(network: nn.Module) -> Iterator[None]:
             norm.track_running_stats = True
 
 
-def refuse(
-    discriminator: nn.Module, loss: object, regularizers: Mapping[str, Regularizer]
-) -> None:
+def refuse(discriminator: nn.Module, loss: object, regularizers: Mapping[str, Regularizer]) -> None:
     """Raises ValueError for parts that cannot work together, with the reason."""
     if not isinstance(loss, Loss):
-        raise ValueError(f"loss: {type(loss).__name__} lacks needs_real, d_loss, g_loss or score")
+        raise TypeError(f"loss: {type(loss).__name__} lacks needs_real, d_loss, g_loss or score")
     if any(isinstance(m, _BatchNorm) for m in discriminator.modules()):
         for name in (n for n, r in regularizers.items() if r.per_sample):
             raise ValueError(
-                f"regularizer.{name} looks at the gradient of each image by itself, which BatchNorm "
-                "mixes with the others' (Gulrajani et al. 2017, section 4); "
+                f"regularizer.{name} looks at the gradient of each image by itself, which "
+                "BatchNorm mixes with the others' (Gulrajani et al. 2017, section 4); "
                 "set model.discriminator.norm=layer or none"
             )

@@ -5,17 +5,15 @@ import csv
 import os
 import secrets
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from ganlab.runs import Run
-
-if TYPE_CHECKING:
-    import wandb
 
 AXES = ("iterations", "images_seen", "seconds")
 
@@ -111,11 +109,11 @@ class WandbRun(WandbLogger):
     ) -> None:
         self.run, self.mode = run, mode or wandb_mode()
         super().__init__(save_dir=run.path, project=project, name=name)
-        self.options = {"entity": entity, "group": group, "tags": list(tags)}
+        self.entity, self.group, self.tags = entity, group, tags
 
     @property
     @rank_zero_only
-    def experiment(self) -> "wandb.Run":
+    def experiment(self) -> Any:
         """The run, started at the first use.
 
         Overrides Lightning's property, which attaches to whatever run is open in the process (so
@@ -126,15 +124,15 @@ class WandbRun(WandbLogger):
         return self._experiment
 
     @rank_zero_only
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        self.experiment.log(dict(metrics))
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        cast("Any", self.experiment).log(dict(metrics))
 
     @rank_zero_only
     def log_picture(self, name: str, pixels: np.ndarray, step: int) -> None:
         """uint8 (H, W, 3); W&B would show a float image black."""
         import wandb
 
-        self.experiment.log({name: wandb.Image(pixels), "iterations": step})
+        cast("Any", self.experiment).log({name: wandb.Image(pixels), "iterations": step})
 
     @rank_zero_only
     def finish(self, exit_code: int) -> str | None:
@@ -142,16 +140,16 @@ class WandbRun(WandbLogger):
         if self._experiment is None:
             return None
         folder = Path(self._experiment.dir).parent
-        self._experiment.finish(exit_code=exit_code)
+        self._experiment.finish(exit_code)
         self._experiment = None
         return f"wandb sync {os.path.relpath(folder)}" if self.mode == "offline" else None
 
-    def _start(self) -> "wandb.Run":
+    def _start(self) -> Any:
         import wandb
 
         started = wandb.init(
             dir=self.run.path,
-            id=self._id(),
+            id=self._kept_id(),
             resume="allow",
             mode=self.mode,
             config=self.run.config(),
@@ -160,14 +158,16 @@ class WandbRun(WandbLogger):
             settings=wandb.Settings(silent=True, x_transaction_log_flush_interval=1.0),
             name=self._name,
             project=self._project,
-            **self.options,
+            entity=self.entity,
+            group=self.group,
+            tags=self.tags,
         )
         for axis in AXES:
             started.define_metric(axis, hidden=True)
         started.define_metric("*", step_metric="iterations")
         return started
 
-    def _id(self) -> str:
+    def _kept_id(self) -> str:
         """Random, kept in the run's folder: the dashboard's run goes on when this one does."""
         file = self.run.path / "wandb-id"
         with contextlib.suppress(OSError):

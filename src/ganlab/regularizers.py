@@ -58,17 +58,17 @@ class WeightClip(Regularizer):
 
     @torch.no_grad()
     def project(self, discriminator: nn.Module) -> None:
-        parameters = list(discriminator.parameters())
+        parameters: list[Tensor] = list(discriminator.parameters())
         torch._foreach_clamp_min_(parameters, -self.limit)
         torch._foreach_clamp_max_(parameters, self.limit)
 
 
 class GradientPenalty(Regularizer):
-    """weight E[(||grad D(x^)|| - 1)^2], x^ on lines from real to fake (Gulrajani et al. 2017, eq. 3).
+    """weight E[(||grad D(x)|| - 1)^2], x on lines from real to fake (Gulrajani et al. 2017, eq. 3).
 
     Args:
         weight: the paper's lambda, at least 0.
-        center: the wanted norm: 1 in the paper; 0 is the zero-centered form (Thanh-Tung et al. 2019).
+        center: the wanted norm: 1 in the paper; 0 is zero-centered (Thanh-Tung et al. 2019).
     """
 
     per_sample = True
@@ -106,10 +106,10 @@ class R1(Regularizer):
 def input_gradient(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """Gradient of the critic at each image, (N, C*H*W), differentiable once more.
 
-    Computed in float32 whatever the run's precision: squared gradients overflow float16.
+    Computed outside of autocast, in the weights' own float32: squared gradients overflow float16.
     """
     with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
-        images = images.detach().float().requires_grad_()
+        images = images.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
     return gradient.flatten(1)
 

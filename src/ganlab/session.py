@@ -3,11 +3,10 @@
 import logging
 import math
 import warnings
-from typing import Any
 
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from ganlab.callbacks import Checkpoints, Interruption, Journal, Progress, SampleGrids
@@ -54,11 +53,9 @@ class Session:
                 Progress(self.journal),
             ],
         )
-        if experiment.batch_size % self.trainer.world_size:
-            raise ConfigError(
-                [f"batch_size must be a multiple of the {self.trainer.world_size} devices, "
-                 f"got {experiment.batch_size}"]
-            )
+        devices, m = self.trainer.world_size, experiment.batch_size
+        if m % devices:
+            raise ConfigError([f"batch_size must be a multiple of the {devices} devices, got {m}"])
 
     def work(self) -> None:
         """Trains until the end or a signal, and writes down how it ended.
@@ -81,9 +78,9 @@ class Session:
         spec, images = self.data.spec, len(self.data.images.labels)  # type: ignore[union-attr]
         classes = f" in {spec.classes} classes" if spec.classes else ""
         sizes = f"G {parameters(self.gan.generator)}, D {parameters(self.gan.discriminator)}"
-        device = self.trainer.strategy.root_device.type
-        places = f"{self.trainer.world_size} x {device}" if self.trainer.world_size > 1 else device
-        return f"{self.run.path}\n{images:,} images {spec}{classes}; parameters {sizes}; on {places}"
+        where, n = self.trainer.strategy.root_device.type, self.trainer.world_size
+        on = f"on {n} x {where}" if n > 1 else f"on {where}"
+        return f"{self.run.path}\n{images:,} images {spec}{classes}; parameters {sizes}; {on}"
 
     @rank_zero_only
     def _conclude(self, status: str) -> None:
@@ -94,8 +91,9 @@ class Session:
             "last": self.journal.latest,
         }
         self.run.conclude(status, results)
+        exit_code = 0 if status == "finished" else 1
         for logger in self.loggers:
-            if isinstance(logger, WandbRun) and (command := logger.finish(status != "finished")):
+            if isinstance(logger, WandbRun) and (command := logger.finish(exit_code)):
                 print(f"W&B is offline; to upload this run: {command}")
 
 
@@ -107,7 +105,7 @@ def parameters(network: nn.Module) -> str:
 
 
 def quiet_lightning() -> None:
-    """Lightning's advertisements and its advice on loops that are not ours stay off the terminal."""
+    """Keeps Lightning's advertisements, and advice on loops that are not ours, off the terminal."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")

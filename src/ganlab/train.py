@@ -41,7 +41,8 @@ def job(cfg: DictConfig) -> None:
         say(f"training failed: {error}")
         raise cli.JobFailed from error
     if run.summary().get("status") == "interrupted":
-        say(f"stopped; to go on: {shlex.join(['python', '-m', 'ganlab.train', *sys.argv[1:]])}")
+        command = shlex.join(["python", "-m", "ganlab.train", *sys.argv[1:]])
+        say(f"stopped after a checkpoint; to go on: {command}")
         raise SystemExit(INTERRUPTED)
 
 
@@ -63,7 +64,8 @@ def train(config: dict[str, Any], name: str, title: str = "", group: str | None 
     if run.finished:
         say(f"finished already: {run.path}")
         return run
-    with run.working(config) if rank_zero_only.rank == 0 else nullcontext():
+    first = getattr(rank_zero_only, "rank", 0) == 0  # the others only compute
+    with run.working(config) if first else nullcontext():
         session = Session(experiment, run, title or f"{name}/{run.path.name}", group)
         say(session.introduction())
         session.work()

@@ -2,7 +2,7 @@
 
 from ganlab.data.folder import Folder
 from ganlab.data.images import DataError, Images
-from ganlab.data.module import Batch, ImageData
+from ganlab.data.module import ImageData
 from ganlab.data.sources import CIFAR10, CIFAR100, MNIST, STL10, SVHN, Digits, FashionMNIST
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "MNIST",
     "STL10",
     "SVHN",
-    "Batch",
     "DataError",
     "Digits",
     "FashionMNIST",

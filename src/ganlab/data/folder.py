@@ -44,7 +44,9 @@ class Folder:
             raise DataError(f"data.root: there is no folder or zip '{self.root}'")
         found = sorted(n for n in self._listing() if PurePosixPath(n).suffix.lower() in SUFFIXES)
         if not found:
-            raise DataError(f"data.root: no images ({', '.join(sorted(SUFFIXES))}) in '{self.root}'")
+            raise DataError(
+                f"data.root: no images ({', '.join(sorted(SUFFIXES))}) in '{self.root}'"
+            )
         return found
 
     @cached_property
@@ -98,7 +100,9 @@ class Folder:
 
     def _listing(self) -> list[str]:
         if self.root.is_dir():
-            return [p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file()]
+            return [
+                p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file()
+            ]
         try:
             with zipfile.ZipFile(self.root) as archive:
                 return archive.namelist()
@@ -120,10 +124,14 @@ class Folder:
             raise ValueError(f"mode {image.mode} (16 or 32 bits); save it with 8 bits per channel")
         if self.channels is None and CHANNELS.get(image.mode) != channels:
             known = {0: "grey or RGB", 1: "grey", 3: "RGB"}[channels]
-            raise ValueError(f"mode {image.mode}, expected {known}; set data.channels=1 or 3 to convert")
+            raise ValueError(
+                f"mode {image.mode}, expected {known}; set data.channels=1 or 3 to convert"
+            )
         if self.size is None and image.size != (size, size):
             found = f"{image.width} x {image.height} pixels"
-            raise ValueError(f"{found}, expected {size} x {size}; set data.size to resize all images")
+            raise ValueError(
+                f"{found}, expected {size} x {size}; set data.size to resize all images"
+            )
 
     def _pixels(self, image: Image.Image, spec: ImageSpec) -> torch.Tensor:
         self._refuse(image, spec.channels, spec.size)

@@ -1,38 +1,17 @@
 """Algorithm 1's minibatches: which images in which iteration, gathered on the device."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import torch
-from pytorch_lightning import LightningDataModule
+from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 
+from ganlab.batch import Batch
 from ganlab.data.images import Images, Source
 from ganlab.latent import stream
 from ganlab.spec import ImageSpec, at_least
 
 ORDER = 1  # the stream of random numbers that shuffles; noise is another (gan.py)
-
-
-class Batch(NamedTuple):
-    """Real images of one iteration, or of one update.
-
-    images: float (n, m, C, H, W) in [-1, 1] for n updates' minibatches, (m, C, H, W) for one.
-    labels: int64 (n, m), or (m,).
-    """
-
-    images: Tensor
-    labels: Tensor
-
-    def unbind(self) -> list["Batch"]:
-        """One minibatch for each update."""
-        return [Batch(*pair) for pair in zip(self.images, self.labels, strict=True)]
-
-    def chunk(self, n: int) -> list["Batch"]:
-        """The minibatch in n parts, for gradient accumulation."""
-        if n == 1:
-            return [self]
-        return [Batch(*p) for p in zip(self.images.chunk(n), self.labels.chunk(n), strict=True)]
 
 
 class MinibatchOrder:
@@ -119,21 +98,27 @@ class ImageData(LightningDataModule):
             self.images = self.source.read()
 
     def train_dataloader(self) -> IterationLoader:
-        images, device = self._read(), self.trainer.strategy.root_device
+        images, device = self._read(), self._running.strategy.root_device
         if fits(images.images, device):
             self.images = Images(*(tensor.to(device) for tensor in images))
         order = MinibatchOrder(len(images.labels), (self.minibatches, self.batch_size), self.seed)
-        return IterationLoader(order, self.iterations, start=lambda: self.trainer.global_step)
+        return IterationLoader(order, self.iterations, start=lambda: self._running.global_step)
 
     def transfer_batch_to_device(
         self, batch: Tensor, device: torch.device, dataloader_idx: int
     ) -> Batch:
         """Gathers this rank's share of the indexed images and normalises it on the device."""
-        images, labels = self._read()
-        share = self.batch_size // self.trainer.world_size
-        index = batch.narrow(1, self.trainer.global_rank * share, share).to(images.device)
-        pixels = images[index].to(device, non_blocking=True)
-        return Batch(pixels.float().div_(127.5).sub_(1), labels[index].to(device))
+        (images, labels), trainer = self._read(), self._running
+        share = self.batch_size // trainer.world_size
+        index = batch.narrow(1, trainer.global_rank * share, share).to(images.device)
+        pixels = images[index].to(device, non_blocking=True).float().div_(127.5).sub_(1)
+        return Batch(trainer.precision_plugin.convert_input(pixels), labels[index].to(device))
+
+    @property
+    def _running(self) -> Trainer:
+        if self.trainer is None:
+            raise RuntimeError("no Trainer runs this ImageData")
+        return self.trainer
 
     def _read(self) -> Images:
         if self.images is None:
@@ -142,7 +127,7 @@ class ImageData(LightningDataModule):
 
 
 def fits(images: Tensor, device: torch.device) -> bool:
-    """Whether the images should live on the device: they take at most a quarter of its free memory."""
+    """Whether the images should live on the device: a quarter of its free memory is enough."""
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)

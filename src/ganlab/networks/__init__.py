@@ -1,7 +1,7 @@
 """Generators and discriminators, one file per architecture.
 
 A generator is built as `Generator(spec, latent_dim, ...)` and maps noise (N, latent_dim) to images
-(N, C, H, W) in [-1, 1]; a discriminator as `Discriminator(spec, ...)` and maps images to logits (N,).
+(N, C, H, W) in [-1, 1]; a discriminator, `Discriminator(spec, ...)`, maps images to logits (N,).
 """
 
 from ganlab.networks.dcgan import DCGANDiscriminator, DCGANGenerator

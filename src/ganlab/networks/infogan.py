@@ -1,6 +1,6 @@
 """The network of the InfoGAN paper (Chen et al. 2016, appendix C.1), without its codes.
 
-The small net that the collections of GANs on MNIST share: Lucic et al. 2018 compare seven GANs on it.
+The small net that collections of GANs on MNIST share; Lucic et al. 2018 compare seven GANs on it.
 """
 
 from torch import Tensor, nn

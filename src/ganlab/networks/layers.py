@@ -37,7 +37,7 @@ def norm1d(kind: str, features: int) -> nn.Module:
 
 
 def normal_init(std: float) -> Callable[[nn.Module], None]:
-    """Weights ~ N(0, std^2), norms' gains ~ N(1, std^2), biases 0 (Radford et al. 2016, section 4)."""
+    """Weights ~ N(0, std^2), norms' gains ~ N(1, std^2), biases 0 (Radford et al. 2016, sec. 4)."""
 
     def init(module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -63,5 +63,7 @@ def doublings(spec: ImageSpec, network: str) -> tuple[int, int]:
     start = 7 if spec.size == 28 else 4
     n = math.log2(spec.size / start)
     if n < 1 or n != int(n):
-        raise ValueError(f"{network} takes images of size 28 or 8, 16, 32, 64, 128, ...; got {spec}")
+        raise ValueError(
+            f"{network} takes images of size 28 or 8, 16, 32, 64, 128, ...; got {spec}"
+        )
     return start, int(n)

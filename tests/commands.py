@@ -1,0 +1,72 @@
+"""Commands run in this process: starting Python with torch, Lightning and W&B takes seconds."""
+
+import contextlib
+import importlib
+import io
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra.core.global_hydra import GlobalHydra
+
+
+class Outcome(NamedTuple):
+    """What a command leaves on a terminal."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run_main(main, *words: str, program: str = "ganlab") -> Outcome:
+    """Calls a command's main() on the given words of sys.argv; undoes what Hydra leaves behind."""
+    out, err, root = io.StringIO(), io.StringIO(), logging.getLogger()
+    argv, handlers, level = sys.argv, root.handlers[:], root.level
+    sys.argv, code = [program, *words], 0
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main()
+    except SystemExit as stop:
+        code = stop.code or 0
+    finally:
+        sys.argv, root.handlers[:] = argv, handlers
+        root.setLevel(level)
+        GlobalHydra.instance().clear()
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+def run_train(*overrides: str) -> Outcome:
+    """`python -m ganlab.train OVERRIDES`."""
+    return run_main(importlib.import_module("ganlab.train").main, *overrides)
+
+
+def run_sample(*words: str) -> Outcome:
+    """`python -m ganlab.sample WORDS`."""
+    from ganlab import cli
+    from ganlab.sample import sample
+
+    return run_main(lambda: [print(path) for path in cli.call(sample)], *words)
+
+
+def smoke(output_dir: Path, *overrides: str) -> list[str]:
+    """Overrides of a run that takes half a second: 3 iterations of narrow networks."""
+    narrow = [f"model.{player}.width=8" for player in ("generator", "discriminator")]
+    return ["trainer=smoke", "logger=csv", *narrow, f"output_dir={output_dir}", *overrides]
+
+
+def runs_in(output_dir: Path) -> list[Path]:
+    """The run folders below output_dir."""
+    return sorted(file.parent for file in output_dir.rglob("config.yaml"))
+
+
+def shell(*words: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess:
+    """A real process of this Python; `cwd` is part of the environment given by name."""
+    cwd = environment.pop("cwd", None)
+    env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    command = [sys.executable, *words]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, cwd=cwd, env=env, check=False
+    )

@@ -1,0 +1,94 @@
+"""What every test may rely on: one thread, no account, no network, a small GAN."""
+
+import functools
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganlab.data import Digits, ImageData
+from ganlab.gan import GAN
+from ganlab.latent import Gaussian
+from ganlab.losses import NonSaturating
+from ganlab.networks import DCGANDiscriminator, DCGANGenerator
+from ganlab.optim import UpdateRule
+
+os.environ.setdefault("WANDB_MODE", "offline")
+os.environ["WANDB_ERROR_REPORTING"] = "false"
+torch.set_num_threads(1)
+
+ROOT = Path(__file__).parents[1]
+
+
+def adam(lr: float = 2e-4):
+    return functools.partial(torch.optim.Adam, lr=lr, betas=(0.5, 0.999))
+
+
+def small_gan(iterations: int = 4, **options) -> GAN:
+    """A DCGAN of 16 x 16 digits with 8 channels; `options` replace any of GAN's arguments."""
+    spec = Digits().spec
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        networks = {
+            "generator": DCGANGenerator(spec, 8, width=8),
+            "discriminator": DCGANDiscriminator(spec, width=8),
+        }
+    chosen = {
+        **networks,
+        "loss": NonSaturating(),
+        "spec": spec,
+        "latent": Gaussian(8),
+        "g_rule": UpdateRule(adam()),
+        "d_rule": UpdateRule(adam()),
+        "iterations": iterations,
+        **options,
+    }
+    return GAN(chosen.pop("generator"), chosen.pop("discriminator"), chosen.pop("loss"), **chosen)
+
+
+def fit(gan: GAN, batch_size: int = 16, callbacks=(), **trainer):
+    """Trains on the digits to the GAN's last iteration; returns the Trainer."""
+    from pytorch_lightning import Trainer
+
+    from ganlab.session import quiet_lightning
+
+    quiet_lightning()
+    ckpt = trainer.pop("ckpt_path", None)
+    minibatches = gan.d_steps + gan.loss.needs_real
+    data = ImageData(Digits(), batch_size, minibatches, gan.total_iterations, gan.seed)
+    made = Trainer(
+        **{
+            "accelerator": "cpu",
+            "devices": 1,
+            "max_steps": gan.total_iterations,
+            "max_epochs": -1,
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "callbacks": list(callbacks),
+            **trainer,
+        }
+    )
+    made.fit(gan, data, ckpt_path=ckpt, weights_only=True if ckpt else None)
+    return made
+
+
+def weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of all parameters and buffers."""
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    """Bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture
+def data_root() -> Path:
+    """The folder with real data sets in torchvision's layout, where the machine has one."""
+    root = os.environ.get("GANLAB_DATA_ROOT")
+    if not root or not (Path(root) / "MNIST" / "raw").is_dir():
+        pytest.skip("no real MNIST: GANLAB_DATA_ROOT names no folder with MNIST/raw")
+    return Path(root)
