@@ -8,24 +8,40 @@ COMMANDS = {
     "train": "train a GAN: one run, or with -m a sweep",
     "sample": "images, grids and interpolations from a run",
 }
-USAGE = "usage: ganlab COMMAND [...]\n\n" + "".join(f"  {n:8} {t}\n" for n, t in COMMANDS.items())
+USAGE = """\
+usage: ganlab COMMAND [name=value ...]
+
+{commands}
+`ganlab COMMAND --help` explains one.  Completion of groups, choices and keys:
+  eval "$(ganlab -sc install=bash)"     (or zsh, fish)
+""".format(commands="".join(f"  {name:8} {text}\n" for name, text in COMMANDS.items()))
 
 
 def main() -> None:
     """Runs the command named by the first argument."""
     command, *rest = sys.argv[1:] or ["--help"]
-    if command in ("-sc", "--shell-completion"):  # Hydra's completion calls `ganlab -sc query=bash`
-        words = os.environ.get("COMP_LINE", "").split(" ", 2)
-        os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
-        command, rest = "train", sys.argv[1:]
     if command in ("-h", "--help"):
         print(USAGE, end="")
+    elif {"-sc", "--shell-completion"} & {command, *rest}:
+        complete()
     elif command in COMMANDS:
-        sys.argv = [f"ganlab {command}", *rest]
+        sys.argv = ["ganlab", *rest]
         runpy.run_module(f"ganlab.{command}", run_name="__main__", alter_sys=True)
     else:
         sys.stderr.write(f"ganlab: there is no command '{command}'\n\n{USAGE}")
         raise SystemExit(2)
+
+
+def complete() -> None:
+    """Hydra's shell completion, for `ganlab train ...`; without importing torch."""
+    import hydra
+
+    from ganlab.config import conf_dir
+
+    words = os.environ.get("COMP_LINE", "").split(" ")
+    os.environ["COMP_LINE"] = " ".join(words[:1] + words[2:])  # Hydra knows no subcommands
+    sys.argv = ["ganlab", *(word for word in sys.argv[1:] if word != "train")]
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(print)()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from ganlab.optim import UpdateRule, average_over_ranks, global_norm, gradients
 from ganlab.regularizers import Critique, Regularizer
 from ganlab.spec import ImageSpec, at_least
 
+G, D = 0, 1  # the players, in the order of their optimizers
 NOISE, SAMPLE, LAYERS = 2, 3, 4  # streams of random numbers; the data's order is another (data/)
 
 
@@ -85,7 +86,7 @@ class GAN(LightningModule):
 
     def d_step(self, minibatch: Batch) -> None:
         """Updates the discriminator by its stochastic gradient (Algorithm 1, lines 3-6)."""
-        optimizer, rule = self._optimizer(1), self.d_rule
+        optimizer, rule = self._optimizer(D), self.d_rule
         optimizer.zero_grad()
         with untouched(self.generator):
             for real in minibatch.chunk(rule.accumulate):
@@ -99,7 +100,7 @@ class GAN(LightningModule):
 
     def g_step(self, minibatch: Batch) -> None:
         """Updates the generator by its stochastic gradient (Algorithm 1, lines 8-9)."""
-        optimizer, rule = self._optimizer(0), self.g_rule
+        optimizer, rule = self._optimizer(G), self.g_rule
         optimizer.zero_grad()
         with untouched(self.discriminator):
             for real in minibatch.chunk(rule.accumulate):
@@ -169,9 +170,9 @@ class GAN(LightningModule):
             self.d_rule.build(self.discriminator.parameters(), fused=fused),
         ]
 
-    def _optimizer(self, index: int) -> Optimizer:
-        """The generator's (0) or the discriminator's (1), without Lightning's wrapper."""
-        return cast("list[Optimizer]", self.optimizers(use_pl_optimizer=False))[index]
+    def _optimizer(self, player: int) -> Optimizer:
+        """The optimizer of player G or D, without Lightning's wrapper."""
+        return cast("list[Optimizer]", self.optimizers(use_pl_optimizer=False))[player]
 
     def _seed_iteration(self) -> None:
         self._noise = stream(self.device, self.seed, NOISE, self.iterations)
@@ -187,14 +188,14 @@ class GAN(LightningModule):
         if self.trainer.world_size > 1:
             average_over_ranks(gradients(optimizer))
         rule.set_rate(optimizer, self.iterations / self.total_iterations)
-        if optimizer is self._optimizer(0):
-            cast("list[Any]", self.optimizers())[0].step()
+        if optimizer is self._optimizer(G):
+            cast("list[Any]", self.optimizers())[G].step()
         else:
             self.trainer.strategy.optimizer_step(optimizer, closure=lambda: None)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Observes and clips the gradient's norm; a gradient scaler has unscaled it by now."""
-        is_g = optimizer is self._optimizer(0)
+        is_g = optimizer is self._optimizer(G)
         player, rule = ("g", self.g_rule) if is_g else ("d", self.d_rule)
         if rule.clip is None and not self.observations.norms:
             return
@@ -231,16 +232,20 @@ def untouched(network: nn.Module) -> Iterator[None]:
 
     BatchNorm still normalises by the batch at hand, as in training.
     """
+    trained = [p for p in network.parameters() if p.requires_grad]
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    network.requires_grad_(False)
-    for norm in norms:
-        norm.track_running_stats = False
+
+    def let(change: bool) -> None:
+        for parameter in trained:
+            parameter.requires_grad_(change)
+        for norm in norms:
+            norm.track_running_stats = change
+
+    let(change=False)
     try:
         yield
     finally:
-        network.requires_grad_(True)
-        for norm in norms:
-            norm.track_running_stats = True
+        let(change=True)
 
 
 def refuse(discriminator: nn.Module, loss: object, regularizers: Mapping[str, Regularizer]) -> None:

@@ -1,0 +1,55 @@
+"""Two processes on gloo: the same science as one."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT, fit, same
+from ddp_worker import made
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory):
+    """Final weights by (norm, rank) of two-process runs, and the folder."""
+    folder = tmp_path_factory.mktemp("ddp")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
+    for name in ("LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_PORT", "MASTER_ADDR"):
+        environment.pop(name, None)
+    for norm in ("layer", "batch"):
+        command = [sys.executable, str(ROOT / "tests" / "ddp_worker.py"), str(folder), norm, "2"]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    return {
+        (norm, rank): torch.load(folder / f"{norm}-2-{rank}.pt", weights_only=True)
+        for norm in ("layer", "batch")
+        for rank in (0, 1)
+    }
+
+
+def alone(norm: str) -> dict[str, torch.Tensor]:
+    fit(gan := made(norm), precision="64-true")
+    return gan.state_dict()
+
+
+def test_two_processes_equal_one(ends):
+    """Same images, same noise, averaged gradients, clipped as a whole: same weights."""
+    one = alone("layer")
+    for name, tensor in ends["layer", 0].items():
+        torch.testing.assert_close(tensor, one[name], rtol=1e-9, atol=1e-11, msg=name)
+
+
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+def test_both_ranks_end_with_the_same_weights_and_statistics(ends, norm):
+    """BatchNorm's running statistics included: what rank 0 saves is what both have."""
+    assert same(ends[norm, 0], ends[norm, 1])
+
+
+def test_batchnorm_normalises_each_ranks_share_by_itself(ends):
+    """The one known difference from a single process; the check sees it."""
+    one, two = alone("batch"), ends["batch", 0]
+    assert all(torch.isfinite(t).all() for t in two.values())
+    assert any((one[n] - two[n]).abs().max() > 1e-6 for n in one if "weight" in n)
