@@ -59,7 +59,7 @@ def smoke(output_dir: Path, *overrides: str) -> list[str]:
 
 def runs_in(output_dir: Path) -> list[Path]:
     """The run folders below output_dir."""
-    return sorted(file.parent for file in output_dir.rglob("config.yaml"))
+    return sorted(file.parent for file in output_dir.glob("*/*/config.yaml"))
 
 
 def shell(*words: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess:

@@ -9,19 +9,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(run: str | Path) -> "GAN":
+def load(run: str | Path, *, trust: bool = False) -> "GAN":
     """A trained GAN, ready to sample: `ganlab.load("outputs/...").sample(64, seed=0)`.
 
-    Reads tensors and plain data only: a run's folder from a stranger cannot run code of its own,
-    beyond building the networks that its config names.
+    Reads tensors and plain data only, and builds only classes of ganlab and torch: a folder from a
+    stranger cannot run code.
 
     Args:
         run: the run's folder; its newest checkpoint is taken.
+        trust: build whatever the run's config names, such as networks of your own.
 
     Raises:
-        ganlab.config.ConfigError: the folder is no run, or has no checkpoint.
+        ganlab.config.ConfigError: the folder is no run, has no checkpoint, or names what is not
+            trusted.
     """
     from ganlab.experiment import restore
     from ganlab.runs import Run
 
-    return restore(Run(Path(run)))
+    return restore(Run(Path(run)), trust=trust)

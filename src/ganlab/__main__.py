@@ -26,6 +26,7 @@ def main() -> None:
         complete()
     elif command in COMMANDS:
         sys.argv = ["ganlab", *rest]
+        sys.path.insert(0, "")  # as `python -m` does: the user's own parts are importable
         runpy.run_module(f"ganlab.{command}", run_name="__main__", alter_sys=True)
     else:
         sys.stderr.write(f"ganlab: there is no command '{command}'\n\n{USAGE}")

@@ -20,6 +20,10 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 # What ganlab passes to a node's target by itself, by the node's path.
 INJECTED = {
+    "gan": {
+        *("generator", "discriminator", "loss", "spec", "latent", "g_rule", "d_rule"),
+        *("regularizers", "d_steps", "ema", "iterations", "seed"),
+    },
     "model.generator": {"spec", "latent_dim"},
     "model.discriminator": {"spec"},
     "g_optimizer": {"params"},

@@ -1,6 +1,7 @@
 """One experiment: the root keys of the config with their types, and what they build."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, cast
@@ -12,7 +13,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
-from ganlab.config import ConfigError
+from ganlab.config import ConfigError, flattened, locate
 from ganlab.data import DataError, ImageData
 from ganlab.data.images import Source
 from ganlab.gan import GAN
@@ -34,6 +35,7 @@ class Model(TypedDict):
 class Experiment:
     """What the config says, one field per root key; conf/train.yaml explains each."""
 
+    gan: Node = field(default_factory=lambda: {"_target_": "ganlab.gan.GAN"})
     model: Model
     loss: Node
     regularizer: Node = field(default_factory=dict)
@@ -71,7 +73,7 @@ class Experiment:
         """The data set, not yet read."""
         return self._build("data")
 
-    def gan(self, spec: ImageSpec | None = None) -> GAN:
+    def build_gan(self, spec: ImageSpec | None = None) -> GAN:
         """The GAN for images of `spec` (None: the data's), with weights that the seed decides."""
         spec = spec or self.source.spec
         latent = self._build("latent")
@@ -79,21 +81,18 @@ class Experiment:
             torch.manual_seed(self.seed)
             generator = self._build("model.generator", spec=spec, latent_dim=latent.dim)
             discriminator = self._build("model.discriminator", spec=spec)
-        with blame():
-            return GAN(
-                generator,
-                discriminator,
-                self._build("loss"),
-                spec=spec,
-                latent=latent,
-                g_rule=self._rule("g"),
-                d_rule=self._rule("d"),
-                regularizers={n: self._build(f"regularizer.{n}") for n in self.regularizer},
-                d_steps=self.d_steps,
-                ema=self.ema,
-                iterations=self.iterations,
-                seed=self.seed,
-            )
+        parts = {
+            "generator": generator,
+            "discriminator": discriminator,
+            "loss": self._build("loss"),
+            "spec": spec,
+            "latent": latent,
+            "g_rule": self._rule("g"),
+            "d_rule": self._rule("d"),
+            "regularizers": {n: self._build(f"regularizer.{n}") for n in self.regularizer},
+        }
+        names = ("d_steps", "ema", "iterations", "seed")
+        return cast("GAN", self._build("gan", **parts, **{n: getattr(self, n) for n in names}))
 
     def image_data(self, gan: GAN) -> ImageData:
         """The DataModule that serves this GAN its minibatches."""
@@ -139,7 +138,7 @@ class Experiment:
         with torch.device("meta"):
             for player in ("g", "d"):
                 found += blamed(functools.partial(self._check_rule, player))
-            found += [] if found else blamed(self.gan)
+            found += [] if found else blamed(self.build_gan)
         if found:
             raise ConfigError(found)
 
@@ -163,7 +162,7 @@ class Experiment:
         """What the node at `path` calls for; `given` is what the config cannot know."""
         root, *rest = path.split(".")
         node = functools.reduce(lambda parent, key: parent[key], rest, getattr(self, root))
-        with blame(path):
+        with blame("" if path == "gan" else path):  # its sentences name root keys
             # `given` goes in afterwards: Hydra would turn dataclasses among it into dicts.
             factory = instantiate({**node, "_partial_": True}, _convert_="all")
             return factory if node.get("_partial_") else factory(**given)
@@ -197,18 +196,45 @@ class blame:
             raise ConfigError([f"{self.before}{cause}"]) from error
 
 
-def restore(run: Run) -> GAN:
-    """The GAN of a run's newest checkpoint.
+def restore(run: Run, *, trust: bool = False) -> GAN:
+    """The GAN of a run's newest checkpoint, on the CPU.
+
+    Args:
+        run: its folder.
+        trust: build whatever the config names; False: only classes of ganlab and torch, because a
+            folder from a stranger could name any function of any installed package.
 
     Raises:
-        ConfigError: the folder is no run or has no checkpoint.
+        ConfigError: the folder is no run, has no checkpoint, or names what is not trusted.
     """
-    experiment = Experiment(**run.config())
+    config = run.config()
+    if not trust:
+        require_known(config)
     path = run.last_checkpoint()
     if path is None:
         raise ConfigError([f"'{run.path}' has no checkpoint"])
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    gan = experiment.gan(ImageSpec(**checkpoint["spec"]))
+    gan = Experiment(**config).build_gan(ImageSpec(**checkpoint["spec"]))
     gan.load_state_dict(checkpoint["state_dict"])
     gan.on_load_checkpoint(checkpoint)
     return gan.eval()
+
+
+def require_known(config: Node) -> None:
+    """Raises ConfigError if a config calls anything but classes of ganlab, torch and Lightning."""
+    targets = [value for path, value in flattened(config) if path.endswith("_target_")]
+    foreign = [target for target in targets if not is_known(target)]
+    if foreign:
+        names = ", ".join(foreign)
+        raise ConfigError(
+            [f"the run's config names {names}; say trust=true if you trust the folder"]
+        )
+
+
+def is_known(target: str) -> bool:
+    """Whether a target is a class that one of the three packages defines."""
+    if target.partition(".")[0] not in ("ganlab", "torch", "pytorch_lightning"):
+        return False
+    found = locate(target)
+    home = getattr(found, "__module__", "").partition(".")[0]
+    return inspect.isclass(found) and home in ("ganlab", "torch", "pytorch_lightning")

@@ -139,10 +139,10 @@ class WandbRun(WandbLogger):
         """Ends the run; returns how to upload it if it was offline."""
         if self._experiment is None:
             return None
-        folder = Path(self._experiment.dir).parent
+        folder = self.run.path / "wandb" / Path(self._experiment.dir).parent.name
         self._experiment.finish(exit_code)
         self._experiment = None
-        return f"wandb sync {os.path.relpath(folder)}" if self.mode == "offline" else None
+        return f"wandb sync {folder}" if self.mode == "offline" else None
 
     def _start(self) -> Any:
         import wandb

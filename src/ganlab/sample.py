@@ -19,6 +19,7 @@ def sample(
     interpolate: int = 0,
     steps: int = 8,
     output: str | None = None,
+    trust: bool = False,
 ) -> list[Path]:
     """Draws from the newest checkpoint of a run; returns the files and folders written.
 
@@ -31,11 +32,12 @@ def sample(
         interpolate: rows of a second grid that walk from one latent point to another.
         steps: images in such a row.
         output: folder for the files; null: RUN/sampled.
+        trust: build parts that are not ganlab's own, if the run's config names any.
     """
     at_least(1, n=n, columns=columns)
     at_least(0, seed=seed, interpolate=interpolate)
     at_least(2, steps=steps)
-    gan = load(run)
+    gan = load(run, trust=trust)
     folder = Path(output) if output else Path(run) / "sampled"
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"iteration-{gan.iterations:07d}-seed-{seed}"

@@ -32,7 +32,7 @@ class Session:
 
     def __init__(self, experiment: Experiment, run: Run, title: str, group: str | None) -> None:
         quiet_lightning()
-        self.run, self.gan = run, experiment.gan()
+        self.run, self.gan = run, experiment.build_gan()
         self.data = experiment.image_data(self.gan)
         self.data.prepare_data()
         self.data.setup()

@@ -1,0 +1,189 @@
+"""Every YAML that ganlab ships composes, passes the check, builds and trains for one iteration."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from commands import run_train, runs_in
+from conftest import same, weights
+from ganlab import cli
+from ganlab.config import conf_dir
+from ganlab.data import Images
+from ganlab.experiment import Experiment
+from ganlab.runs import Run
+from ganlab.session import quiet_lightning
+from ganlab.spec import ImageSpec
+
+ONE = ("trainer=smoke", "iterations=1", "batch_size=4")
+FREE = "model.discriminator.norm=none"  # a discriminator that all regularizers can live with
+LONGEST = {"train.yaml": 1000, "experiment": 30}  # lines; others have 15
+
+
+def yamls(group: str) -> list[str]:
+    """Names of a group's choices."""
+    return sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
+
+
+def trained_by(group: str, *templates: str) -> dict[str, list[str]]:
+    """File -> overrides that choose it, for each YAML of a group."""
+    return {
+        f"{group}/{name}.yaml": [template.format(name) for template in templates]
+        for name in yamls(group)
+    }
+
+
+# Every YAML must be in one of these two; a new group fails test_every_yaml_is_exercised.
+TRAINED = {
+    **trained_by("model", "model={}"),
+    **trained_by("loss", "loss={}"),
+    **trained_by("regularizer", "regularizer={}", FREE),
+    **trained_by("latent", "latent={}"),
+    **trained_by("data", "data={}"),
+    **trained_by("optim", "optim@g_optimizer={}", "optim@d_optimizer={}"),
+    **trained_by("schedule", "schedule@g_schedule={}", "schedule@d_schedule={}"),
+    **trained_by("experiment", "experiment={}"),
+    **{f"trainer/{name}.yaml": [f"trainer={name}"] for name in ("auto", "cpu", "smoke")},
+}
+CHECKED = {
+    **{f"trainer/{name}.yaml": [f"trainer={name}"] for name in ("gpu", "ddp")},
+    **trained_by("logger", "logger={}"),
+    "train.yaml": [],
+}
+
+
+def uncovered(files: set[str]) -> set[str]:
+    return files - TRAINED.keys() - CHECKED.keys()
+
+
+def shipped() -> dict[str, Path]:
+    """All YAML below conf/, by path."""
+    folder = conf_dir()
+    return {file.relative_to(folder).as_posix(): file for file in folder.rglob("*.yaml")}
+
+
+class Noise:
+    """The smallest source: random images of a given spec."""
+
+    def __init__(self, spec: ImageSpec):
+        self.spec = spec
+
+    def check(self):
+        pass
+
+    def prepare(self):
+        pass
+
+    def read(self):
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randint(0, 256, (8, *self.spec.shape), generator=generator)
+        return Images(images.to(torch.uint8), torch.zeros(8, dtype=torch.long))
+
+
+def checked(*overrides: str) -> Experiment:
+    """The experiment of a command line that must have no mistakes."""
+    cfg, found = cli.Composer().compose(list(overrides))
+    assert found == []
+    return Experiment(**cli.checked(cfg))
+
+
+def train_one_iteration(experiment: Experiment, spec: ImageSpec) -> None:
+    """Both players' weights must move and stay finite."""
+    quiet_lightning()
+    vars(experiment)["source"] = Noise(spec)
+    gan = experiment.gan()
+    players = (gan.generator, gan.discriminator)
+    before = [weights(player) for player in players]
+    experiment.trainer_with([], []).fit(gan, experiment.image_data(gan))
+    assert gan.iterations == 1
+    for player, old in zip(players, before, strict=True):
+        new = weights(player)
+        assert not same(old, new)
+        assert all(torch.isfinite(tensor).all() for tensor in new.values())
+
+
+def images_in(folder: Path) -> Path:
+    folder.mkdir()
+    for i in range(3):
+        Image.new("RGB", (16, 16), (i, 2, 3)).save(folder / f"{i}.png")
+    return folder
+
+
+def test_every_yaml_is_exercised():
+    assert uncovered(set(shipped())) == set()
+    assert uncovered({"loss/hinge.yaml", "new/one.yaml", "trainer/new.yaml"}) == {
+        "new/one.yaml",
+        "trainer/new.yaml",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_every_yaml_is_short(name):
+    lines = shipped()[name].read_text().splitlines()
+    assert len(lines) <= LONGEST.get(name, LONGEST.get(name.partition("/")[0], 15))
+    assert max((len(line) for line in lines), default=0) <= 100
+
+
+@pytest.mark.parametrize("name", sorted(TRAINED))
+def test_every_yaml_trains(name, tmp_path):
+    overrides = [*ONE, *TRAINED[name]]
+    if name == "data/folder.yaml":
+        overrides.append(f"data.root={images_in(tmp_path / 'images')}")
+    if name.startswith("trainer/"):
+        overrides = [*TRAINED[name], *ONE[1:], "log_every=1"]
+    experiment = checked(*overrides)
+    train_one_iteration(experiment, experiment.source.spec)
+
+
+@pytest.mark.parametrize("name", sorted(CHECKED))
+def test_every_other_yaml_passes_the_check_and_rehearses(name, tmp_path):
+    experiment = checked(*CHECKED[name])
+    experiment.rehearse()
+    loggers = experiment.loggers(run=Run(tmp_path), name="a run", group="a sweep")
+    assert len(loggers) == len(experiment.logger)
+
+
+def test_gpu_and_ddp_ask_for_what_their_names_say():
+    gpu, ddp = checked("trainer=gpu").trainer, checked("trainer=ddp").trainer
+    assert gpu["accelerator"] == "gpu"
+    assert ddp["strategy"]["_target_"] == "ganlab.distributed.SynchronousDDP"
+    assert ddp["devices"] == "auto"
+
+
+SPECS = [ImageSpec(1, 16, 10), ImageSpec(1, 28, 10), ImageSpec(3, 32, 10), ImageSpec(3, 8)]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+@pytest.mark.parametrize("model", yamls("model"))
+def test_every_model_trains_on_every_shape_of_image(model, spec):
+    train_one_iteration(checked(*ONE, f"model={model}"), spec)
+
+
+@pytest.mark.parametrize("loss", yamls("loss"))
+@pytest.mark.parametrize("regularizer", yamls("regularizer"))
+def test_every_loss_trains_with_every_regularizer(loss, regularizer):
+    narrow = ["model.generator.width=8", "model.discriminator.width=8", FREE]
+    experiment = checked(*ONE, f"loss={loss}", f"regularizer={regularizer}", *narrow)
+    train_one_iteration(experiment, ImageSpec(1, 16, 10))
+
+
+def test_all_regularizers_train_together():
+    experiment = checked(*ONE, f"regularizer=[{','.join(yamls('regularizer'))}]", FREE)
+    assert len(experiment.regularizer) == len(yamls("regularizer"))
+    train_one_iteration(experiment, ImageSpec(1, 16, 10))
+
+
+def test_a_sweep_over_models_and_losses_leaves_a_finished_run_in_each_folder(tmp_path):
+    models, losses = "vanilla,dcgan,infogan", "minimax,nonsaturating,least_squares,hinge"
+    where = ["trainer=smoke", "logger=csv", f"output_dir={tmp_path}"]
+    outcome = run_train("-m", f"model={models}", f"loss={losses}", *where)
+    assert (outcome.code, outcome.err) == (0, "")
+    runs = runs_in(tmp_path)
+    cells = {f"digits-{m}-{n}" for m in models.split(",") for n in losses.split(",")}
+    assert {run.parent.name for run in runs} == cells
+    assert len(runs) == 12
+    for run in runs:
+        summary = json.loads((run / "summary.json").read_text())
+        assert (summary["status"], summary["iterations"]) == ("finished", 3)

@@ -1,0 +1,724 @@
+"""Minibatches as functions of seed and iteration; every named data set read from its own format."""
+
+import hashlib
+import os
+import pickle
+import struct
+import threading
+import time
+from contextlib import nullcontext
+from types import SimpleNamespace
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+import torchvision.datasets as readers
+from PIL import Image
+from pytorch_lightning.plugins.precision import Precision
+
+from ganlab.batch import Batch
+from ganlab.data import (
+    CIFAR10,
+    CIFAR100,
+    MNIST,
+    STL10,
+    SVHN,
+    DataError,
+    Digits,
+    FashionMNIST,
+    ImageData,
+    Images,
+)
+from ganlab.data import images as images_module
+from ganlab.data import sources as sources_module
+from ganlab.data.images import allocate, resized
+from ganlab.data.module import IterationLoader, MinibatchOrder
+
+# The order ----------------------------------------------------------------------------------------
+
+
+def test_the_order_is_a_function_of_seed_and_iteration_alone():
+    """Asked in any sequence, by any object, after any other random numbers."""
+    order = MinibatchOrder(10, (2, 3), seed=5)
+    walked = [order(i).clone() for i in range(12)]
+    torch.manual_seed(99)
+    for i in (11, 0, 7, 3, 7):
+        assert torch.equal(MinibatchOrder(10, (2, 3), seed=5)(i), walked[i])
+        assert torch.equal(order(i), walked[i])
+    assert walked[0].shape == (2, 3)
+    assert walked[0].dtype == torch.int64
+
+
+@pytest.mark.parametrize(("n", "shape"), [(12, (1, 4)), (10, (2, 3)), (7, (1, 5)), (3, (2, 4))])
+def test_every_epoch_is_a_permutation_and_drops_nothing(n, shape):
+    """Also where minibatches span epochs, and where one minibatch is larger than the data set."""
+    order, count = MinibatchOrder(n, shape, seed=0), shape[0] * shape[1]
+    walked = torch.cat([order(i).flatten() for i in range(6 * n)])[: 6 * n * count // n * n]
+    epochs = walked.view(-1, n)
+    assert len(epochs) >= 6
+    assert torch.equal(epochs.sort(dim=1).values, torch.arange(n).expand(len(epochs), n))
+    assert len(epochs.unique(dim=0)) > 1, "every epoch has the same order"
+
+
+def test_a_minibatch_spans_two_epochs_without_a_gap():
+    """7 images in minibatches of 5: the second takes 2 of epoch 0 and 3 of epoch 1."""
+    order = MinibatchOrder(7, (1, 5), seed=0)
+    first, second = order(0)[0].tolist(), order(1)[0].tolist()
+    assert sorted(first + second[:2]) == list(range(7))
+    assert len(set(second[2:])) == 3
+
+
+def test_different_seeds_and_epochs_differ():
+    orders = [tuple(MinibatchOrder(50, (1, 50), seed)(0)[0].tolist()) for seed in range(20)]
+    assert len(set(orders)) == 20
+    epochs = {tuple(MinibatchOrder(50, (1, 50), 0)(i)[0].tolist()) for i in range(20)}
+    assert len(epochs) == 20
+
+
+def test_every_image_comes_first_about_equally_often():
+    """400 epochs of 4 images: each leads 100 times, within 5 standard errors."""
+    order = MinibatchOrder(4, (1, 4), seed=3)
+    first = torch.tensor([order(i)[0, 0].item() for i in range(400)]).bincount(minlength=4)
+    assert (first - 100).abs().max() < 5 * (400 * 0.25 * 0.75) ** 0.5
+
+
+def test_the_loader_has_the_whole_runs_length_and_starts_where_the_run_is():
+    order, done = MinibatchOrder(10, (1, 3), seed=0), [0]
+    loader = IterationLoader(order, iterations=5, start=lambda: done[0])
+    everything = list(loader)
+    assert len(loader) == len(everything) == 5
+    done[0] = 3
+    rest = list(loader)
+    assert len(loader) == 5
+    assert len(rest) == 2
+    assert all(torch.equal(a, b) for a, b in zip(rest, everything[3:], strict=True))
+
+
+# ImageData ----------------------------------------------------------------------------------------
+
+
+def levels(n=8, size=4):
+    """Images of which each has its own level everywhere, and its number as label."""
+    pixels = torch.arange(n, dtype=torch.uint8).view(n, 1, 1, 1).expand(n, 1, size, size)
+    return Images(pixels.contiguous(), torch.arange(n))
+
+
+def held(images):
+    """A source that has its images already and notes what is asked of it."""
+    calls = []
+    return SimpleNamespace(
+        spec="the spec",
+        calls=calls,
+        prepare=lambda: calls.append("prepare"),
+        read=lambda: calls.append("read") or images,
+    )
+
+
+def served(images, batch_size, rank=0, world=1, minibatches=2, **options):
+    """ImageData whose Trainer is a stand-in."""
+    data = ImageData(held(images), batch_size, minibatches, iterations=5, **options)
+    data.setup()
+    data.trainer = SimpleNamespace(
+        world_size=world,
+        global_rank=rank,
+        global_step=0,
+        precision_plugin=Precision(),
+        strategy=SimpleNamespace(root_device=torch.device("cpu")),
+    )
+    return data
+
+
+def transferred(data, index):
+    return data.transfer_batch_to_device(index, torch.device("cpu"), 0)
+
+
+def test_levels_0_and_255_become_exactly_minus_one_and_one():
+    """The conventions x / 255 and x / 128 - 1 are rejected."""
+    pixels = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1)
+    data = served(Images(pixels, torch.zeros(256, dtype=torch.int64)), 256)
+    values = transferred(data, torch.arange(256).view(1, 256)).images.flatten()
+    assert values.dtype == torch.float32
+    assert (values[0], values[255]) == (-1, 1)
+    level = torch.arange(256, dtype=torch.float64)
+    close = lambda a, b: torch.allclose(a, b, rtol=0, atol=1e-7)
+    assert close(values.double(), level / 127.5 - 1)
+    assert not close(level / 255, level / 127.5 - 1)
+    assert not close(level / 128 - 1, level / 127.5 - 1)
+    assert torch.equal(pixels.flatten(), level.to(torch.uint8)), "the data itself was changed"
+
+
+def test_a_batch_holds_the_indexed_images_with_their_labels():
+    index = torch.tensor([[3, 1, 7], [0, 0, 5]])
+    batch = transferred(served(levels(), 3), index)
+    assert batch.images.shape == (2, 3, 1, 4, 4)
+    assert torch.equal(batch.labels, index)
+    assert torch.equal(((batch.images[..., 0, 0, 0] + 1) * 127.5).round().long(), index)
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_ranks_share_each_minibatch_without_overlap_or_gap(world):
+    """Side by side, the ranks' parts are the minibatches that one rank alone would have."""
+    index = MinibatchOrder(8, (2, 4), seed=1)(0)
+    whole = transferred(served(levels(), 4), index)
+    parts = [transferred(served(levels(), 4, rank, world), index) for rank in range(world)]
+    assert all(part.labels.shape == (2, 4 // world) for part in parts)
+    assert torch.equal(torch.cat([part.labels for part in parts], dim=1), whole.labels)
+    assert torch.equal(torch.cat([part.images for part in parts], dim=1), whole.images)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_images_come_in_the_runs_precision(dtype):
+    data = served(levels(), 4)
+    data.trainer.precision_plugin = SimpleNamespace(convert_input=lambda x: x.to(dtype))
+    assert transferred(data, torch.tensor([[0, 1, 2, 3]])).images.dtype == dtype
+
+
+def test_the_loader_serves_the_seeds_order():
+    a, b, c = (served(levels(), 4, seed=seed).train_dataloader() for seed in (1, 1, 2))
+    assert len(a) == 5
+    assert next(iter(a)).shape == (2, 4)
+    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert not all(torch.equal(x, y) for x, y in zip(a, c, strict=True))
+
+
+def test_the_loader_resumes_from_the_trainers_step():
+    data = served(levels(), 4)
+    everything = list(data.train_dataloader())
+    data.trainer.global_step = 4
+    (last,) = data.train_dataloader()
+    assert torch.equal(last, everything[4])
+
+
+def test_data_is_read_once_however_often_it_is_set_up():
+    data = ImageData(source := held(levels()), 4, 1, 5)
+    for _ in range(2):
+        data.prepare_data()
+        data.setup()
+    assert source.calls == ["prepare", "read"]
+    assert data.spec == "the spec"
+
+
+def test_using_the_data_too_early_says_so():
+    data = ImageData(held(levels()), 4, 1, 5)
+    with pytest.raises(RuntimeError, match=r"^setup\(\) has not been called$"):
+        data.train_dataloader()
+    data.setup()
+    with pytest.raises(RuntimeError, match=r"^no Trainer runs this ImageData$"):
+        data.train_dataloader()
+
+
+def test_counts_below_one_are_refused():
+    with pytest.raises(ValueError) as error:
+        ImageData(held(levels()), 0, 1, -1)
+    assert str(error.value) == (
+        "batch_size must be at least 1, got 0; iterations must be at least 1, got -1"
+    )
+
+
+def test_a_batch_unbinds_into_minibatches_and_chunks_into_parts():
+    batch = Batch(torch.randn(3, 6, 1, 2, 2), torch.arange(18).view(3, 6))
+    assert batch.size == 6
+    minibatches = batch.unbind()
+    assert len(minibatches) == 3
+    for i, minibatch in enumerate(minibatches):
+        assert torch.equal(minibatch.images, batch.images[i])
+        assert torch.equal(minibatch.labels, batch.labels[i])
+        assert minibatch.size == 6
+    assert minibatches[0].chunk(1) == [minibatches[0]]
+    assert [part.size for part in minibatches[1].chunk(3)] == [2, 2, 2]
+    assert [part.size for part in minibatches[1].chunk(4)] == [2, 2, 2]
+    for n in (2, 3, 5):
+        parts = minibatches[1].chunk(n)
+        assert torch.equal(torch.cat([part.images for part in parts]), batch.images[1])
+        assert torch.equal(torch.cat([part.labels for part in parts]), batch.labels[1])
+
+
+# Images in memory ---------------------------------------------------------------------------------
+
+
+def test_images_of_the_right_size_are_not_resampled():
+    images = torch.randint(0, 256, (3, 1, 8, 8), dtype=torch.uint8)
+    assert resized(images, 8) is images
+
+
+@pytest.mark.parametrize("size", [4, 16, 13])
+def test_resizing_is_antialiased_bicubic_rounded_and_clamped(size):
+    """As Pillow's own bicubic in float32; without antialiasing or rounding it is rejected."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8), dtype=np.uint8)
+    images = torch.from_numpy(pixels)
+    got = resized(images, size)
+    assert (got.shape, got.dtype) == ((2, 3, size, size), torch.uint8)
+    planes = [Image.fromarray(plane.astype(np.float32)) for plane in pixels.reshape(6, 8, 8)]
+    want = [np.asarray(p.resize((size, size), Image.Resampling.BICUBIC)) for p in planes]
+    want = torch.from_numpy(np.stack(want)).view(got.shape)
+    assert (got - want.clamp(0, 255)).abs().max() < 0.51
+    plain = torch.nn.functional.interpolate(images.float(), (size, size), mode="bicubic")
+    assert (plain - want).abs().max() > 1
+    assert (want.clamp(0, 255).floor() - want.clamp(0, 255)).abs().max() > 0.9
+
+
+@pytest.mark.parametrize("level", [0, 1, 77, 255])
+@pytest.mark.parametrize("size", [3, 20])
+def test_resizing_keeps_a_flat_image_and_does_not_wrap(size, level):
+    flat = torch.full((2, 1, 8, 8), level, dtype=torch.uint8)
+    assert (resized(flat, size) == level).all()
+    step = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    step[..., 4:] = 255  # bicubic overshoots at an edge: clamped, not wrapped around
+    columns = resized(step, 32)[0, 0, 0].int()
+    assert (columns.diff() >= -8).all()
+    assert columns[0] == 0
+    assert columns[-1] == 255
+
+
+def test_resizing_many_images_keeps_their_order():
+    """More than the 1,024 images that are resampled at once."""
+    images = (torch.arange(2500) % 251).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    assert torch.equal(resized(images, 4)[:, 0, 3, 3], images[:, 0, 0, 0])
+
+
+def test_small_images_are_allocated_in_memory():
+    tensor = allocate(3, 1, 8, 8)
+    assert (tensor.shape, tensor.dtype) == ((3, 1, 8, 8), torch.uint8)
+    assert tensor.untyped_storage().filename is None
+
+
+def test_large_images_are_allocated_in_a_file_that_is_already_unlinked(tmp_path, monkeypatch):
+    monkeypatch.setattr(images_module.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 10}.get(name, 38))
+    assert allocate(190).untyped_storage().filename is None  # just half of the memory of 380
+    tensor = allocate(3, 1, 8, 8)
+    assert tensor.untyped_storage().filename.startswith(str(tmp_path))
+    assert not list(tmp_path.iterdir())
+    assert (tensor.shape, tensor.dtype) == ((3, 1, 8, 8), torch.uint8)
+    values = torch.randint(0, 256, tensor.shape, dtype=torch.uint8)
+    tensor.copy_(values)
+    tensor[1] = 7
+    values[1] = 7
+    assert torch.equal(tensor, values)
+    assert torch.equal(tensor[[2, 0]], values[[2, 0]])
+
+
+# Digits -------------------------------------------------------------------------------------------
+
+
+def test_digits_are_1797_images_in_10_classes():
+    images, labels = Digits().read()
+    assert images.shape == (1797, *Digits().spec.shape) == (1797, 1, 16, 16)
+    assert images.dtype == torch.uint8
+    assert (images.min(), images.max()) == (0, 255)
+    assert labels.dtype == torch.int64
+    assert labels.bincount().tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert Digits().spec.classes == 10
+
+
+def test_digits_at_their_own_size_are_the_originals_17_levels():
+    from sklearn.datasets import load_digits
+
+    images, labels = Digits(size=8).read()
+    original = load_digits()
+    want = np.round(original.images * 255 / 16)
+    assert np.array_equal(images.squeeze(1).numpy(), want)
+    assert np.array_equal(labels.numpy(), original.target)
+    assert len(images.unique()) == 17
+
+
+def test_digits_need_nothing_and_refuse_tiny_sizes():
+    Digits().check()
+    Digits().prepare()
+    with pytest.raises(ValueError, match=r"^size must be at least 4, got 3$"):
+        Digits(3)
+
+
+# torchvision's data sets, written here in their own formats ---------------------------------------
+
+
+def random_images(n, channels, size, seed=0):
+    """Noise: unlike itself in any other order of its axes."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (n, channels, size, size), dtype=np.uint8)
+    return images, rng.integers(0, 10, n)
+
+
+def md5(path):
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def idx(array):
+    """The idx format: magic, big-endian dimensions, bytes."""
+    head = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+    return head + array.astype(np.uint8).tobytes()
+
+
+def write_mnist(root, monkeypatch, name="MNIST"):
+    folder = root / name / "raw"
+    folder.mkdir(parents=True)
+    written = {}
+    for part, prefix, seed in (("train", "train", 0), ("test", "t10k", 1)):
+        images, labels = random_images(6 + seed, 1, 28, seed)
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(idx(images[:, 0]))
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(idx(labels))
+        written[part] = images, labels
+    return written
+
+
+def write_fashion_mnist(root, monkeypatch):
+    return write_mnist(root, monkeypatch, "FashionMNIST")
+
+
+def pickled(path, entry):
+    path.write_bytes(pickle.dumps(entry, protocol=2))
+    return [path.name, md5(path)]
+
+
+def write_cifar10(root, monkeypatch):
+    """Five batches and a test batch: rows of 3,072 bytes, all red, then green, then blue."""
+    folder = root / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    train, label = random_images(10, 3, 32, 0)
+    test, test_label = random_images(3, 3, 32, 1)
+    entry = lambda x, y: {"data": x.reshape(len(x), -1), "labels": y.tolist()}
+    lists = [
+        pickled(folder / f"data_batch_{i + 1}", entry(train[part], label[part]))
+        for i, part in enumerate(slice(2 * i, 2 * i + 2) for i in range(5))
+    ]
+    monkeypatch.setattr(readers.CIFAR10, "train_list", lists)
+    last = pickled(folder / "test_batch", entry(test, test_label))
+    monkeypatch.setattr(readers.CIFAR10, "test_list", [last])
+    name, digest = pickled(folder / "batches.meta", {"label_names": [*"abcdefghij"]})
+    meta = {"filename": name, "key": "label_names", "md5": digest}
+    monkeypatch.setattr(readers.CIFAR10, "meta", meta)
+    return {"train": (train, label), "test": (test, test_label)}
+
+
+def write_cifar100(root, monkeypatch):
+    """One file a part, with coarse and fine labels; the fine ones count."""
+    folder = root / "cifar-100-python"
+    folder.mkdir(parents=True)
+    written = {}
+    for part, seed in (("train", 0), ("test", 1)):
+        images, labels = random_images(5 + seed, 3, 32, seed)
+        fine = labels * 10 + seed
+        entry = {
+            "data": images.reshape(len(images), -1),
+            "fine_labels": fine.tolist(),
+            "coarse_labels": labels.tolist(),
+        }
+        monkeypatch.setattr(readers.CIFAR100, f"{part}_list", [pickled(folder / part, entry)])
+        written[part] = images, fine
+    name, digest = pickled(folder / "meta", {"fine_label_names": [str(i) for i in range(100)]})
+    meta = {"filename": name, "key": "fine_label_names", "md5": digest}
+    monkeypatch.setattr(readers.CIFAR100, "meta", meta)
+    return written
+
+
+def write_svhn(root, monkeypatch):
+    """MATLAB files: X is height x width x channel x image, digit 0 has label 10."""
+    from scipy.io import savemat
+
+    root.mkdir(parents=True, exist_ok=True)
+    written, listed = {}, {}
+    for seed, part in enumerate(("train", "test", "extra")):
+        images, labels = random_images(6 + seed, 3, 32, seed)
+        labels[0], labels[1] = 0, 9
+        path = root / f"{part}_32x32.mat"
+        matlab = np.where(labels == 0, 10, labels).astype(np.uint8)[:, None]
+        savemat(path, {"X": images.transpose(2, 3, 1, 0), "y": matlab})
+        listed[part] = [f"http://ufldl.stanford.edu/{path.name}", path.name, md5(path)]
+        written[part] = images, labels
+    monkeypatch.setattr(readers.SVHN, "split_list", listed)
+    return written
+
+
+def write_stl10(root, monkeypatch):
+    """Bytes by image, channel, column, row; labels 1 to 10."""
+    folder = root / "stl10_binary"
+    folder.mkdir(parents=True)
+    written, sums = {}, {}
+    for seed, part in enumerate(("train", "test", "unlabeled")):
+        images, labels = random_images(3 + seed, 3, 96, seed)
+        path = folder / f"{part}_X.bin"
+        path.write_bytes(images.transpose(0, 1, 3, 2).tobytes())
+        sums[part] = [[path.name, md5(path)]]
+        if part != "unlabeled":
+            path = folder / f"{part}_y.bin"
+            path.write_bytes((labels + 1).astype(np.uint8).tobytes())
+            sums[part].append([path.name, md5(path)])
+        written[part] = images, labels
+    (folder / "class_names.txt").write_text("\n".join("abcdefghij"))
+    (folder / "fold_indices.txt").write_text("0 1\n" * 10)
+    monkeypatch.setattr(readers.STL10, "train_list", sums["train"] + sums["unlabeled"])
+    monkeypatch.setattr(readers.STL10, "test_list", sums["test"])
+    return written
+
+
+SETS = {  # source, writer, a file that can be damaged
+    "mnist": (MNIST, write_mnist, "MNIST/raw/train-images-idx3-ubyte"),
+    "fashion_mnist": (
+        FashionMNIST,
+        write_fashion_mnist,
+        "FashionMNIST/raw/train-images-idx3-ubyte",
+    ),
+    "cifar10": (CIFAR10, write_cifar10, "cifar-10-batches-py/data_batch_2"),
+    "cifar100": (CIFAR100, write_cifar100, "cifar-100-python/train"),
+    "svhn": (SVHN, write_svhn, "train_32x32.mat"),
+    "stl10": (STL10, write_stl10, "stl10_binary/train_X.bin"),
+}
+every_set = pytest.mark.parametrize("name", SETS)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [(name, part) for name in SETS for part in ("train", "test")] + [("svhn", "extra")],
+)
+def test_a_data_set_is_read_exactly(tmp_path, monkeypatch, name, part):
+    """Every pixel and label, from files in the original format; a transposed read is rejected."""
+    source, write, *_ = SETS[name]
+    want, labels = write(tmp_path, monkeypatch)[part]
+    made = source(tmp_path, split=part, download=False)
+    made.check()
+    made.prepare()
+    got = made.read()
+    assert got.images.shape[1:] == made.spec.shape
+    assert got.images.dtype == torch.uint8
+    assert np.array_equal(got.images.numpy(), want)
+    assert got.labels.dtype == torch.int64
+    assert got.labels.tolist() == labels.tolist()
+    assert got.labels.max() < made.spec.classes
+    assert not np.array_equal(got.images.numpy(), want.swapaxes(2, 3))
+
+
+def test_wrong_readings_of_the_formats_are_rejected(tmp_path, monkeypatch):
+    """CIFAR's rows taken for height x width x channel; STL-10's columns for rows."""
+    cifar, _ = write_cifar10(tmp_path, monkeypatch)["train"]
+    wrong = cifar.reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)
+    assert not np.array_equal(CIFAR10(tmp_path).read().images.numpy(), wrong)
+    stl, _ = write_stl10(tmp_path, monkeypatch)["train"]
+    raw = np.fromfile(tmp_path / "stl10_binary" / "train_X.bin", np.uint8)
+    assert not np.array_equal(STL10(tmp_path).read().images.numpy(), raw.reshape(stl.shape))
+
+
+@pytest.mark.parametrize("part", ["unlabeled", "train+unlabeled"])
+def test_stl10_without_labels_has_no_classes(tmp_path, monkeypatch, part):
+    written = write_stl10(tmp_path, monkeypatch)
+    made = STL10(tmp_path, split=part, download=False)
+    assert made.spec.classes == 0
+    want = np.concatenate([written[name][0] for name in part.split("+")])
+    assert np.array_equal(made.read().images.numpy(), want)
+
+
+@every_set
+def test_specs_are_known_before_anything_is_there(tmp_path, name):
+    want = {
+        "mnist": (1, 28, 10),
+        "fashion_mnist": (1, 28, 10),
+        "cifar10": (3, 32, 10),
+        "cifar100": (3, 32, 100),
+        "svhn": (3, 32, 10),
+        "stl10": (3, 96, 10),
+    }[name]
+    source = SETS[name][0]
+    spec = source(tmp_path / "nowhere").spec
+    assert (spec.channels, spec.size, spec.classes) == want
+    assert source(tmp_path / "nowhere", size=16).spec.size == 16
+
+
+def test_a_data_set_is_resized_when_asked_to(tmp_path, monkeypatch):
+    want, _ = write_cifar10(tmp_path, monkeypatch)["train"]
+    made = CIFAR10(tmp_path, size=16)
+    got = made.read().images
+    assert got.shape[1:] == made.spec.shape == (3, 16, 16)
+    assert torch.equal(got, resized(torch.from_numpy(want), 16))
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: MNIST("x", split="extra"), "split must be one of train, test; got 'extra'"),
+        (lambda: SVHN("x", split="val"), "split must be one of train, test, extra; got 'val'"),
+        (
+            lambda: STL10("x", split="all"),
+            "split must be one of train, test, unlabeled, train+unlabeled; got 'all'",
+        ),
+        (lambda: CIFAR10("x", size=2), "size must be at least 4, got 2"),
+    ],
+)
+def test_wrong_options_are_refused(make, sentence):
+    with pytest.raises(ValueError) as error:
+        make()
+    assert str(error.value) == sentence
+
+
+@every_set
+def test_missing_files_are_reported_with_the_root(tmp_path, name):
+    """Where nothing may be downloaded; where it may, checking asks for nothing."""
+    source, *_ = SETS[name]
+    root = tmp_path / "nowhere"
+    made = source(root, download=False)
+    for call in (made.check, made.prepare, made.read):
+        with pytest.raises(DataError) as error:
+            call()
+        start = f"{source.reader} (train) is missing or damaged in '{root}': "
+        assert str(error.value).startswith(start)
+    assert not root.exists()
+    source(root, download=True).check()
+
+
+def shorter(data):
+    return data[: len(data) // 2]
+
+
+def garbled(data):
+    return bytes(len(data))
+
+
+def empty(data):
+    return b""
+
+
+DAMAGES = [
+    pytest.param(name, checked, damage, id=f"{name}-{damage.__name__}-{checked}")
+    for name in SETS
+    for checked in ("md5", "no-md5")
+    for damage in (shorter, garbled, empty)
+    # To torchvision any whole number of STL-10 images is fine, none included.
+    if not (name == "stl10" and checked == "no-md5" and damage is not shorter)
+]
+
+
+@pytest.mark.parametrize(("name", "checked", "damage"), DAMAGES)
+def test_damaged_files_are_reported_as_data_errors(tmp_path, monkeypatch, name, checked, damage):
+    """Caught by the checksum or, were that to fit, by the reader: never another traceback."""
+    source, write, file = SETS[name]
+    write(tmp_path, monkeypatch)
+    path = tmp_path / file
+    path.write_bytes(damage(path.read_bytes()))
+    if checked == "no-md5":
+        accept(monkeypatch, path)
+    made = source(tmp_path, download=False)
+    for call in (made.check, made.prepare, made.read):
+        with pytest.raises(DataError) as error:
+            call()
+        start = f"{source.reader} (train) is missing or damaged in '{tmp_path}': "
+        assert str(error.value).startswith(start)
+
+
+def accept(monkeypatch, path):
+    """Makes torchvision take this file's checksum for the right one."""
+    right = readers.utils.check_md5
+    wanted = str(path)
+    monkeypatch.setattr(
+        readers.utils,
+        "check_md5",
+        lambda fpath, digest: str(fpath) == wanted or right(fpath, digest),
+    )
+
+
+# Downloads ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """Every attempt to reach the network fails as it does without one; counts them."""
+    attempts = []
+
+    def fails(request, *_, **__):
+        attempts.append(request.full_url)
+        raise URLError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", fails)
+    return attempts
+
+
+@every_set
+def test_a_download_that_fails_says_where_to_point_instead(tmp_path, offline, name):
+    source, *_ = SETS[name]
+    root = tmp_path / "new"
+    with pytest.raises(DataError) as error:
+        source(root).prepare()
+    assert offline, "nothing was attempted"
+    message = str(error.value)
+    assert message.startswith(f"{source.reader} is not in '{root}' and could not be downloaded (")
+    assert "no network" in message
+    assert message.endswith("; set data.root to a folder that has it")
+
+
+@every_set
+def test_what_is_there_is_not_downloaded(tmp_path, monkeypatch, offline, name):
+    source, write, *_ = SETS[name]
+    write(tmp_path, monkeypatch)
+    source(tmp_path).prepare()
+    assert not offline
+    assert not list(tmp_path.glob(".*.lock")), "a read-only root must do"
+
+
+def test_a_root_that_cannot_be_made_is_reported(tmp_path, offline):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"could not be downloaded .* set data\.root to"):
+        MNIST(tmp_path / "file" / "below").prepare()
+    assert not offline
+
+
+def prepared_at_once(root, monkeypatch):
+    """How often CIFAR-10 is downloaded where two threads want it at the same time."""
+    ready, downloads, errors = threading.Barrier(2), [], []
+    with pytest.MonkeyPatch.context() as elsewhere:  # the server's copy: known by its checksums
+        write_cifar10(root.parent / "server", elsewhere)
+        lists = {n: getattr(readers.CIFAR10, n) for n in ("train_list", "test_list", "meta")}
+    for name, value in lists.items():
+        monkeypatch.setattr(readers.CIFAR10, name, value)
+    files = root.parent / "server" / "cifar-10-batches-py"
+
+    def download(url, to, **_):
+        downloads.append(url)
+        time.sleep(0.3)
+        folder = root / files.name
+        folder.mkdir(exist_ok=True)
+        for file in files.iterdir():
+            part = folder / f"{file.name}.{threading.get_ident()}"
+            part.write_bytes(file.read_bytes())
+            part.replace(folder / file.name)
+
+    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", download)
+
+    def prepare():
+        source = CIFAR10(root)
+        ready.wait()
+        try:
+            source.prepare()
+        except DataError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=prepare) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert len(CIFAR10(root, download=False).read().labels) == 10
+    return len(downloads)
+
+
+def test_two_that_prepare_at_once_download_once(tmp_path, monkeypatch):
+    assert prepared_at_once(tmp_path / "root", monkeypatch) == 1
+
+
+def test_without_the_lock_both_would_download(tmp_path, monkeypatch):
+    """What the check above is for."""
+    monkeypatch.setattr(sources_module, "FileLock", lambda _: nullcontext())
+    assert prepared_at_once(tmp_path / "root", monkeypatch) == 2
+
+
+# Real data ----------------------------------------------------------------------------------------
+
+
+def test_real_mnist_has_its_published_numbers(data_root):
+    source = MNIST(data_root, download=False)
+    source.prepare()
+    images, labels = source.read()
+    assert images.shape == (60000, 1, 28, 28)
+    want = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert labels.bincount().tolist() == want
+    assert images.double().mean().item() == pytest.approx(33.318, abs=0.01)
+    assert labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert len(MNIST(data_root, split="test", download=False).read().labels) == 10000

@@ -1,0 +1,152 @@
+"""Who may import whom: the science knows nothing of Lightning, Hydra, W&B or the disk."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import ganlab
+
+SOURCE = Path(ganlab.__file__).parent
+# A module imports its own layer and those before it, and the libraries of all these layers.
+LAYERS = (
+    ({"spec", "schedules"}, set()),
+    (
+        {"losses", "regularizers", "latent", "ema", "observations", "optim", "batch", "pictures"}
+        | {"networks"},
+        {"torch", "torchvision", "numpy", "PIL"},
+    ),
+    (
+        {"gan", "distributed", "data"},
+        {"pytorch_lightning", "lightning_fabric", "sklearn", "filelock"},
+    ),
+    (
+        {"config", "runs", "loggers", "callbacks", "experiment", "session"},
+        {"hydra", "omegaconf", "pydantic", "yaml", "tqdm", "wandb"},
+    ),
+    ({"cli", "train", "sample", "__main__", "__init__"}, set()),
+)
+# They meet only through ImageSpec and the Batch.
+APART = {"gan": {"data"}, "distributed": {"data"}, "data": {"gan", "distributed"}}
+ONLY_IN = {"wandb": "loggers", "hydra._internal": "cli"}
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name below ganlab -> file."""
+    names = {}
+    for file in sorted(SOURCE.rglob("*.py")):
+        parts = file.relative_to(SOURCE).with_suffix("").parts
+        names[".".join(parts).removesuffix(".__init__")] = file
+    return names
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[ast.stmt, str]]:
+    """(statement, dotted name) of each import, wherever it stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "relative imports hide the layer"
+            yield from ((node, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def layer_of(part: str) -> int:
+    (found,) = (i for i, (parts, _) in enumerate(LAYERS) if part in parts)
+    return found
+
+
+def forbidden(module: str, source: str) -> list[str]:
+    """What a module imports that it must not."""
+    tree, part = ast.parse(source), module.partition(".")[0]
+    layer, found = layer_of(part), []
+    own = set().union(*(parts for parts, _ in LAYERS[: layer + 1])) - APART.get(part, set())
+    libraries = set().union(*(names for _, names in LAYERS[: layer + 1]))
+    for statement, name in imported(tree):
+        top, _, rest = name.partition(".")
+        inner = rest.partition(".")[0]
+        if top == "ganlab":
+            inner = inner if (SOURCE / f"{inner}.py").exists() or (SOURCE / inner).is_dir() else ""
+            wrong = (inner or "__init__") not in own
+        else:
+            wrong = top not in libraries | sys.stdlib_module_names
+        wrong |= any(name.startswith(a) and part != b for a, b in ONLY_IN.items())
+        wrong |= top == "wandb" and not is_lazy(tree, statement)
+        found += [name] if wrong else []
+    return found
+
+
+def is_lazy(tree: ast.Module, statement: ast.stmt) -> bool:
+    """Whether an import runs only when something is called."""
+    functions = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+    for_types = (
+        n for n in tree.body if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)
+    )
+    return any(statement in ast.walk(node) for node in [*functions, *for_types])
+
+
+def too_long(name: str, source: str) -> list[str]:
+    """The file, and each of its functions, that nobody reads at one sitting."""
+    lines = len(source.splitlines())
+    found = [f"{name}: {lines} lines"] if lines > 400 else []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = node.end_lineno - node.lineno + 1
+            found += [f"{name}.{node.name}: {length} lines"] if length > 50 else []
+    return found
+
+
+@pytest.mark.parametrize("module", modules())
+def test_each_module_imports_only_its_own_layer_and_those_below(module):
+    assert forbidden(module, modules()[module].read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "name"),
+    [
+        ("spec", "import torch", "torch"),
+        ("losses", "from pytorch_lightning import Callback", "pytorch_lightning.Callback"),
+        ("networks.dcgan", "def f():\n    import hydra", "hydra"),
+        ("networks.dcgan", "from ganlab.gan import GAN", "ganlab.gan.GAN"),
+        ("optim", "from ganlab import load", "ganlab.load"),
+        ("optim", "from ganlab import config", "ganlab.config"),
+        ("gan", "from ganlab.data.images import Images", "ganlab.data.images.Images"),
+        ("data.module", "from ganlab.gan import GAN", "ganlab.gan.GAN"),
+        ("data", "import wandb", "wandb"),
+        ("runs", "import wandb.sdk", "wandb.sdk"),
+        ("loggers", "import wandb", "wandb"),
+        ("callbacks.samples", "def f():\n    import wandb", "wandb"),
+        ("experiment", "from ganlab.cli import main", "ganlab.cli.main"),
+        ("experiment", "from hydra._internal import utils", "hydra._internal.utils"),
+        ("train", "import pandas", "pandas"),
+    ],
+)
+def test_the_check_sees_an_import_that_is_forbidden(module, source, name):
+    assert forbidden(module, source) == [name]
+
+
+def test_the_check_lets_pass_what_is_allowed():
+    lazy = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import wandb\n"
+    assert forbidden("loggers", f"{lazy}def f():\n    import wandb\n") == []
+    assert forbidden("gan", "import torch\nfrom ganlab.batch import Batch\n") == []
+
+
+def test_every_module_has_a_layer():
+    parts = {name.partition(".")[0] for name in modules()}
+    assert parts == set().union(*(names for names, _ in LAYERS))
+
+
+def test_no_file_and_no_function_is_long():
+    for name, file in modules().items():
+        assert too_long(name, file.read_text()) == []
+    body = "    pass\n" * 50
+    assert too_long("a", f"def f():\n{body}") == ["a.f: 51 lines"]
+    assert too_long("a", "x = 1\n" * 401) == ["a: 401 lines"]
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    """So a notebook with torch alone can use losses, penalties, networks and pictures."""
+    tree = ast.parse((SOURCE / "__init__.py").read_text())
+    at_once = [name for statement, name in imported(tree) if not is_lazy(tree, statement)]
+    assert {name.partition(".")[0] for name in at_once} <= sys.stdlib_module_names

@@ -1,0 +1,289 @@
+"""Every mistake is one plain sentence, exit code 2, and nothing is started or written."""
+
+import pytest
+from PIL import Image
+
+from commands import Outcome, run_main, run_train, runs_in, smoke
+
+LOSSES = "hinge, least_squares, minimax, nonsaturating, wasserstein"
+SIZES = "dcgan takes images of size 28 or 8, 16, 32, 64, 128, ...; got 1 x 20 x 20"
+SUFFIXES = ".bmp, .gif, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp"
+
+
+def refused(*sentences: str) -> Outcome:
+    """What a command leaves that refuses its words with these sentences."""
+    count = "1 mistake" if len(sentences) == 1 else f"{len(sentences)} mistakes"
+    lines = "".join(f"  {sentence}\n" for sentence in sentences)
+    return Outcome(2, "", f"ganlab: {count}, nothing was started\n{lines}")
+
+
+@pytest.fixture
+def out(tmp_path):
+    """An output_dir; nothing may be in it when the test is over."""
+    folder = tmp_path / "out"
+    yield folder
+    assert list(folder.rglob("*")) == [], "a refused command left something behind"
+
+
+NAMES = {
+    "loss=hing": f"loss: there is no 'hing'; did you mean 'hinge'? ({LOSSES})",
+    "model=zzz": "model: there is no 'zzz' (dcgan, infogan, vanilla)",
+    "logger=[csv,tensorbord]": (
+        "logger: there is no 'tensorbord'; did you mean 'tensorboard'? (csv, tensorboard, wandb)"
+    ),
+    "regularizer=[r1,weight_clp]": (
+        "regularizer: there is no 'weight_clp'; did you mean 'weight_clip'? "
+        "(gradient_penalty, r1, weight_clip)"
+    ),
+    "optim@g_optimizer=sdg": (
+        "optim@g_optimizer: there is no 'sdg'; did you mean 'sgd'? (adam, adamw, rmsprop, sgd)"
+    ),
+    "batchsize=3": "batchsize: unknown; did you mean 'batch_size'?",
+    "+batchsize=3": "batchsize: unknown; did you mean 'batch_size'?",
+    "model.generator.widht=3": (
+        "model.generator.widht: DCGANGenerator takes no 'widht'; did you mean 'width'?"
+    ),
+    "loss.foo=1": "loss.foo: NonSaturating takes no 'foo'",
+    "g_optimizer.weight_decay=0.1": (
+        "g_optimizer.weight_decay: is in no YAML; say +g_optimizer.weight_decay=0.1"
+    ),
+    "g_optimizer=sgd": "g_optimizer: say optim@g_optimizer=sgd",
+    "d_schedule=cosine": "d_schedule: say schedule@d_schedule=cosine",
+    "loss._target_=ganlab.losses.Hing": (
+        "loss: there is no 'ganlab.losses.Hing'; did you mean 'ganlab.losses.Hinge'?"
+    ),
+    "loss._target_=no_module.Hinge": (
+        "loss: there is no 'no_module.Hinge' (No module named 'no_module')"
+    ),
+}
+VALUES = {
+    "seed=abc": "seed: expected int, got 'abc'",
+    "batch_size=8.5": "batch_size: expected int, got 8.5",
+    "ema=high": "ema: expected float or null, got 'high'",
+    "d_steps=null": "d_steps: expected int, got None",
+    "model.generator.width=1.5": "model.generator.width: expected int, got 1.5",
+    "g_optimizer.betas=0.5": "g_optimizer.betas: expected tuple[",
+    "~loss": "loss: missing; say loss=...",
+    "data=folder": "data.root: missing; say data.root=...",
+    "d_steps=0": "d_steps must be at least 1, got 0",
+    "batch_size=0": "batch_size must be at least 1, got 0",
+    "iterations=0": "iterations must be at least 1, got 0",
+    "log_every=0": "log_every must be at least 1, got 0",
+    "seed=-1": "seed must be at least 0, got -1",
+    "g_clip=-1": "g_clip must be greater than 0, got -1",
+    "d_clip=0": "d_clip must be greater than 0, got 0",
+    "g_accumulate=0": "g_accumulate must be at least 1, got 0",
+    "ema=1.5": "ema must be at least 0 and less than 1, got 1.5",
+    "g_optimizer.lr=-1": "g_optimizer: Invalid learning rate: -1",
+    "d_optimizer.lr=-0.1": "d_optimizer: Invalid learning rate: -0.1",
+    "latent.dim=0": "latent: dim must be at least 1, got 0",
+    "model.discriminator.width=0": "model.discriminator: width must be at least 1, got 0",
+    "data.size=2": "data: size must be at least 4, got 2",
+    "data.size=20": f"model.generator: {SIZES}",
+    "regularizer=r1": (
+        "regularizer.r1 looks at the gradient of each image by itself, which BatchNorm mixes with "
+        "the others' (Gulrajani et al. 2017, section 4); set model.discriminator.norm=layer or none"
+    ),
+    "seed=0,1": "'seed=0,1': several values are a sweep; add -m",
+    "seed": "'seed': expected key=value",
+}
+
+
+@pytest.mark.parametrize("override", NAMES)
+def test_a_name_that_does_not_exist_is_answered_with_the_nearest(out, override):
+    assert run_train(*smoke(out, override)) == refused(NAMES[override])
+
+
+@pytest.mark.parametrize("override", VALUES)
+def test_a_value_that_cannot_be_is_named_with_what_was_expected(out, override):
+    outcome = run_train(*smoke(out, override))
+    if override == "g_optimizer.betas=0.5":  # how torch spells this type varies
+        assert outcome.code == 2
+        assert VALUES[override] in outcome.err
+    else:
+        assert outcome == refused(VALUES[override])
+
+
+def test_several_mistakes_are_all_told_at_once(out):
+    wrong = ["loss=hing", "batchsize=3", "model.generator.widht=3", "seed=abc", "ema=high"]
+    assert run_train(*smoke(out, *wrong)) == refused(
+        NAMES["loss=hing"],
+        VALUES["seed=abc"],
+        VALUES["ema=high"],
+        NAMES["model.generator.widht=3"],
+        NAMES["batchsize=3"],
+    )
+
+
+def test_several_values_out_of_range_are_all_told_at_once(out):
+    wrong = ["g_clip=-1", "d_optimizer.lr=-0.1", "latent.dim=0", "data.size=2"]
+    outcome = run_train(*smoke(out, *wrong))
+    sentences = {VALUES[o] for o in wrong}
+    assert {line.strip() for line in outcome.err.splitlines()[1:]} == sentences
+    assert outcome.err.startswith("ganlab: 4 mistakes, nothing was started\n")
+
+
+def test_a_config_folder_that_is_not_there_is_named(out, tmp_path):
+    missing = tmp_path / "my_conf"
+    outcome = run_train(*smoke(out), "--config-dir", str(missing))
+    assert outcome == refused(f"--config-dir: there is no folder '{missing}'")
+
+
+def test_an_output_folder_that_cannot_be_written_is_named(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    outcome = run_train(*smoke(file / "below"))
+    assert outcome == refused(f"output_dir: cannot write to '{file / 'below'}': Not a directory")
+    assert file.read_text() == "mine"
+
+
+# Data -------------------------------------------------------------------------------------------
+
+
+def folder(root) -> list[str]:
+    return ["data=folder", f"data.root={root}"]
+
+
+def test_a_data_folder_that_is_not_there_is_named(out, tmp_path):
+    outcome = run_train(*smoke(out, *folder(tmp_path / "none")))
+    assert outcome == refused(f"data.root: there is no folder or zip '{tmp_path / 'none'}'")
+
+
+def test_a_folder_without_images_is_named_with_the_suffixes_that_count(out, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("no image")
+    outcome = run_train(*smoke(out, *folder(tmp_path / "empty")))
+    assert outcome == refused(f"data.root: no images ({SUFFIXES}) in '{tmp_path / 'empty'}'")
+
+
+def test_a_file_that_is_no_folder_and_no_zip_is_named(out, tmp_path):
+    (tmp_path / "archive.zip").write_bytes(b"no zip")
+    (sentence,) = told(run_train(*smoke(out, *folder(tmp_path / "archive.zip"))))
+    path = tmp_path / "archive.zip"
+    assert sentence == f"data.root: '{path}' is no folder and no zip: File is not a zip file"
+
+
+def told(outcome: Outcome) -> list[str]:
+    """The sentences of a refusal."""
+    lines = [line.removeprefix("  ") for line in outcome.err.splitlines()[1:]]
+    assert outcome == refused(*lines)
+    return lines
+
+
+def test_a_damaged_first_image_is_named(out, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "0.png").write_bytes(b"no image")
+    Image.new("L", (16, 16)).save(tmp_path / "images" / "1.png")
+    outcome = run_train(*smoke(out, *folder(tmp_path / "images")))
+    where = tmp_path / "images" / "0.png"
+    assert outcome == refused(f"data: '{where}': not an image, or damaged")
+
+
+def test_a_damaged_later_image_is_named_and_once_repaired_the_same_command_runs(tmp_path):
+    (tmp_path / "images").mkdir()
+    for i in range(9):
+        Image.new("L", (16, 16), 20 * i).save(tmp_path / "images" / f"{i}.png")
+    damaged = tmp_path / "images" / "7.png"
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:40])
+    words = smoke(tmp_path / "out", *folder(tmp_path / "images"))
+    outcome = run_train(*words)
+    assert outcome.code == 2
+    assert f"data: 1 of 9 images cannot be used:\n  '{damaged}': " in outcome.err
+    assert "Traceback" not in outcome.err
+    damaged.write_bytes(whole)
+    assert run_train(*words).code == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "reason"),
+    [
+        ("L", (16, 8), "16 x 8 pixels, expected 16 x 16; set data.size to resize all images"),
+        ("RGBA", (16, 16), "mode RGBA, expected grey or RGB; set data.channels=1 or 3 to convert"),
+        ("I;16", (16, 16), "mode I;16 (16 or 32 bits); save it with 8 bits per channel"),
+    ],
+)
+def test_images_that_would_have_to_be_changed_are_refused_with_the_remedy(
+    out, tmp_path, mode, size, reason
+):
+    (tmp_path / "images").mkdir()
+    Image.new(mode, size).save(tmp_path / "images" / "0.png")
+    outcome = run_train(*smoke(out, *folder(tmp_path / "images")))
+    assert outcome == refused(f"data: '{tmp_path / 'images' / '0.png'}': {reason}")
+
+
+def test_a_named_data_set_that_is_missing_and_must_not_be_downloaded_is_named(out, tmp_path):
+    root = tmp_path / "nothing"
+    words = ["data=mnist", f"data.root={root}", "data.download=false"]
+    (sentence,) = told(run_train(*smoke(out, *words)))
+    assert sentence.startswith(f"MNIST (train) is missing or damaged in '{root}': ")
+    assert not root.exists()
+
+
+# Sweeps -----------------------------------------------------------------------------------------
+
+
+def test_one_wrong_cell_among_twelve_stops_all_before_the_first_starts(out):
+    outcome = run_train("-m", *smoke(out, "d_clip=1,2,3,4,5,6,7,8,9,10,11,0"))
+    assert outcome == refused("d_clip must be greater than 0, got 0 (in 1 of 12 jobs)")
+
+
+def test_a_wrong_choice_in_a_sweep_is_told_with_the_number_of_its_jobs(out):
+    outcome = run_train("-m", *smoke(out, "seed=0,1", "loss=hinge,hing"))
+    assert outcome == refused(f"{NAMES['loss=hing']} (in 2 of 4 jobs)")
+
+
+def test_a_combination_that_cannot_work_is_found_in_a_sweep(out):
+    """Each axis by itself is right; one of the four cells is not."""
+    axes = ["model.discriminator.norm=batch,none", "regularizer=r1,weight_clip"]
+    outcome = run_train("-m", *smoke(out, *axes))
+    assert outcome == refused(f"{VALUES['regularizer=r1']} (in 1 of 4 jobs)")
+
+
+def test_a_sweep_that_is_right_starts(tmp_path):
+    """The refusals above are not for want of sweeps that work."""
+    outcome = run_train("-m", *smoke(tmp_path, "seed=0,1"))
+    assert (outcome.code, outcome.err) == (0, "")
+    assert len(runs_in(tmp_path)) == 2
+
+
+# Resuming ---------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_no_run_cannot_be_resumed(out, tmp_path):
+    (tmp_path / "no-run").mkdir()
+    outcome = run_train(*smoke(out, f"resume={tmp_path / 'no-run'}"))
+    expected = refused(f"'{tmp_path / 'no-run'}' is no run: it has no config.yaml")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.endswith(expected.err)
+    assert list((tmp_path / "no-run").iterdir()) == []
+
+
+def test_a_run_of_another_science_cannot_be_resumed_and_the_differences_are_named(out, tmp_path):
+    assert run_train(*smoke(tmp_path / "first")).code == 0
+    (run,) = runs_in(tmp_path / "first")
+    before = {file: file.stat().st_mtime_ns for file in run.rglob("*")}
+    outcome = run_train(*smoke(out, f"resume={run}", "seed=3", "g_optimizer.lr=0.1"))
+    differences = "\n  seed: 0 there, 3 here\n  g_optimizer.lr: 0.0002 there, 0.1 here"
+    expected = refused(f"resume: '{run}' is another experiment:{differences}")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert sorted(outcome.err.splitlines()[-3:]) == sorted(expected.err.splitlines()[-3:])
+    assert before == {file: file.stat().st_mtime_ns for file in run.rglob("*")}
+
+
+# Other commands ---------------------------------------------------------------------------------
+
+
+def test_other_commands_say_their_mistakes_the_same_way():
+    def command(run: str, n: int = 64, seed: int = 0):
+        raise AssertionError("a wrong command was carried out")
+
+    def words(*given):
+        from ganlab import cli
+
+        return run_main(lambda: cli.call(command), *given)
+
+    assert words() == refused("run: missing; say run=...")
+    assert words("run=a", "sed=3") == refused("sed: unknown; did you mean 'seed'?")
+    assert words("run=a", "n=many") == refused("n: expected int, got 'many'")
+    assert words("somewhere") == refused("'somewhere': expected name=value")

@@ -1,0 +1,176 @@
+"""What the README and docs/ tell people to type works; examples are taken at their word."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra._internal.utils import get_args_parser
+from omegaconf import OmegaConf
+
+from commands import run_train
+from conftest import ROOT
+from ganlab import cli
+from ganlab.__main__ import COMMANDS
+from ganlab.config import problems
+from ganlab.data import Folder
+from ganlab.sample import sample
+from ganlab.spec import ImageSpec
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+NAMED_YAML = re.compile(r"`([\w/]+\.yaml)`:\s+```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(text: str, *languages: str) -> list[str]:
+    return [body for language, body in FENCED.findall(text) if language in languages]
+
+
+def commands(text: str) -> list[str]:
+    """Lines of the shell blocks of a page, joined where they go on, without comments."""
+    joined = "".join(blocks(text, "bash", "sh")).replace("\\\n", " ")
+    words = (shlex.split(line, comments=True) for line in joined.splitlines())
+    return [shlex.join(line) for line in words if line]
+
+
+def wrong(command: str) -> list[str]:
+    """What is wrong with a command; empty for commands that are not ganlab's."""
+    words = shlex.split(command)
+    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):  # VARIABLE=value before the command
+        words.pop(0)
+    if words[0] == "make":
+        targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+        return [f"make {w}" for w in words[1:] if "=" not in w and w not in targets]
+    if words[:2] == ["python", "-m"] and words[2].partition(".")[0] == "ganlab":
+        _, _, name = words[2].partition(".")
+        words = ["ganlab", *([name] if name else []), *words[3:]]
+    if words[0] != "ganlab" or words[1].startswith("-"):
+        return []
+    if words[1] not in COMMANDS:
+        return [f"there is no command {words[1]}"]
+    return {"train": wrong_training, "sample": wrong_sampling}[words[1]](words[2:])
+
+
+def wrong_training(words: list[str]) -> list[str]:
+    arguments = get_args_parser().parse_args(words)
+    if cli.asks_only(arguments):
+        return []
+    try:
+        composer = cli.Composer(arguments.config_dir)
+        points = composer.points(arguments.overrides, sweep=arguments.multirun)
+        return [sentence for point in points for sentence in cli.mistakes(composer, point)]
+    except cli.ConfigError as error:
+        return error.problems
+
+
+def wrong_sampling(words: list[str]) -> list[str]:
+    if {"-h", "--help"} & set(words):
+        return []
+    return problems(OmegaConf.to_container(OmegaConf.from_dotlist(words)), sample)
+
+
+ALL = sorted({command for page in PAGES for command in commands(page.read_text())})
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch) -> Path:
+    """A folder with the files that the pages show, where folders of images need not exist."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(Folder, "check", lambda source: None)
+    monkeypatch.setattr(Folder, "spec", ImageSpec(3, 32))
+    write_examples("\n".join(page.read_text() for page in PAGES), tmp_path)
+    return tmp_path
+
+
+def write_examples(text: str, folder: Path) -> None:
+    """Python blocks that begin with `# name.py`, and YAML blocks below a line with their path."""
+    for body in blocks(text, "python"):
+        if name := re.match(r"# (\w+\.py)\n", body):
+            (folder / name[1]).write_text(body)
+    for name, body in NAMED_YAML.findall(text):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(body)
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_every_command_of_the_pages_is_right(workplace, command):
+    assert wrong(command) == []
+
+
+PAGE = """
+```bash
+python -m ganlab.train loss=hing   # a comment
+WANDB_MODE=offline ganlab train -m seed=0,1 \\
+    batchsize=3
+python -m ganlab train seed=0,1
+ganlab sample run=a m=3
+ganlab smaple run=a
+make dmeo PYTHON=python3.12
+python -m ganlab.train data=folder data.root=nowhere && true
+pip install .
+```
+
+```python
+python -m ganlab.train loss=in_another_language
+```
+"""
+
+
+def test_a_wrong_command_is_found(workplace):
+    found = {command: wrong(command) for command in commands(PAGE)}
+    several = "'seed=0,1': several values are a sweep; add -m"
+    losses = "(hinge, least_squares, minimax, nonsaturating, wasserstein)"
+    unknown = "batchsize: unknown; did you mean 'batch_size'?"
+    assert found.pop("python -m ganlab.train data=folder data.root=nowhere '&&' true") != []
+    assert found == {
+        "python -m ganlab.train loss=hing": [
+            f"loss: there is no 'hing'; did you mean 'hinge'? {losses}"
+        ],
+        "WANDB_MODE=offline ganlab train -m seed=0,1 batchsize=3": [unknown, unknown],
+        "python -m ganlab train seed=0,1": [several],
+        "ganlab sample run=a m=3": ["m: unknown"],
+        "ganlab smaple run=a": ["there is no command smaple"],
+        "make dmeo PYTHON=python3.12": ["make dmeo"],
+        "pip install .": [],
+    }
+
+
+def test_the_pages_have_commands_to_check():
+    assert any("ganlab.train" in command for command in ALL)
+    assert any(command.startswith("make ") for command in ALL)
+
+
+def shown(text: str) -> list[tuple[str, str]]:
+    """(command, output) of each block that shows a training command refused."""
+    sessions = "\n".join(blocks(text, "", "console", "text"))
+    return re.findall(
+        r"^\$ python -m ganlab\.train (.*)\n((?:ganlab:|  ).*\n(?:  .*\n)*)", sessions, re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_mistakes_are_answered_as_the_pages_show(workplace, page):
+    for command, output in shown(page.read_text()):
+        assert run_train(*shlex.split(command)) == (2, "", output)
+
+
+def test_a_session_in_a_page_is_found():
+    text = "```\n$ python -m ganlab.train seed=-1\nganlab: 1 mistake\n  seed: no\n```\n"
+    assert shown(text) == [("seed=-1", "ganlab: 1 mistake\n  seed: no\n")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_in_the_pages_is_python(page):
+    for body in blocks(page.read_text(), "python"):
+        compile(body, page.name, "exec")
+
+
+def test_the_examples_of_the_pages_import(workplace):
+    """Each file that a page shows is complete: nothing in it is missing or misspelt."""
+    import importlib
+    import sys
+
+    for file in sorted(workplace.glob("*.py")):
+        importlib.import_module(file.stem)
+        del sys.modules[file.stem]

@@ -1,0 +1,444 @@
+"""A run's folder: its name is its science, it is never overwritten, and it goes on exactly."""
+
+import contextlib
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+import ganlab
+from commands import run_sample, run_train, runs_in, smoke
+from conftest import same, weights
+from ganlab import cli, pictures
+from ganlab.gan import GAN
+from ganlab.loggers import MetricsFile
+from ganlab.runs import Run, differences, identity, unused, write_atomically
+from ganlab.sample import interpolation, sample
+
+SIX = ("iterations=6", "sample_every=2", "checkpoint_every=2")
+# Least squares with rates as these explode within a few iterations, after the first checkpoint.
+EXPLODES = [
+    *("loss=least_squares", "optim@g_optimizer=sgd", "optim@d_optimizer=sgd", "g_optimizer.lr=1.0"),
+    *("d_optimizer.lr=1.0", "iterations=40", "checkpoint_every=1", "sample_every=50"),
+]
+
+
+def config(*overrides: str) -> dict:
+    """A completed config."""
+    cfg, found = cli.Composer().compose(list(overrides))
+    assert found == []
+    return cli.checked(cfg)
+
+
+def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """When each file was written, and what it holds."""
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {str(file): (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
+
+
+def summary(run: Path) -> dict:
+    return json.loads((run / "summary.json").read_text())
+
+
+def rows(run: Path) -> list[dict]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def trained(output_dir: Path, *overrides: str) -> Path:
+    """The folder of the one run that the overrides make."""
+    outcome = run_train(*smoke(output_dir, *overrides))
+    assert (outcome.code, outcome.err) == (0, "")
+    (run,) = runs_in(output_dir)
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A finished run of six iterations that no test changes."""
+    return trained(tmp_path_factory.mktemp("finished"), *SIX)
+
+
+# Identity ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["output_dir=elsewhere"],
+        ["logger=[csv,tensorboard]"],
+        ["resume=never"],
+        ["log_every=7", "sample_every=7", "checkpoint_every=7"],
+        ["trainer=cpu"],
+        ["trainer=gpu"],
+        ["trainer=ddp"],
+        ["+trainer.benchmark=true"],
+    ],
+    ids=lambda overrides: overrides[0],
+)
+def test_where_and_how_a_run_runs_is_not_its_identity(overrides):
+    assert identity(config(*overrides)) == identity(config())
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("seed=1", "d_steps=2", "batch_size=32", "iterations=10", "ema=null", "g_clip=1.0"),
+        *("g_accumulate=2", "loss=hinge", "model=vanilla", "model.generator.width=32"),
+        *("g_optimizer.lr=0.1", "d_optimizer.lr=0.1", "+g_optimizer.weight_decay=0.1"),
+        *("schedule@g_schedule=linear", "latent.dim=64", "data.size=32", "data=mnist"),
+        *("regularizer=weight_clip", "trainer.precision=bf16-mixed"),
+    ],
+)
+def test_all_that_changes_the_result_changes_the_identity(override):
+    assert identity(config(override)) != identity(config())
+
+
+def test_a_named_data_set_is_the_same_wherever_it_lies():
+    mnist = config("data=mnist")
+    assert identity(mnist) == identity(config("data=mnist", "data.root=/there"))
+    assert identity(mnist) == identity(config("data=mnist", "data.download=false"))
+    assert identity(mnist) != identity(config("data=mnist", "+data.split=test"))
+
+
+def test_a_folder_of_images_is_what_its_path_says():
+    one, other = (config("data=folder", f"data.root={name}") for name in ("one", "other"))
+    assert identity(one) != identity(other)
+
+
+def test_saying_a_default_aloud_is_the_same_science():
+    assert identity(config("+g_optimizer.weight_decay=0")) == identity(config())
+
+
+def test_differences_name_each_scientific_key_and_nothing_else():
+    mine, theirs = config("seed=1", "output_dir=a"), config("output_dir=b", "d_steps=2")
+    found = differences(mine, theirs)
+    assert sorted(found) == ["  d_steps: 2 there, 1 here", "  seed: 0 there, 1 here"]
+
+
+# The folder -------------------------------------------------------------------------------------
+
+
+def test_a_run_folder_has_what_is_documented_and_no_more(finished):
+    names = {file.relative_to(finished).as_posix() for file in finished.rglob("*")}
+    grids = {f"samples/iteration-{i:07d}.png" for i in (0, 2, 4, 6)}
+    checkpoints = {f"checkpoints/iteration-{i:07d}.ckpt" for i in (4, 6)}
+    files = {"config.yaml", "metrics.csv", "summary.json", "environment.json", ".lock"}
+    assert names == grids | checkpoints | files | {"samples", "checkpoints", "samples/samples.gif"}
+    assert finished.parent.name == "digits-dcgan-nonsaturating"
+
+
+def test_the_saved_config_is_complete_and_the_folders_name_is_its_hash(finished):
+    saved = yaml.safe_load((finished / "config.yaml").read_text())
+    output_dir = finished.parents[1]
+    assert saved == config(*smoke(output_dir, *SIX))
+    assert saved["g_optimizer"]["eps"] == 1e-8
+    assert identity(saved) == finished.name
+    assert Run(finished).config() == saved
+
+
+def test_the_folder_of_a_run_with_regularizers_names_them(tmp_path):
+    run = trained(tmp_path, "regularizer=[weight_clip]")
+    assert run.parent.name == "digits-dcgan-nonsaturating-weight_clip"
+
+
+def test_checkpoints_hold_tensors_and_plain_data_only(finished):
+    newest = Run(finished).last_checkpoint()
+    checkpoint = torch.load(newest, weights_only=True)
+    assert newest.name == "iteration-0000006.ckpt"
+    assert (checkpoint["iterations"], checkpoint["images_seen"]) == (6, 48)
+
+
+def test_the_summary_says_how_the_run_ended_and_its_last_readings(finished):
+    last = rows(finished)[-1]
+    written = summary(finished)
+    assert (written["status"], written["iterations"], written["images_seen"]) == ("finished", 6, 48)
+    assert written["last"]["loss/g"] == float(last["loss/g"])
+    assert written["seconds"] == float(last["seconds"])
+
+
+def test_the_metrics_have_one_row_per_reading_against_three_axes(finished):
+    table = rows(finished)
+    assert [int(row["iterations"]) for row in table] == [1, 2, 3, 4, 5, 6]
+    assert [int(row["images_seen"]) for row in table] == [8, 16, 24, 32, 40, 48]
+    seconds = [float(row["seconds"]) for row in table]
+    assert seconds == sorted(seconds)
+    names = {"loss/d", "loss/g", "grad_norm/d", "grad_norm/g", "D(x)", "D(G(z))"}
+    assert names < table[0].keys()
+    assert all(float(row[name]) == float(row[name]) for row in table for name in names)
+
+
+def test_the_environment_says_what_would_be_needed_to_repeat_the_run(finished):
+    written = json.loads((finished / "environment.json").read_text())
+    assert written["libraries"]["torch"] == torch.__version__.partition("+")[0]
+    assert written["libraries"]["ganlab"] == ganlab.__version__
+    assert written["command"][1:] == smoke(finished.parents[1], *SIX)
+
+
+def test_the_grids_are_of_fixed_noise_and_the_gif_shows_each(finished):
+    grids = sorted((finished / "samples").glob("*.png"))
+    assert len({grid.read_bytes() for grid in grids}) == len(grids)
+    with Image.open(finished / "samples" / "samples.gif") as gif:
+        assert gif.n_frames == len(grids)
+    expected = pictures.grid(ganlab.load(finished).sample(64))
+    assert (pixels(grids[-1]) == expected).all()
+
+
+def pixels(path: Path) -> torch.Tensor:
+    """uint8 (H, W, C), or (H, W) of a grey picture."""
+    import numpy as np
+
+    with Image.open(path) as picture:
+        return torch.from_numpy(np.array(picture))
+
+
+# Starting again ---------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_left_alone_and_said_to_be_finished(finished):
+    before = contents(finished)
+    outcome = run_train(*smoke(finished.parents[1], *SIX))
+    assert outcome == (0, f"finished already: {finished}\n", "")
+    assert contents(finished) == before
+
+
+def test_resume_never_makes_another_folder_and_leaves_the_first_alone(tmp_path):
+    first = trained(tmp_path)
+    before = contents(first)
+    for i in (2, 3):
+        assert run_train(*smoke(tmp_path, "resume=never")).code == 0
+        another = first.with_name(f"{first.name}-{i}")
+        assert summary(another)["status"] == "finished"
+    assert contents(first) == before
+    assert len(runs_in(tmp_path)) == 3
+
+
+def test_unused_names_the_first_free_folder(tmp_path):
+    assert unused(tmp_path / "a") == tmp_path / "a"
+    for name in ("a", "a-2", "a-4"):
+        (tmp_path / name).mkdir()
+    assert unused(tmp_path / "a") == tmp_path / "a-3"
+
+
+def test_a_run_can_be_resumed_by_its_folder_from_another_output_dir(tmp_path):
+    run = trained(tmp_path / "a")
+    outcome = run_train(*smoke(tmp_path / "b", f"resume={run}"))
+    assert outcome == (0, f"finished already: {run}\n", "")
+    assert runs_in(tmp_path / "b") == []
+
+
+@contextlib.contextmanager
+def signalled(monkeypatch, number: signal.Signals, iteration: int):
+    """The signal comes at the worst moment: D has stepped in this iteration, G has not."""
+    step = GAN.g_step
+
+    def g_step(gan, minibatch):
+        if gan.iterations + 1 == iteration:
+            os.kill(os.getpid(), number)
+        step(gan, minibatch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GAN, "g_step", g_step)
+        yield
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+@pytest.mark.parametrize("options", [[], ["ema=null", "d_steps=2"]], ids=["ema", "k2"])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch, number, options):
+    """Weights are bit-identical to those of an undisturbed run; no reading is lost or doubled."""
+    words = [*SIX[:2], "checkpoint_every=100", *options]
+    whole = trained(tmp_path / "whole", *words)
+    with signalled(monkeypatch, number, 3):
+        outcome = run_train(*smoke(tmp_path / "parts", *words))
+    assert (outcome.code, outcome.err) == (130, "")
+    assert "to go on: python -m ganlab.train trainer=smoke" in outcome.out
+    (run,) = runs_in(tmp_path / "parts")
+    assert (summary(run)["status"], summary(run)["iterations"]) == ("interrupted", 3)
+    assert Run(run).last_checkpoint().name == "iteration-0000003.ckpt"
+    half = weights(ganlab.load(run))
+
+    assert trained(tmp_path / "parts", *words) == run
+    assert summary(run)["status"] == "finished"
+    assert [int(row["iterations"]) for row in rows(run)] == [1, 2, 3, 4, 5, 6]
+    timed = {"seconds", "images_per_second"}
+    for mine, theirs in zip(rows(run), rows(whole), strict=True):
+        assert {k: v for k, v in mine.items() if k not in timed} == {
+            k: v for k, v in theirs.items() if k not in timed
+        }
+    rest = weights(ganlab.load(run))
+    assert same(rest, weights(ganlab.load(whole)))
+    assert not same(rest, half), "the comparison would pass on anything"
+
+
+def test_readings_after_the_last_checkpoint_are_made_again_not_doubled(tmp_path, monkeypatch):
+    """A process that dies without a word goes on at the checkpoint before."""
+    words = ["iterations=6", "checkpoint_every=2", "sample_every=6"]
+    step = GAN.g_step
+
+    def dying(gan, minibatch):
+        if gan.iterations == 3:
+            raise RuntimeError("the machine is gone")
+        step(gan, minibatch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GAN, "g_step", dying)
+        with pytest.raises(RuntimeError, match="the machine is gone"):
+            run_train(*smoke(tmp_path, *words))
+    (run,) = runs_in(tmp_path)
+    assert Run(run).last_checkpoint().name == "iteration-0000002.ckpt"
+    assert [int(row["iterations"]) for row in rows(run)] == [1, 2, 3]
+    assert summary(run)["status"] == "failed"
+    trained(tmp_path, *words)
+    assert [int(row["iterations"]) for row in rows(run)] == [1, 2, 3, 4, 5, 6]
+    assert summary(run)["status"] == "finished"
+
+
+def test_metrics_kept_from_an_earlier_part_end_where_the_next_begins(tmp_path):
+    file = MetricsFile(tmp_path / "metrics.csv")
+    for i in (1, 2, 3):
+        file.log_metrics({"iterations": i, "a": i / 2})
+    again = MetricsFile(tmp_path / "metrics.csv")
+    again.go_on(2)
+    again.log_metrics({"iterations": 3, "a": 9.0, "b": 1.0})
+    assert (tmp_path / "metrics.csv").read_text().split() == [
+        "iterations,a,b",
+        "1,0.5,",
+        "2,1.0,",
+        "3,9.0,1.0",
+    ]
+
+
+HOLD = """
+import sys, time
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_stays_out_of_a_run_that_one_works_in(tmp_path):
+    run = tmp_path / "digits-dcgan-nonsaturating" / identity(config(*smoke(tmp_path)))
+    run.mkdir(parents=True)
+    command = [sys.executable, "-c", HOLD, str(run / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        outcome = run_train(*smoke(tmp_path))
+        holder.stdin.close()
+    assert outcome.code == 2
+    assert f"  another process is working in '{run}'\n" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert [file.name for file in run.iterdir()] == [".lock"]
+    assert trained(tmp_path) == run, "the lock was not given back"
+
+
+def test_a_failed_run_says_why_once_and_keeps_a_good_checkpoint(tmp_path):
+    outcome = run_train(*smoke(tmp_path, *EXPLODES))
+    assert outcome.code == 1
+    said = outcome.out + outcome.err
+    assert said.count("training failed: ") == 1
+    assert "Traceback" not in said
+    (run,) = runs_in(tmp_path)
+    assert summary(run)["status"] == "failed"
+    state = torch.load(Run(run).last_checkpoint(), weights_only=True)["state_dict"]
+    assert all(torch.isfinite(t).all() for t in state.values() if t.is_floating_point())
+    assert all(int(row["iterations"]) < summary(run)["iterations"] for row in rows(run))
+
+
+def test_a_failed_job_of_a_sweep_does_not_stop_the_others(tmp_path):
+    outcome = run_train("-m", *smoke(tmp_path, *EXPLODES, "iterations=20", "d_optimizer.lr=1,1e-3"))
+    assert outcome.code == 1
+    assert outcome.out.count("training failed: ") == 1
+    assert sorted(summary(run)["status"] for run in runs_in(tmp_path)) == ["failed", "finished"]
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    write_atomically(tmp_path / "a", "old")
+    with pytest.raises(TypeError):
+        write_atomically(tmp_path / "a", 3)
+    assert (tmp_path / "a").read_text() == "old"
+    write_atomically(tmp_path / "a", "new")
+    assert [file.read_text() for file in tmp_path.glob("a")] == ["new"]
+
+
+# From a run to images ---------------------------------------------------------------------------
+
+
+def test_load_gives_what_sample_writes(finished, tmp_path):
+    """`ganlab.load(run).sample(4, seed=0)` are the single images, pixel by pixel."""
+    written = sample(str(finished), n=4, singles=True, output=str(tmp_path / "out"))
+    grid, singles = written
+    files = sorted(singles.iterdir())
+    images = ganlab.load(finished).sample(4, seed=0)
+    assert [file.name for file in files] == [f"{i:05d}.png" for i in range(4)]
+    for file, image in zip(files, pictures.to_pixels(images), strict=True):
+        assert (pixels(file).numpy() == image.squeeze()).all()
+    assert (pixels(grid).numpy() == pictures.grid(images)).all()
+
+
+@pytest.mark.parametrize(("n", "columns", "shape"), [(4, None, (2, 2)), (6, 3, (2, 3))])
+def test_a_grid_has_the_rows_and_columns_asked_for(finished, tmp_path, n, columns, shape):
+    (grid,) = sample(str(finished), n=n, columns=columns, output=str(tmp_path))
+    tile, gap = 16 * round(56 / 16), 2
+    height, width = (count * (tile + gap) + gap for count in shape)
+    assert pixels(grid).shape == (height, width, 3)
+
+
+def test_other_seeds_give_other_images_in_other_files(finished, tmp_path):
+    a, b = (sample(str(finished), n=1, seed=seed, output=str(tmp_path))[0] for seed in (0, 1))
+    assert a != b
+    assert a.read_bytes() != b.read_bytes()
+
+
+@pytest.mark.parametrize("spherical", [True, False])
+def test_an_interpolation_begins_and_ends_at_the_latent_points(spherical):
+    start, end = torch.randn(2, 3, 50, generator=torch.Generator().manual_seed(0))
+    path = interpolation(start, end, 5, spherical=spherical).view(3, 5, 50)
+    torch.testing.assert_close(path[:, 0], start, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(path[:, -1], end, rtol=1e-5, atol=1e-5)
+    middle = path[:, 2].norm(dim=1)
+    typical = (start.norm(dim=1) + end.norm(dim=1)) / 2
+    assert ((middle > 0.9 * typical) == spherical).all(), "only a line leaves the sphere"
+
+
+def test_interpolations_are_a_grid_with_a_row_for_each_pair(finished, tmp_path):
+    _, walk = sample(str(finished), n=1, interpolate=2, steps=5, output=str(tmp_path))
+    assert pixels(walk).shape == (2 * 66 + 2, 5 * 66 + 2, 3)
+
+
+def test_the_sample_command_prints_what_it_wrote(finished, tmp_path):
+    outcome = run_sample(f"run={finished}", "n=2", "singles=true", f"output={tmp_path}")
+    stem = tmp_path / "iteration-0000006-seed-0-n-2"
+    assert outcome == (0, f"{stem}.png\n{stem}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["n=0"], "n must be at least 1, got 0"),
+        (["seed=-1"], "seed must be at least 0, got -1"),
+        (["interpolate=1", "steps=1"], "steps must be at least 2, got 1"),
+        (["run=nowhere"], "'nowhere' is no run: it has no config.yaml"),
+        (["colums=3"], "colums: unknown; did you mean 'columns'?"),
+    ],
+)
+def test_a_wrong_sample_command_is_refused_in_one_sentence(finished, tmp_path, words, sentence):
+    output = tmp_path / "out"
+    outcome = run_sample(f"run={finished}", f"output={output}", *words)
+    assert outcome == (2, "", f"ganlab: 1 mistake, nothing was started\n  {sentence}\n")
+    assert not output.exists()
+
+
+def test_a_run_without_a_checkpoint_cannot_be_sampled(finished, tmp_path):
+    (tmp_path / "config.yaml").write_bytes((finished / "config.yaml").read_bytes())
+    outcome = run_sample(f"run={tmp_path}")
+    sentence = f"'{tmp_path}' has no checkpoint"
+    assert outcome == (2, "", f"ganlab: 1 mistake, nothing was started\n  {sentence}\n")
