@@ -41,6 +41,7 @@ from ganlab.experiment import Experiment
 from ganlab.runs import require_writable
 
 CONFIG = "train"
+INTERRUPTED = 130  # exit code, as a shell reports a program ended by Ctrl-C
 
 
 class JobFailed(Exception):  # noqa: N818 - nothing is wrong with the program
@@ -255,6 +256,8 @@ class exit_with_message:
             complain([str(error)])
         elif isinstance(error, JobFailed):
             raise SystemExit(1)
+        elif isinstance(error, KeyboardInterrupt):  # before training, or a second time during it
+            raise SystemExit(INTERRUPTED)
 
 
 def complain(sentences: list[str]) -> None:

@@ -147,7 +147,21 @@ class WandbRun(WandbLogger):
     def _start(self) -> Any:
         import wandb
 
-        started = wandb.init(
+        try:
+            started = self._init()
+        except wandb.errors.CommError as error:
+            print(f"W&B cannot be reached ({error}); this run is logged offline")
+            self.mode = "offline"
+            started = self._init()
+        for axis in AXES:
+            started.define_metric(axis, hidden=True)
+        started.define_metric("*", step_metric="iterations")
+        return started
+
+    def _init(self) -> Any:
+        import wandb
+
+        return wandb.init(
             dir=self.run.path,
             id=self._kept_id(),
             resume="allow",
@@ -162,10 +176,6 @@ class WandbRun(WandbLogger):
             group=self.group,
             tags=self.tags,
         )
-        for axis in AXES:
-            started.define_metric(axis, hidden=True)
-        started.define_metric("*", step_metric="iterations")
-        return started
 
     def _kept_id(self) -> str:
         """Random, kept in the run's folder: the dashboard's run goes on when this one does."""

@@ -18,8 +18,6 @@ from ganlab.observations import NonFiniteError
 from ganlab.runs import Run
 from ganlab.session import Session
 
-INTERRUPTED = 130  # exit code, as a shell reports a program ended by Ctrl-C
-
 
 def main() -> None:
     """The command, on sys.argv."""
@@ -43,7 +41,7 @@ def job(cfg: DictConfig) -> None:
     if run.summary().get("status") == "interrupted":
         command = shlex.join(["python", "-m", "ganlab.train", *sys.argv[1:]])
         say(f"stopped after a checkpoint; to go on: {command}")
-        raise SystemExit(INTERRUPTED)
+        raise SystemExit(cli.INTERRUPTED)
 
 
 def train(config: dict[str, Any], name: str, title: str = "", group: str | None = None) -> Run:
