@@ -1,6 +1,7 @@
 """Commands run in this process: starting Python with torch, Lightning and W&B takes seconds."""
 
 import contextlib
+import functools
 import importlib
 import io
 import logging
@@ -8,7 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hydra.core.global_hydra import GlobalHydra
 
@@ -49,6 +50,23 @@ def run_sample(*words: str) -> Outcome:
     from ganlab.sample import sample
 
     return run_main(lambda: [print(path) for path in cli.call(sample)], *words)
+
+
+@functools.cache
+def composer():
+    """Hydra's composition, set up once."""
+    from ganlab import cli
+
+    return cli.Composer()
+
+
+def completed(*overrides: str) -> dict[str, Any]:
+    """The completed config of a command line that must have no mistakes."""
+    from ganlab import cli
+
+    cfg, found = composer().compose(list(overrides))
+    assert found == []
+    return cli.checked(cfg)
 
 
 def smoke(output_dir: Path, *overrides: str) -> list[str]:

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 import torch
-from conftest import fit, small_gan
 
+from conftest import fit, small_gan
 from ganlab.distributed import SynchronousDDP
 from ganlab.ema import EMA
 from ganlab.networks import DCGANDiscriminator, DCGANGenerator

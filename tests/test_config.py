@@ -6,6 +6,7 @@ from typing import Any, Literal, TypedDict
 
 import pytest
 
+from commands import completed
 from ganlab import config
 from ganlab.config import ConfigError, complete, conf_dir, flattened, matches, problems, spelled
 
@@ -177,15 +178,6 @@ def test_completing_writes_the_defaults_of_nested_targets():
     assert node == before, "the given config was changed"
 
 
-def composed(*overrides: str) -> dict[str, Any]:
-    """A completed config of ganlab's own."""
-    from ganlab import cli
-
-    cfg, found = cli.Composer().compose(list(overrides))
-    assert found == []
-    return cli.checked(cfg)
-
-
 CHOICES = (
     [],
     ["model=vanilla", "loss=hinge", "regularizer=weight_clip"],
@@ -198,21 +190,21 @@ def test_a_completed_config_is_complete_and_correct(overrides):
     """Completing it again changes nothing, and it passes the check that it came from."""
     from ganlab.experiment import Experiment
 
-    completed = composed(*overrides)
-    assert complete(completed, Experiment) == completed
-    assert problems(completed, Experiment) == []
+    node = completed(*overrides)
+    assert complete(node, Experiment) == node
+    assert problems(node, Experiment) == []
 
 
 def test_a_completed_config_has_the_librarys_defaults_but_nothing_that_ganlab_passes():
-    completed = composed()
-    assert completed["g_optimizer"]["eps"] == 1e-8
-    assert completed["g_optimizer"]["betas"] == [0.5, 0.999]
-    assert completed["trainer"]["gradient_clip_val"] is None
-    assert completed["logger"]["wandb"]["tags"] == []
+    node = completed()
+    assert node["g_optimizer"]["eps"] == 1e-8
+    assert node["g_optimizer"]["betas"] == [0.5, 0.999]
+    assert node["trainer"]["gradient_clip_val"] is None
+    assert node["logger"]["wandb"]["tags"] == []
     for path, names in config.INJECTED.items():
-        nodes = dict(flattened(completed))
+        nodes = dict(flattened(node))
         assert not {f"{path}.{name}" for name in names} & nodes.keys()
-    assert not {"run", "name", "group"} & completed["logger"]["wandb"].keys()
+    assert not {"run", "name", "group"} & node["logger"]["wandb"].keys()
 
 
 def test_a_config_error_keeps_its_sentences():

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+
 from conftest import ROOT, fit, same
 from ddp_worker import made
 

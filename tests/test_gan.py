@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from conftest import adam, fit, same, small_gan, weights
 from pytorch_lightning import Callback
 
+from conftest import adam, fit, same, small_gan, weights
 from ganlab.gan import untouched
 from ganlab.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 from ganlab.optim import UpdateRule
@@ -36,7 +36,11 @@ class Watch(Callback):
                 now = gradients(m)
                 kept = all(
                     (grads[k] is None and now[k] is None)
-                    or (now[k] is not None and grads[k] is not None and torch.equal(grads[k], now[k]))
+                    or (
+                        now[k] is not None
+                        and grads[k] is not None
+                        and torch.equal(grads[k], now[k])
+                    )
                     for k in now
                 )
                 self.changed.append((name, n, not same(state, weights(m)), not kept))

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ import yaml
 from PIL import Image
 
 import ganlab
-from commands import run_sample, run_train, runs_in, smoke
+from commands import completed, run_sample, run_train, runs_in, smoke
 from conftest import same, weights
-from ganlab import cli, pictures
+from ganlab import pictures
+from ganlab.config import ConfigError
 from ganlab.gan import GAN
 from ganlab.loggers import MetricsFile
 from ganlab.runs import Run, differences, identity, unused, write_atomically
@@ -29,13 +31,6 @@ EXPLODES = [
     *("loss=least_squares", "optim@g_optimizer=sgd", "optim@d_optimizer=sgd", "g_optimizer.lr=1.0"),
     *("d_optimizer.lr=1.0", "iterations=40", "checkpoint_every=1", "sample_every=50"),
 ]
-
-
-def config(*overrides: str) -> dict:
-    """A completed config."""
-    cfg, found = cli.Composer().compose(list(overrides))
-    assert found == []
-    return cli.checked(cfg)
 
 
 def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -85,7 +80,7 @@ def finished(tmp_path_factory) -> Path:
     ids=lambda overrides: overrides[0],
 )
 def test_where_and_how_a_run_runs_is_not_its_identity(overrides):
-    assert identity(config(*overrides)) == identity(config())
+    assert identity(completed(*overrides)) == identity(completed())
 
 
 @pytest.mark.parametrize(
@@ -99,27 +94,27 @@ def test_where_and_how_a_run_runs_is_not_its_identity(overrides):
     ],
 )
 def test_all_that_changes_the_result_changes_the_identity(override):
-    assert identity(config(override)) != identity(config())
+    assert identity(completed(override)) != identity(completed())
 
 
 def test_a_named_data_set_is_the_same_wherever_it_lies():
-    mnist = config("data=mnist")
-    assert identity(mnist) == identity(config("data=mnist", "data.root=/there"))
-    assert identity(mnist) == identity(config("data=mnist", "data.download=false"))
-    assert identity(mnist) != identity(config("data=mnist", "+data.split=test"))
+    mnist = completed("data=mnist")
+    assert identity(mnist) == identity(completed("data=mnist", "data.root=/there"))
+    assert identity(mnist) == identity(completed("data=mnist", "data.download=false"))
+    assert identity(mnist) != identity(completed("data=mnist", "+data.split=test"))
 
 
 def test_a_folder_of_images_is_what_its_path_says():
-    one, other = (config("data=folder", f"data.root={name}") for name in ("one", "other"))
+    one, other = (completed("data=folder", f"data.root={name}") for name in ("one", "other"))
     assert identity(one) != identity(other)
 
 
 def test_saying_a_default_aloud_is_the_same_science():
-    assert identity(config("+g_optimizer.weight_decay=0")) == identity(config())
+    assert identity(completed("+g_optimizer.weight_decay=0")) == identity(completed())
 
 
 def test_differences_name_each_scientific_key_and_nothing_else():
-    mine, theirs = config("seed=1", "output_dir=a"), config("output_dir=b", "d_steps=2")
+    mine, theirs = completed("seed=1", "output_dir=a"), completed("output_dir=b", "d_steps=2")
     found = differences(mine, theirs)
     assert sorted(found) == ["  d_steps: 2 there, 1 here", "  seed: 0 there, 1 here"]
 
@@ -139,7 +134,7 @@ def test_a_run_folder_has_what_is_documented_and_no_more(finished):
 def test_the_saved_config_is_complete_and_the_folders_name_is_its_hash(finished):
     saved = yaml.safe_load((finished / "config.yaml").read_text())
     output_dir = finished.parents[1]
-    assert saved == config(*smoke(output_dir, *SIX))
+    assert saved == completed(*smoke(output_dir, *SIX))
     assert saved["g_optimizer"]["eps"] == 1e-8
     assert identity(saved) == finished.name
     assert Run(finished).config() == saved
@@ -326,7 +321,7 @@ with FileLock(sys.argv[1]):
 
 
 def test_a_second_process_stays_out_of_a_run_that_one_works_in(tmp_path):
-    run = tmp_path / "digits-dcgan-nonsaturating" / identity(config(*smoke(tmp_path)))
+    run = tmp_path / "digits-dcgan-nonsaturating" / identity(completed(*smoke(tmp_path)))
     run.mkdir(parents=True)
     command = [sys.executable, "-c", HOLD, str(run / ".lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
@@ -435,6 +430,28 @@ def test_a_wrong_sample_command_is_refused_in_one_sentence(finished, tmp_path, w
     outcome = run_sample(f"run={finished}", f"output={output}", *words)
     assert outcome == (2, "", f"ganlab: 1 mistake, nothing was started\n  {sentence}\n")
     assert not output.exists()
+
+
+def test_a_run_that_names_foreign_code_is_built_only_if_it_is_trusted(
+    finished, tmp_path, monkeypatch
+):
+    """A folder from a stranger may name any function of any installed package."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "foreign_loss.py").write_text(
+        "from pathlib import Path\nfrom ganlab.losses import NonSaturating\n"
+        f"class Mine(NonSaturating):\n"
+        f"    def __init__(self):\n        Path({str(tmp_path / 'ran')!r}).touch()\n"
+    )
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    saved["loss"]["_target_"] = "foreign_loss.Mine"
+    (run / "config.yaml").write_text(yaml.safe_dump(saved))
+    with pytest.raises(ConfigError, match=r"the run's config names foreign_loss\.Mine; say trust"):
+        ganlab.load(run)
+    assert not (tmp_path / "ran").exists()
+    assert ganlab.load(run, trust=True).sample(1).shape == (1, 1, 16, 16)
+    assert (tmp_path / "ran").exists()
 
 
 def test_a_run_without_a_checkpoint_cannot_be_sampled(finished, tmp_path):

@@ -64,6 +64,8 @@ class Experiment:
 
     def __post_init__(self) -> None:
         at_least(0, seed=self.seed)
+        if self.seed >= 2**32:
+            raise ValueError(f"seed must be less than 2^32, got {self.seed}")
         counts = ("d_steps", "batch_size", "iterations", "g_accumulate", "d_accumulate")
         intervals = ("log_every", "sample_every", "checkpoint_every")
         at_least(1, **{name: getattr(self, name) for name in counts + intervals})

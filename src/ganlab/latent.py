@@ -46,5 +46,5 @@ def stream(device: torch.device | str, *key: int) -> torch.Generator:
 
 
 def mixed(*key: int) -> int:
-    """A 63-bit seed from a tuple of integers, each at least 0, well mixed."""
+    """A 63-bit seed from a tuple of integers in [0, 2^32), well mixed."""
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -41,8 +41,10 @@ def save(path: Path, pixels: np.ndarray) -> None:
 
 
 def animate(frames: Iterable[Path], path: Path, seconds: float = 0.2) -> None:
-    """Writes a looping GIF of PNG files, `seconds` a frame and longer on the last."""
+    """Writes a looping GIF of PNG files, `seconds` a frame, longer on the last; of none, nothing."""
     pictures = [Image.open(frame).convert("RGB") for frame in frames]
+    if not pictures:
+        return
     milliseconds = [int(1000 * seconds)] * len(pictures)
     milliseconds[-1] *= 8
     part = path.with_name(f".{path.name}.part")

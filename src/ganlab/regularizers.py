@@ -79,7 +79,7 @@ class GradientPenalty(Regularizer):
         self.weight, self.center = weight, center
 
     def penalty(self, critique: Critique) -> Tensor:
-        t = torch.rand(len(critique.real), 1, 1, 1, device=critique.real.device)
+        t = torch.rand_like(critique.real[:, :1, :1, :1])
         between = torch.lerp(critique.real, critique.fake, t)
         return self.weight * (gradient_norm(critique.critic, between) - self.center).square().mean()
 

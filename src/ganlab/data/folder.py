@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ganlab.data.images import DataError, Images, allocate
 from ganlab.spec import ImageSpec, at_least
@@ -42,7 +42,7 @@ class Folder:
         """Paths of the images relative to the root, sorted."""
         if not self.root.exists():
             raise DataError(f"data.root: there is no folder or zip '{self.root}'")
-        found = sorted(n for n in self._listing() if PurePosixPath(n).suffix.lower() in SUFFIXES)
+        found = sorted(name for name in self._listing() if is_image(name))
         if not found:
             raise DataError(
                 f"data.root: no images ({', '.join(sorted(SUFFIXES))}) in '{self.root}'"
@@ -63,7 +63,7 @@ class Folder:
                 channels = self.channels or CHANNELS.get(image.mode, 0)
                 size = self.size or image.width
                 self._refuse(image, channels, size)
-        except (ValueError, UnidentifiedImageError, OSError) as error:
+        except Exception as error:
             raise DataError(f"data: {self._where(self.names[0])}: {_reason(error)}") from error
         return ImageSpec(channels, size, len(self.classes))
 
@@ -82,7 +82,7 @@ class Folder:
             try:
                 with self._open(self.names[index]) as image:
                     images[index] = self._pixels(image, spec)
-            except (ValueError, UnidentifiedImageError, OSError, SyntaxError) as error:
+            except Exception as error:  # noqa: BLE001 - damaged files make decoders raise anything
                 return f"  {self._where(self.names[index])}: {_reason(error)}"
             return None
 
@@ -103,17 +103,23 @@ class Folder:
             return [
                 p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file()
             ]
+        return self._archive.namelist()
+
+    @cached_property
+    def _archive(self) -> zipfile.ZipFile:
+        """Opened once: its directory may be long, and reading from several threads is safe."""
         try:
-            with zipfile.ZipFile(self.root) as archive:
-                return archive.namelist()
+            return zipfile.ZipFile(self.root)
         except (zipfile.BadZipFile, OSError) as error:
             raise DataError(f"data.root: '{self.root}' is no folder and no zip: {error}") from error
 
     def _open(self, name: str) -> Image.Image:
-        if self.root.is_dir():
-            return Image.open(self.root / name)
-        with zipfile.ZipFile(self.root) as archive:
-            return Image.open(io.BytesIO(archive.read(name)))
+        """The image as a person sees it: photographs say in EXIF which side is up."""
+        folder = self.root.is_dir()
+        content = (self.root / name).read_bytes() if folder else self._archive.read(name)
+        image = Image.open(io.BytesIO(content))
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image
 
     def _where(self, name: str) -> str:
         return f"'{self.root / name}'"
@@ -122,10 +128,11 @@ class Folder:
         """Raises ValueError for an image that would have to be changed without being asked to."""
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"mode {image.mode} (16 or 32 bits); save it with 8 bits per channel")
-        if self.channels is None and CHANNELS.get(image.mode) != channels:
+        clear = " with transparency" if "transparency" in image.info else ""
+        if self.channels is None and (clear or CHANNELS.get(image.mode) != channels):
             known = {0: "grey or RGB", 1: "grey", 3: "RGB"}[channels]
             raise ValueError(
-                f"mode {image.mode}, expected {known}; set data.channels=1 or 3 to convert"
+                f"mode {image.mode}{clear}, expected {known}; set data.channels=1 or 3 to convert"
             )
         if self.size is None and image.size != (size, size):
             found = f"{image.width} x {image.height} pixels"
@@ -142,8 +149,15 @@ class Folder:
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
 
+def is_image(name: str) -> bool:
+    """Whether a path names an image; hidden files and those that macOS puts into zips do not."""
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return path.suffix.lower() in SUFFIXES and not hidden and not name.endswith("/")
+
+
 def _reason(error: Exception) -> str:
     """One line; Pillow's own message for an unknown file repeats a Python object."""
-    if isinstance(error, UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError) or not str(error):
         return "not an image, or damaged"
     return str(error).splitlines()[0]

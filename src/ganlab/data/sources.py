@@ -65,6 +65,7 @@ class TorchvisionSource:
         at_least(4, size=size)
         self.root, self.split, self.download = Path(root), split, download
         self.size = size or self.original.size
+        self._opened: Any = None  # from `prepare` to `read`
 
     @property
     def spec(self) -> ImageSpec:
@@ -78,26 +79,39 @@ class TorchvisionSource:
     def prepare(self) -> None:
         """Downloads once, however many processes ask: the first holds a lock, the others wait."""
         try:
-            self._open()
+            self._opened = self._open()
         except DataError:
             if not self.download:
                 raise
-            self._download()
+            self._opened = self._download()
 
     def read(self) -> Images:
-        dataset = self._open()
-        labels = getattr(dataset, "targets", getattr(dataset, "labels", None))
-        return Images(resized(self._images(dataset), self.size), torch.as_tensor(labels).long())
+        dataset, self._opened = self._opened or self._open(), None
+        found = getattr(dataset, "targets", getattr(dataset, "labels", None))
+        images, labels = self._images(dataset), torch.as_tensor(found).long()
+        if not self.spec.classes:
+            labels = torch.zeros_like(labels)
+        self._require_sound(images, labels)
+        return Images(resized(images, self.size), labels)
 
-    def _download(self) -> None:
+    def _require_sound(self, images: Tensor, labels: Tensor) -> None:
+        """Raises DataError unless the files hold what the data set is known to hold."""
+        whole = images.shape[1:] == self.original.shape and len(images) == len(labels) > 0
+        if not whole or int(labels.max()) >= max(self.spec.classes, 1):
+            raise DataError(
+                f"{self.reader} ({self.split}) is damaged in '{self.root}': "
+                f"images {tuple(images.shape)}, labels {tuple(labels.shape)}"
+            )
+
+    def _download(self) -> Any:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with FileLock(self.root / f".{self.reader}.lock"):
-                self._construct(download=True)
+                return self._construct(download=True)
         except Exception as error:
             raise DataError(
-                f"{self.reader} is not in '{self.root}' and could not be downloaded ({error}); "
-                f"set data.root to a folder that has it"
+                f"{self.reader} is missing or damaged in '{self.root}' and could not be downloaded "
+                f"({error}); set data.root to a folder that has it, or delete damaged files"
             ) from error
 
     def _open(self) -> Any:

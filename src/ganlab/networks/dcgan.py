@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from ganlab.networks.layers import doublings, norm2d, normal_init
-from ganlab.spec import ImageSpec, at_least
+from ganlab.networks.layers import NORMS, doublings, norm2d, normal_init
+from ganlab.spec import ImageSpec, at_least, one_of
 
 
 class DCGANGenerator(nn.Module):
@@ -19,17 +19,18 @@ class DCGANGenerator(nn.Module):
     ) -> None:
         super().__init__()
         at_least(1, width=width)
+        one_of(NORMS, norm=norm)
         start, ups = doublings(spec, "dcgan")
         channels = width * 2 ** (ups - 1)
         layers: list[nn.Module] = [
             nn.Unflatten(1, (latent_dim, 1, 1)),
-            nn.ConvTranspose2d(latent_dim, channels, start, bias=False),
+            nn.ConvTranspose2d(latent_dim, channels, start, bias=norm == "none"),
             norm2d(norm, channels),
             nn.ReLU(inplace=True),
         ]
         for _ in range(ups - 1):
             layers += [
-                nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=False),
+                nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=norm == "none"),
                 norm2d(norm, channels // 2),
                 nn.ReLU(inplace=True),
             ]
@@ -52,6 +53,7 @@ class DCGANDiscriminator(nn.Module):
     def __init__(self, spec: ImageSpec, width: int = 64, norm: str = "batch") -> None:
         super().__init__()
         at_least(1, width=width)
+        one_of(NORMS, norm=norm)
         end, downs = doublings(spec, "dcgan")
         layers: list[nn.Module] = [
             nn.Conv2d(spec.channels, width, 4, 2, 1),

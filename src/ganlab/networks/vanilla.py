@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ganlab.networks.layers import norm1d
 from ganlab.spec import ImageSpec, at_least
 
 
-def dense(widths: Sequence[int], slope: float, dropout: float = 0.0) -> list[nn.Module]:
-    """Linear, LeakyReLU and (where asked for) dropout between each width and the next."""
+def dense(widths: Sequence[int], norm: str = "none", dropout: float = 0.0) -> list[nn.Module]:
+    """Linear, normalisation, LeakyReLU and dropout between each width and the next."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in itertools.pairwise(widths):
-        layers += [nn.Linear(fan_in, fan_out), nn.LeakyReLU(slope)]
+        layers += [nn.Linear(fan_in, fan_out), norm1d(norm, fan_out), nn.LeakyReLU(0.2)]
         if dropout:
             layers.append(nn.Dropout(dropout))
     return layers
@@ -24,16 +25,21 @@ class VanillaGenerator(nn.Module):
 
     Args:
         hidden: widths of the hidden layers.
+        norm: "none", "batch" or "layer".
     """
 
     def __init__(
-        self, spec: ImageSpec, latent_dim: int, hidden: tuple[int, ...] = (256, 512, 1024)
+        self,
+        spec: ImageSpec,
+        latent_dim: int,
+        hidden: tuple[int, ...] = (256, 512, 1024),
+        norm: str = "none",
     ) -> None:
         super().__init__()
         at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
         widths = (latent_dim, *hidden)
         self.layers = nn.Sequential(
-            *dense(widths, 0.2),
+            *dense(widths, norm),
             nn.Linear(widths[-1], math.prod(spec.shape)),
             nn.Tanh(),
             nn.Unflatten(1, spec.shape),
@@ -60,7 +66,7 @@ class VanillaDiscriminator(nn.Module):
             raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout}")
         widths = (math.prod(spec.shape), *hidden)
         self.layers = nn.Sequential(
-            nn.Flatten(), *dense(widths, 0.2, dropout), nn.Linear(widths[-1], 1), nn.Flatten(0)
+            nn.Flatten(), *dense(widths, dropout=dropout), nn.Linear(widths[-1], 1), nn.Flatten(0)
         )
 
     def forward(self, x: Tensor) -> Tensor:
