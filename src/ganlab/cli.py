@@ -30,15 +30,13 @@ from ganlab.config import (
     ConfigError,
     complete,
     conf_dir,
-    locate,
     nearest,
-    parameters,
     plain,
     problems,
 )
 from ganlab.data.images import DataError
 from ganlab.experiment import Experiment
-from ganlab.runs import require_writable
+from ganlab.runs import Run, require_writable
 
 CONFIG = "train"
 INTERRUPTED = 130  # exit code, as a shell reports a program ended by Ctrl-C
@@ -54,7 +52,8 @@ def main(task: Callable[[DictConfig], Any]) -> None:
     arguments = get_args_parser().parse_args()
     with exit_with_message():
         if not asks_only(arguments):
-            preflight(arguments)
+            added = preflight(arguments)
+            sys.argv[1:] = [f"+{w}" if w.partition("=")[0] in added else w for w in sys.argv[1:]]
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG)(task)()
 
 
@@ -82,8 +81,11 @@ def asks_only(arguments: Namespace) -> bool:
     return any(getattr(arguments, name, None) for name in names)
 
 
-def preflight(arguments: Namespace) -> None:
+def preflight(arguments: Namespace) -> set[str]:
     """Composes and rehearses every job.
+
+    Returns:
+        Keys that are parameters but in no YAML: Hydra wants to hear +key=value.
 
     Raises:
         ConfigError: all mistakes of all jobs.
@@ -95,7 +97,7 @@ def preflight(arguments: Namespace) -> None:
         for problem in mistakes(composer, point):
             found[problem] = found.get(problem, 0) + 1
     if not found:
-        return
+        return composer.added
     sentences = list(found)
     if len(points) > 1:
         sentences = [f"{text} (in {n} of {len(points)} jobs)" for text, n in found.items()]
@@ -111,10 +113,14 @@ def mistakes(composer: "Composer", overrides: list[str]) -> list[str]:
         return found + error.problems
     try:
         experiment = Experiment(**config)
-        require_writable(Path(experiment.output_dir))
         experiment.rehearse()
-    except (ConfigError, ValueError) as error:
-        return found + (error.problems if isinstance(error, ConfigError) else [str(error)])
+        Run.find(config, name="")
+        if not found:
+            require_writable(Path(experiment.output_dir))
+    except ConfigError as error:
+        return found + error.problems
+    except ValueError as error:
+        return found + str(error).split("; ")
     return found
 
 
@@ -149,6 +155,7 @@ class Composer:
             first = SearchPathQuery(provider="schema")
             search_path.prepend("command-line", f"file://{folder}", anchor=first)
         self.loader = ConfigLoaderImpl(search_path)
+        self.added: set[str] = set()  # keys of parameters that are in no YAML
         self.parser = OverridesParser.create(config_loader=self.loader)
         Plugins.instance()
 
@@ -170,8 +177,8 @@ class Composer:
     def compose(self, overrides: list[str]) -> tuple[DictConfig, list[str]]:
         """The config of one job without Hydra's own part, and every override that Hydra refuses.
 
-        A key that no YAML has is added all the same, so that the check against signatures can name
-        the nearest parameter; a refused choice is left out.
+        A key that no YAML has is added all the same: the check against signatures will accept a
+        parameter and name the nearest for what is none.  A refused choice is left out.
         """
         found = [
             f"{o.partition('=')[0]}: say {self.mounted(o)}" for o in overrides if self.mounted(o)
@@ -191,9 +198,8 @@ class Composer:
                 if culprit is None:
                     raise ConfigError([*found, str(error).splitlines()[0]]) from error
                 remaining.append(f"+{culprit}")
+                self.added.add(culprit.partition("=")[0])
             remaining.remove(culprit)
-        added = [o.lstrip("+") for o in remaining if o not in overrides]
-        found += [s for o in added if (s := self._say_plus(cfg, o))]
         with open_dict(cfg):
             del cfg["hydra"]
         return cfg, found
@@ -233,14 +239,6 @@ class Composer:
         """The override of a key that no YAML has."""
         named = re.search(r"Could not override '([\w.@/]+)'", str(error))
         return next((o for o in overrides if named and o.partition("=")[0] == named[1]), None)
-
-    def _say_plus(self, cfg: DictConfig, override: str) -> str | None:
-        """What Hydra wants to hear for a parameter that exists but is in no YAML."""
-        parent, _, name = override.partition("=")[0].rpartition(".")
-        node = OmegaConf.select(cfg, parent) if parent else None
-        target = node.get("_target_") if isinstance(node, DictConfig) else None
-        known = parameters(locate(target)) if target else {}
-        return f"{parent}.{name}: is in no YAML; say +{override}" if name in known else None
 
 
 class exit_with_message:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
 # What ganlab passes to a node's target by itself, by the node's path.
 INJECTED = {
@@ -31,8 +31,15 @@ INJECTED = {
     "trainer": {
         *("max_steps", "max_epochs", "logger", "callbacks", "enable_checkpointing"),
         *("enable_progress_bar", "enable_model_summary"),
+        *("gradient_clip_val", "gradient_clip_algorithm", "accumulate_grad_batches"),
     },
     "logger": {"run", "name", "group"},
+}
+INSTEAD = {
+    "trainer.max_steps": "iterations=...",
+    "trainer.max_epochs": "iterations=...",
+    "trainer.gradient_clip_val": "g_clip=... or d_clip=...",
+    "trainer.accumulate_grad_batches": "g_accumulate=... or d_accumulate=...",
 }
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
@@ -93,7 +100,10 @@ def problems(node: dict[str, Any], callee: Callable[..., Any], path: str = "") -
     found = []
     for key, value in given.items():
         where = joined(path, key)
-        if key not in known and not takes_anything(callee):
+        if key in injected(path):
+            instead = f"; say {INSTEAD[where]}" if where in INSTEAD else ""
+            found.append(f"{where}: ganlab itself sets it{instead}")
+        elif key not in known and not takes_anything(callee):
             says = f"{callee.__name__} takes no '{key}'" if path else "unknown"
             found.append(f"{where}: {says}{nearest(key, known)}")
         else:
@@ -123,13 +133,22 @@ def value_problems(value: Any, hint: Any, path: str) -> list[str]:
 
 
 def complete(node: dict[str, Any], callee: Callable[..., Any], path: str = "") -> dict[str, Any]:
-    """The node with every default in force that is plain data written out, nested nodes too."""
-    filled = completed_items(node, path)
+    """The node with every default in force that is plain data written out, nested nodes too.
+
+    Values are as their hints want them, so that lr=1 and lr=1.0 are the same experiment.
+    """
+    filled, kinds = completed_items(node, path), hints(callee)
     for name, parameter in parameters(callee).items():
         default = parameter.default
         default = list(default) if isinstance(default, tuple) else default
         if name not in filled and name not in injected(path) and is_plain(default):
             filled[name] = default
+        if (
+            name in filled
+            and is_plain(filled[name])
+            and matches(filled[name], kinds.get(name, Any))
+        ):
+            filled[name] = fitted(filled[name], kinds.get(name, Any))
     return filled
 
 
@@ -180,15 +199,29 @@ def hints(callee: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
-def matches(value: Any, hint: Any) -> bool:
-    """Whether plain data fits a type hint, as JSON does: a list is a tuple, '3' is no int."""
+def fitted(value: Any, hint: Any) -> Any:
+    """Plain data as a type hint wants it: 1 becomes 1.0 where floats are expected.
+
+    As in JSON a list is a tuple, an int is a float, and '3' is no int.
+
+    Raises:
+        ValueError: the value does not fit.
+    """
     try:
         adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-        adapter.validate_json(json.dumps(value), strict=True)
-    except ValidationError:
-        return False
+        fit = adapter.validate_json(json.dumps(value), strict=True)
     except (PydanticUserError, TypeError):  # a hint that pydantic cannot judge, or no plain data
-        return True
+        return value
+    fit = list(fit) if isinstance(fit, tuple) else fit
+    return fit if is_plain(fit) else value
+
+
+def matches(value: Any, hint: Any) -> bool:
+    """Whether plain data fits a type hint."""
+    try:
+        fitted(value, hint)
+    except ValueError:
+        return False
     return True
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, cast
 
@@ -13,7 +13,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
-from ganlab.config import ConfigError, flattened, locate
+from ganlab.config import ConfigError, locate
 from ganlab.data import DataError, ImageData
 from ganlab.data.images import Source
 from ganlab.gan import GAN
@@ -224,8 +224,7 @@ def restore(run: Run, *, trust: bool = False) -> GAN:
 
 def require_known(config: Node) -> None:
     """Raises ConfigError if a config calls anything but classes of ganlab, torch and Lightning."""
-    targets = [value for path, value in flattened(config) if path.endswith("_target_")]
-    foreign = [target for target in targets if not is_known(target)]
+    foreign = [text for key, text in strings(config) if not is_known(key, text)]
     if foreign:
         names = ", ".join(foreign)
         raise ConfigError(
@@ -233,10 +232,24 @@ def require_known(config: Node) -> None:
         )
 
 
-def is_known(target: str) -> bool:
-    """Whether a target is a class that one of the three packages defines."""
-    if target.partition(".")[0] not in ("ganlab", "torch", "pytorch_lightning"):
+def strings(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """(key, text) of every text anywhere inside; the items of a list have its key."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from strings(value, str(name))
+    elif isinstance(node, list):
+        for value in node:
+            yield from strings(value, key)
+    elif isinstance(node, str):
+        yield key, node
+
+
+def is_known(key: str, text: str) -> bool:
+    """Whether a text is harmless: no interpolation; as a target, a class of the three packages."""
+    if key != "_target_":
+        return "${" not in text  # a saved config has been resolved; Hydra would resolve it again
+    if text.partition(".")[0] not in ("ganlab", "torch", "pytorch_lightning"):
         return False
-    found = locate(target)
+    found = locate(text)
     home = getattr(found, "__module__", "").partition(".")[0]
     return inspect.isclass(found) and home in ("ganlab", "torch", "pytorch_lightning")

@@ -7,6 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+ADVICE = (
+    "Usual causes: learning rates too high for this loss, 16-mixed precision (bf16-mixed has "
+    "float32's range), a wasserstein critic without weight_clip or gradient_penalty."
+)
+
 
 class NonFiniteError(Exception):
     """A loss, a penalty, a gradient or a weight is NaN or infinite: training cannot go on."""

@@ -41,7 +41,7 @@ def save(path: Path, pixels: np.ndarray) -> None:
 
 
 def animate(frames: Iterable[Path], path: Path, seconds: float = 0.2) -> None:
-    """Writes a looping GIF of PNG files, `seconds` a frame, longer on the last; of none, nothing."""
+    """Writes a looping GIF of PNG files, `seconds` a frame and longer on the last, if any."""
     pictures = [Image.open(frame).convert("RGB") for frame in frames]
     if not pictures:
         return

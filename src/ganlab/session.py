@@ -67,7 +67,8 @@ class Session:
         try:
             last = self.run.last_checkpoint()
             self.trainer.fit(self.gan, self.data, ckpt_path=last, weights_only=True)
-            status = "interrupted" if self.interruption.interrupted else "finished"
+            done = self.gan.iterations == self.gan.total_iterations
+            status = "finished" if done else "interrupted"
         except MisconfigurationException as error:
             raise ConfigError([f"trainer: {error}"]) from error
         finally:

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from ganlab import cli
 from ganlab.experiment import Experiment
-from ganlab.observations import NonFiniteError
+from ganlab.observations import ADVICE, NonFiniteError
 from ganlab.runs import Run
 from ganlab.session import Session
 
@@ -32,11 +32,11 @@ def job(cfg: DictConfig) -> None:
         run = train(
             cli.checked(cfg),
             name=folder_name(hydra.runtime.choices, cfg.get("regularizer", {})),
-            title=",".join(hydra.overrides.task),
+            title=hydra.job.override_dirname,
             group=Path(hydra.sweep.dir).name if swept else None,
         )
     except NonFiniteError as error:
-        say(f"training failed: {error}")
+        say(f"training failed: {error}. {ADVICE}")
         raise cli.JobFailed from error
     if run.summary().get("status") == "interrupted":
         command = shlex.join(["python", "-m", "ganlab.train", *sys.argv[1:]])
@@ -63,8 +63,8 @@ def train(config: dict[str, Any], name: str, title: str = "", group: str | None 
         say(f"finished already: {run.path}")
         return run
     first = getattr(rank_zero_only, "rank", 0) == 0  # the others only compute
+    session = Session(experiment, run, title or f"{name}/{run.path.name}", group)
     with run.working(config) if first else nullcontext():
-        session = Session(experiment, run, title or f"{name}/{run.path.name}", group)
         say(session.introduction())
         session.work()
     if run.finished:

@@ -29,6 +29,9 @@ class Checkpoints(Callback):
         if gan.iterations % self.every == 0 or gan.iterations == gan.total_iterations:
             self.save(trainer, gan)
 
+    def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+        self.save(trainer, gan)
+
     def save(self, trainer: Trainer, gan: GAN) -> None:
         """Saves now, unless this iteration is saved already.
 

@@ -24,7 +24,6 @@ class Interruption(Callback):
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
-        self.interrupted = False
         self.received: signal.Signals | None = None
         self._handlers: dict[signal.Signals, Any] = {}
 
@@ -35,11 +34,17 @@ class Interruption(Callback):
     def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
         # All ranks stop after the same iteration, whichever of them was told to.
         if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
-            self.interrupted = True
             self.checkpoints.save(trainer, gan)
             trainer.should_stop = True
 
-    def teardown(self, trainer: Trainer, gan: GAN, stage: str) -> None:  # type: ignore[override]
+    def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+        self._restore()
+
+    def on_exception(self, trainer: Trainer, gan: GAN, exception: BaseException) -> None:  # type: ignore[override]
+        self._restore()
+
+    def _restore(self) -> None:
+        """Before Lightning restores its own: in reverse order of taking."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}

@@ -9,11 +9,6 @@ from ganlab.gan import GAN
 from ganlab.loggers import MetricsFile
 from ganlab.observations import NonFiniteError
 
-ADVICE = (
-    "Usual causes: learning rates too high for this loss, 16-mixed precision (bf16-mixed has "
-    "float32's range), a wasserstein critic without weight_clip or gradient_penalty."
-)
-
 
 class Journal(Callback):
     """Logs losses, D(x), D(G(z)), gradient norms and speed against three axes.
@@ -76,5 +71,5 @@ class Journal(Callback):
 
     def _diagnosis(self, error: NonFiniteError, gan: GAN) -> str:
         known = ", ".join(f"{name} {value:.3g}" for name, value in self.latest.items())
-        before = f" The reading before: {known}." if known else ""
-        return f"by iteration {gan.iterations}, {error}.{before} {ADVICE}"
+        before = f"; the reading before: {known}" if known else ""
+        return f"by iteration {gan.iterations}, {error}{before}"
