@@ -504,7 +504,32 @@ def test_stl10_without_labels_has_no_classes(tmp_path, monkeypatch, part):
     made = STL10(tmp_path, split=part, download=False)
     assert made.spec.classes == 0
     want = np.concatenate([written[name][0] for name in part.split("+")])
-    assert np.array_equal(made.read().images.numpy(), want)
+    images, labels = made.read()
+    assert np.array_equal(images.numpy(), want)
+    assert labels.dtype == torch.int64
+    assert labels.tolist() == [0] * len(want), "torchvision's -1 or the labelled part's 0 to 9"
+
+
+@every_set
+def test_preparing_and_reading_opens_the_files_once(tmp_path, monkeypatch, name):
+    """A second reading opens them anew: nothing is kept that the run does not need."""
+    source, write, *_ = SETS[name]
+    write(tmp_path, monkeypatch)
+    reader, opened = getattr(readers, source.reader), []
+    constructor = reader.__init__
+
+    def counting(self, *args, **options):
+        opened.append(type(self))
+        constructor(self, *args, **options)
+
+    monkeypatch.setattr(reader, "__init__", counting)
+    made = source(tmp_path, download=False)
+    made.prepare()
+    first = made.read()
+    assert opened == [reader]
+    second = made.read()
+    assert opened == [reader] * 2
+    assert torch.equal(first.images, second.images)
 
 
 @every_set
@@ -603,6 +628,44 @@ def test_damaged_files_are_reported_as_data_errors(tmp_path, monkeypatch, name, 
         assert str(error.value).startswith(start)
 
 
+@pytest.mark.parametrize("size", [None, 16])
+@pytest.mark.parametrize(
+    ("shape", "labels", "found"),
+    [
+        ((6, 28, 28), [1, 2, 3, 4], "images (6, 1, 28, 28), labels (4,)"),
+        ((4, 28, 28), [1, 2, 3, 4, 5, 6], "images (4, 1, 28, 28), labels (6,)"),
+        ((3, 28, 28), [9, 10, 0], "images (3, 1, 28, 28), labels (3,)"),
+        ((3, 20, 30), [9, 1, 0], "images (3, 1, 20, 30), labels (3,)"),
+        ((3, 28, 30), [9, 1, 0], "images (3, 1, 28, 30), labels (3,)"),
+    ],
+    ids=["few-labels", "few-images", "label-10", "20x30", "28x30"],
+)
+def test_files_that_do_not_hold_mnist_are_refused(tmp_path, shape, labels, found, size):
+    """torchvision reads them without a word; resizing would hide even a wrong shape."""
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for prefix in ("train", "t10k"):
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(idx(np.zeros(shape, np.uint8)))
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(idx(np.array(labels)))
+    made = MNIST(tmp_path, download=False, size=size)
+    made.prepare()
+    with pytest.raises(DataError) as error:
+        made.read()
+    assert str(error.value) == f"MNIST (train) is damaged in '{tmp_path}': {found}"
+
+
+def test_stl10_without_any_image_is_refused(tmp_path, monkeypatch):
+    """An empty file whose checksum fits is a whole number of images, to torchvision."""
+    write_stl10(tmp_path, monkeypatch)
+    path = tmp_path / "stl10_binary" / "train_X.bin"
+    path.write_bytes(b"")
+    accept(monkeypatch, path)
+    with pytest.raises(DataError) as error:
+        STL10(tmp_path, download=False).read()
+    start = f"STL10 (train) is damaged in '{tmp_path}': images (0, 3, 96, 96), "
+    assert str(error.value).startswith(start)
+
+
 def accept(monkeypatch, path):
     """Makes torchvision take this file's checksum for the right one."""
     right = readers.utils.check_md5
@@ -638,9 +701,23 @@ def test_a_download_that_fails_says_where_to_point_instead(tmp_path, offline, na
         source(root).prepare()
     assert offline, "nothing was attempted"
     message = str(error.value)
-    assert message.startswith(f"{source.reader} is not in '{root}' and could not be downloaded (")
+    start = f"{source.reader} is missing or damaged in '{root}' and could not be downloaded ("
+    assert message.startswith(start)
     assert "no network" in message
-    assert message.endswith("; set data.root to a folder that has it")
+    assert message.endswith("; set data.root to a folder that has it, or delete damaged files")
+
+
+def test_damaged_files_that_stand_in_the_way_of_a_download_are_to_be_deleted(
+    tmp_path, monkeypatch, offline
+):
+    """torchvision asks only whether MNIST's files are there, so it never replaces them."""
+    write_mnist(tmp_path, monkeypatch)
+    (tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte").write_bytes(b"")
+    with pytest.raises(DataError) as error:
+        MNIST(tmp_path).prepare()
+    assert not offline
+    assert str(error.value).startswith(f"MNIST is missing or damaged in '{tmp_path}' and could ")
+    assert str(error.value).endswith("or delete damaged files")
 
 
 @every_set

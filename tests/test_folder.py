@@ -1,12 +1,16 @@
 """Folder: images as they are, converted only when asked, refused with a sentence otherwise."""
 
+import gc
 import io
+import struct
 import zipfile
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from ganlab.data import DataError, Folder
 
@@ -71,6 +75,57 @@ def test_lossless_images_are_read_pixel_by_pixel(tmp_path, suffix):
         assert not torch.equal(images[i], as_tensor(picture(i)).mT), "transposed would pass"
         assert not torch.equal(images[i], as_tensor(picture(i)).flip(0)), "BGR would pass"
     assert (labels.tolist(), labels.dtype) == ([0, 0, 0], torch.int64)
+
+
+FLIPS = Image.Transpose
+UPRIGHT = {  # EXIF 2.32, 4.6.4.A: what undoes each orientation
+    1: None,
+    2: FLIPS.FLIP_LEFT_RIGHT,
+    3: FLIPS.ROTATE_180,
+    4: FLIPS.FLIP_TOP_BOTTOM,
+    5: FLIPS.TRANSPOSE,
+    6: FLIPS.ROTATE_270,
+    7: FLIPS.TRANSVERSE,
+    8: FLIPS.ROTATE_90,
+}
+
+
+def orientation(number):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = number
+    return exif
+
+
+@pytest.mark.parametrize(
+    ("suffix", "number"), [*((".png", number) for number in UPRIGHT), (".webp", 6), (".tif", 6)]
+)
+def test_images_are_turned_as_exif_says(tmp_path, suffix, number):
+    """Once: Pillow itself turns TIFF."""
+    options = {"lossless": True} if suffix == ".webp" else {}
+    write(tmp_path / f"a{suffix}", exif=orientation(number), **options)
+    turn = UPRIGHT[number]
+    want = picture() if turn is None else picture().transpose(turn)
+    got = Folder(tmp_path).read().images[0]
+    assert torch.equal(got, as_tensor(want))
+    assert torch.equal(got, as_tensor(picture())) == (turn is None)
+
+
+def test_a_photograph_is_turned_as_exif_says(tmp_path):
+    """A turned JPEG is as tall as a person sees it, in the spec and in what is refused."""
+    smooth = np.linspace(0, 255, 16 * 24, dtype=np.uint8).reshape(16, 24)
+    path = write(tmp_path / "a.jpg", Image.fromarray(smooth), quality=95, exif=orientation(6))
+    got = Folder(tmp_path, size=16).read().images[0, 0]
+    want = torch.from_numpy(smooth[:, 4:20].copy()).rot90(-1)
+    assert (got.int() - want.int()).abs().max() < 12
+    assert refusal(Folder(tmp_path)).startswith(f"data: '{path}': 16 x 24 pixels, expected 16 x 16")
+
+
+@pytest.mark.xfail(reason="EXIF that cannot be read makes Folder refuse the image", strict=True)
+@pytest.mark.parametrize("suffix", [".png", ".webp"])
+def test_damaged_exif_does_not_matter(tmp_path, suffix):
+    options = {"lossless": True} if suffix == ".webp" else {}
+    write(tmp_path / f"a{suffix}", exif=b"Exif\0\0garbage-garbage", **options)
+    assert torch.equal(Folder(tmp_path).read().images[0], as_tensor(picture()))
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [("L", ".png"), ("L", ".pgm"), ("1", ".png")])
@@ -162,6 +217,86 @@ def test_a_zip_is_read_as_the_folder_that_it_holds(tmp_path, names, classes):
     assert torch.equal(zipped.read().labels, folder.read().labels)
 
 
+def encoded(image=None):
+    """An image's PNG file."""
+    file = io.BytesIO()
+    (picture() if image is None else image).save(file, "PNG")
+    return file.getvalue()
+
+
+def zipped(path, files, method=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_a_zip_is_opened_once(tmp_path, monkeypatch):
+    """Its directory may have a million entries: not for each image again."""
+    root = zipped(tmp_path / "all.zip", {f"{i}.png": encoded(picture(i)) for i in range(9)})
+    opened, constructor = [], zipfile.ZipFile
+    monkeypatch.setattr(
+        zipfile, "ZipFile", lambda *a, **o: opened.append(a) or constructor(*a, **o)
+    )
+    folder = Folder(root)
+    folder.check()
+    folder.prepare()
+    for _ in range(2):
+        for i, image in enumerate(folder.read().images):
+            assert torch.equal(image, as_tensor(picture(i)))
+    assert len(opened) == 1
+
+
+HIDDEN = ["._a.png", "ant/._a.png", "__MACOSX/ant/a.png", ".hidden/x.png", "ant/.x/y.png", ".png"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_hidden_files_and_folders_named_like_images_are_no_images(tmp_path, kind):
+    """They would be broken images, and their folders classes; a hidden root is no reason."""
+    shown = {"ant/a.png": encoded(picture(0)), "bee/a.png": encoded(picture(1))}
+    directory = "cat/x.png"
+    if kind == "zip":
+        root = zipped(tmp_path / ".all.zip", {**shown, **dict.fromkeys(HIDDEN, b"Mac OS X")})
+        with zipfile.ZipFile(root, "a") as archive:
+            archive.writestr(f"{directory}/", b"")
+    else:
+        root = tmp_path / ".all"
+        (root / directory).mkdir(parents=True)
+        for name, content in {**shown, **dict.fromkeys(HIDDEN, b"Mac OS X")}.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+    folder = Folder(root)
+    assert folder.names == list(shown)
+    assert folder.classes == ["ant", "bee"]
+    images, labels = folder.read()
+    assert labels.tolist() == [0, 1]
+    for seed, image in enumerate(images):
+        assert torch.equal(image, as_tensor(picture(seed)))
+
+
+def open_files():
+    gc.collect()
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+def test_no_files_stay_open(tmp_path):
+    for i in range(5):
+        write(tmp_path / "all" / f"{i}.png", picture(i), exif=orientation(1 + i))
+    root = zipped(tmp_path / "all.zip", {"a.png": encoded()})
+    before = open_files()
+    folder = Folder(tmp_path / "all")
+    folder.check()
+    folder.read()
+    assert open_files() == before
+    (tmp_path / "all" / "broken.png").write_bytes(encoded()[:100])
+    late_refusal(Folder(tmp_path / "all"))
+    archive = Folder(root)
+    archive.read()
+    assert open_files() == before + 1, "the zip itself"
+    del archive
+    assert open_files() == before
+
+
 def test_many_images_keep_their_places(tmp_path):
     """Decoded by several threads at once."""
     for i in range(150):
@@ -229,6 +364,28 @@ def test_transparency_is_dropped_when_asked_to(tmp_path):
     image.putalpha(100)
     write(tmp_path / "a.png", image)
     assert torch.equal(Folder(tmp_path, channels=3).read().images[0], as_tensor(picture()))
+
+
+SEE_THROUGH = {
+    "one": 3,  # the colour of this number
+    "some": bytes([0, 255, 100] + [255] * 13),  # the alpha of each colour
+}
+
+
+def transparent(path, kind):
+    return write(path, picture().quantize(16), transparency=SEE_THROUGH[kind])
+
+
+WARNED = pytest.mark.xfail(reason="Pillow warns of the transparency that it drops", strict=True)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", ["one", pytest.param("some", marks=WARNED)])
+def test_a_palettes_transparency_is_dropped_when_asked_to(tmp_path, kind, channels):
+    transparent(tmp_path / "a.png", kind)
+    got = Folder(tmp_path, channels=channels).read().images[0]
+    want = picture().quantize(16).convert("L" if channels == 1 else "RGB")
+    assert torch.equal(got, as_tensor(want))
 
 
 # What is refused ----------------------------------------------------------------------------------
@@ -318,6 +475,99 @@ def test_broken_images_inside_a_zip_are_named(tmp_path):
     assert late_refusal(Folder(root)) == want
 
 
+def changed(path, at, value):
+    """Writes one byte."""
+    data = bytearray(path.read_bytes())
+    data[at] = value
+    path.write_bytes(data)
+
+
+def content_of_b(path):
+    """Where in a zip the content of its last member begins."""
+    with zipfile.ZipFile(path) as archive:
+        return archive.getinfo("x/b.png").header_offset + 30 + len("x/b.png")
+
+
+def entry_of_b(path):
+    """Where in a zip the directory's entry of its last member begins."""
+    return path.read_bytes().rindex(b"PK\1\2")
+
+
+def wrong_crc(path):
+    changed(path, entry_of_b(path) + 16, path.read_bytes()[entry_of_b(path) + 16] ^ 1)
+
+
+def wrong_content(path):
+    changed(path, content_of_b(path), 7)  # a block of type 3, which deflate does not have
+
+
+def encrypted(path):
+    changed(path, entry_of_b(path) + 8, 1)
+
+
+def unknown_method(path):
+    changed(path, entry_of_b(path) + 10, 99)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (wrong_crc, "Bad CRC-32 for file 'x/b.png'"),
+        (wrong_content, "Error -3 while decompressing data: invalid block type"),
+        (encrypted, "File 'x/b.png' is encrypted, password required for extraction"),
+        (unknown_method, "That compression method is not supported"),
+    ],
+)
+def test_damaged_and_encrypted_members_of_a_zip_are_named(tmp_path, damage, reason):
+    first = zipped(tmp_path / "1.zip", {"x/b.png": encoded()}, zipfile.ZIP_DEFLATED)
+    damage(first)
+    message = refusal(Folder(first))
+    assert message.startswith(f"data: '{first / 'x' / 'b.png'}': {reason}")
+    files = {"x/a.png": encoded(), "x/b.png": encoded()}
+    later = zipped(tmp_path / "2.zip", files, zipfile.ZIP_DEFLATED)
+    damage(later)
+    message = late_refusal(Folder(later))
+    assert message.startswith(one_broken(later / "x" / "b.png", reason))
+    assert len(message.splitlines()) == 2
+
+
+def future_version(path):
+    changed(path, entry_of_b(path) + 6, 200)
+
+
+def name_that_is_no_text(path):
+    changed(path, entry_of_b(path) + 9, 8)  # the flag: the name is UTF-8
+    changed(path, entry_of_b(path) + 46, 255)
+
+
+@pytest.mark.xfail(reason="zipfile raises more than BadZipFile and OSError", strict=True)
+@pytest.mark.parametrize("damage", [future_version, name_that_is_no_text])
+def test_a_zip_whose_directory_is_damaged_is_refused(tmp_path, damage):
+    damage(root := zipped(tmp_path / "a.zip", {"x/b.png": encoded()}))
+    assert refusal(Folder(root)).startswith(f"data.root: '{root}' is no folder and no zip: ")
+
+
+def bomb(size):
+    """A PNG of a few bytes that claims to have size x size pixels."""
+
+    def chunk(kind, content):
+        crc = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", crc)
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(bytes(100)))
+    return b"\x89PNG\r\n\x1a\n" + head + body + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("options", [{}, {"size": 8, "channels": 3}], ids=["as-is", "converted"])
+def test_decompression_bombs_are_refused(tmp_path, options):
+    (path := tmp_path / "b.png").write_bytes(bomb(60_000))
+    reason = "Image size (3600000000 pixels) exceeds limit of "
+    assert refusal(Folder(tmp_path, **options)).startswith(f"data: '{path}': {reason}")
+    write(tmp_path / "a.png")
+    assert late_refusal(Folder(tmp_path, **options)).startswith(one_broken(path, reason))
+
+
 def test_images_of_another_size_are_refused(tmp_path):
     write(tmp_path / "a.png")
     write(tmp_path / "b.png", picture(size=(10, 8)))
@@ -353,6 +603,16 @@ def test_modes_that_are_neither_grey_nor_rgb_are_refused(tmp_path, mode, name):
     assert refusal(Folder(tmp_path)) == (
         f"data: '{path}': mode {mode}, expected grey or RGB; set data.channels=1 or 3 to convert"
     )
+
+
+@pytest.mark.parametrize("kind", SEE_THROUGH)
+def test_a_palette_with_transparency_is_refused(tmp_path, kind):
+    """As mode RGBA is: what lies behind is nobody's to choose."""
+    reason = "mode P with transparency, expected RGB; set data.channels=1 or 3 to convert"
+    path = transparent(tmp_path / "b.png", kind)
+    assert refusal(Folder(tmp_path)) == f"data: '{path}': {reason}"
+    write(tmp_path / "a.png", picture().quantize(16))
+    assert late_refusal(Folder(tmp_path)) == one_broken(path, reason)
 
 
 @pytest.mark.parametrize("channels", [None, 1, 3])

@@ -6,9 +6,17 @@ from pytorch_lightning import Callback
 
 from conftest import adam, fit, same, small_gan, weights
 from ganlab.gan import untouched
-from ganlab.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
+from ganlab.losses import (
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Relativistic,
+    RelativisticAverage,
+    Wasserstein,
+)
 from ganlab.optim import UpdateRule
-from ganlab.regularizers import R1, GradientPenalty, WeightClip
+from ganlab.regularizers import DRAGAN, R1, R2, GradientPenalty, LeCam, WeightClip
 
 
 def gradients(module):
@@ -51,11 +59,16 @@ class Watch(Callback):
         return [("generator", gan.generator), ("discriminator", gan.discriminator)]
 
 
+@pytest.mark.parametrize("norm", ["batch", "spectral"])
 @pytest.mark.parametrize("regularizers", [{}, {"clip": WeightClip()}], ids=["plain", "clip"])
-def test_each_update_leaves_the_other_player_alone(regularizers):
-    """Parameters, gradients and BatchNorm's running statistics of the other network stay."""
+def test_each_update_leaves_the_other_player_alone(regularizers, norm):
+    """Parameters, gradients and running statistics of the other network stay."""
+    from ganlab.networks import DCGANDiscriminator
+
     watch = Watch()
-    fit(small_gan(iterations=2, d_steps=2, regularizers=regularizers), callbacks=[watch])
+    d = DCGANDiscriminator(small_gan().spec, width=8, norm=norm)
+    gan = small_gan(iterations=2, d_steps=2, regularizers=regularizers, discriminator=d)
+    fit(gan, callbacks=[watch])
     own = {"d_step": "discriminator", "g_step": "generator"}
     assert len(watch.changed) == 2 * 3 * 2
     for step, player, state_changed, gradients_changed in watch.changed:
@@ -115,13 +128,6 @@ def test_every_update_sees_fresh_noise():
 
 
 def test_a_loss_that_needs_real_images_gets_a_fresh_minibatch_in_gs_step():
-    class Relativistic(NonSaturating):
-        needs_real = True
-
-        def g_loss(self, fake, real=None):
-            assert real is not None
-            return torch.nn.functional.softplus(real - fake).mean()
-
     watch = Watch()
     fit(small_gan(iterations=1, d_steps=2, loss=Relativistic()), callbacks=[watch])
     images = [x for _, x in watch.seen]
@@ -310,7 +316,7 @@ def golden(**options):
     rules = {"g_rule": UpdateRule(sgd), "d_rule": UpdateRule(sgd)}
     gan = small_gan(iterations=5, **rules, **networks, **options)
     fit(gan)
-    return torch.cat([t.double().flatten() for t in gan.state_dict().values()])
+    return torch.cat([p.detach().double().flatten() for p in gan.parameters()])
 
 
 def test_every_variant_trains_differently():
@@ -321,6 +327,12 @@ def test_every_variant_trains_differently():
         "least_squares": {"loss": LeastSquares()},
         "wasserstein": {"loss": Wasserstein()},
         "hinge": {"loss": Hinge()},
+        "relativistic": {"loss": Relativistic()},
+        "relativistic_average": {"loss": RelativisticAverage()},
+        "smoothed": {"loss": NonSaturating(smoothing=0.1)},
+        "hinge+r2": {"loss": Hinge(), "regularizers": {"r2": R2(0.1)}},
+        "hinge+dragan": {"loss": Hinge(), "regularizers": {"dragan": DRAGAN(0.1)}},
+        "hinge+lecam": {"loss": Hinge(), "regularizers": {"lecam": LeCam()}},
         "hinge+r1": {"loss": Hinge(), "regularizers": {"r1": R1(0.1)}},
         "wasserstein+gp": {"loss": Wasserstein(), "regularizers": {"gp": GradientPenalty(0.1)}},
         "wasserstein+clip": {"loss": Wasserstein(), "regularizers": {"clip": WeightClip()}},
@@ -333,3 +345,41 @@ def test_every_variant_trains_differently():
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
             assert (ends[a] - ends[b]).abs().max() > 1e-4, (a, b)
+
+
+def test_lazy_penalties_are_taken_every_nth_update_and_multiplied(tmp_path):
+    """every=2 sees updates 0, 2, 4, ... of D, also after a resume in between."""
+    calls = []
+
+    class Counted(R1):
+        def penalty(self, critique):
+            calls.append(1)
+            return super().penalty(critique)
+
+    def made():
+        from ganlab.networks import DCGANDiscriminator
+
+        torch.manual_seed(0)
+        d = DCGANDiscriminator(small_gan().spec, width=8, norm="none")
+        lazy = {"lazy": Counted(every=2)}
+        return small_gan(iterations=5, discriminator=d, regularizers=lazy)
+
+    fit(whole := made())
+    assert len(calls) == 3
+    fit(made(), max_steps=3).save_checkpoint(tmp_path / "a.ckpt")
+    fit(rest := made(), ckpt_path=tmp_path / "a.ckpt")
+    assert len(calls) == 6
+    assert same(weights(whole), weights(rest))
+
+
+def test_stateful_regularizers_resume_exactly(tmp_path):
+    """LeCam's anchors are part of the checkpoint."""
+    fit(whole := small_gan(iterations=4, regularizers={"lecam": LeCam()}))
+    half = small_gan(iterations=4, regularizers={"lecam": LeCam()})
+    fit(half, max_steps=2).save_checkpoint(tmp_path / "a.ckpt")
+    fit(
+        rest := small_gan(iterations=4, regularizers={"lecam": LeCam()}),
+        ckpt_path=tmp_path / "a.ckpt",
+    )
+    assert same(weights(whole), weights(rest))
+    assert whole.regularizers["lecam"].real_anchor != 0

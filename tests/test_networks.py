@@ -13,6 +13,7 @@ from ganlab.networks import (
     VanillaDiscriminator,
     VanillaGenerator,
 )
+from ganlab.networks.layers import NORMS
 from ganlab.spec import ImageSpec
 
 LATENT = 6
@@ -130,15 +131,21 @@ NORMED = {
 }
 
 
+@pytest.mark.parametrize("size", [8, 16])
 @pytest.mark.parametrize(
     "make",
-    [*NORMED.values(), lambda spec, norm: DCGANGenerator(spec, LATENT, width=4, norm=norm)],
-    ids=["dcgan-d", "infogan-d", "dcgan-g"],
+    [
+        *NORMED.values(),
+        lambda spec, norm: DCGANGenerator(spec, LATENT, width=4, norm=norm),
+        lambda spec, norm: VanillaGenerator(spec, LATENT, hidden=(8,), norm=norm),
+    ],
+    ids=["dcgan-d", "infogan-d", "dcgan-g", "vanilla-g"],
 )
-def test_an_unknown_norm_is_refused(make):
+def test_an_unknown_norm_is_refused(make, size):
+    """At size 8 as well, where the dcgan's discriminator has no layer to normalise."""
     with pytest.raises(ValueError) as error:
-        make(ImageSpec(1, 16), "instance")
-    assert str(error.value) == "norm must be one of batch, layer, none; got 'instance'"
+        make(ImageSpec(1, size), "instance")
+    assert str(error.value) == f"norm must be one of {', '.join(NORMS)}; got 'instance'"
 
 
 def kinds(network):
@@ -152,6 +159,8 @@ def test_norms_are_what_was_asked_for():
     for norm, found in want.items():
         assert kinds(NORMED["dcgan"](spec, norm)) == found
         assert kinds(DCGANGenerator(spec, LATENT, width=4, norm=norm)) == found
+    for norm, found in {"batch": {"BatchNorm1d"}, "layer": {"LayerNorm"}, "none": set()}.items():
+        assert kinds(VanillaGenerator(spec, LATENT, hidden=(8,), norm=norm)) == found
     assert kinds(NORMED["infogan"](spec, "batch")) == {"BatchNorm1d", "BatchNorm2d"}
     assert kinds(NORMED["infogan"](spec, "layer")) == {"GroupNorm", "LayerNorm"}
     assert kinds(NORMED["infogan"](spec, "none")) == set()
@@ -243,6 +252,11 @@ def test_without_batchnorm_conv_layers_get_their_biases():
         inner = [m for m in layers if isinstance(m, torch.nn.Conv2d)][1:-1]
         assert len(inner) == 2
         assert all((m.bias is not None) == bool(biases) for m in inner)
+        generator = DCGANGenerator(ImageSpec(1, 32), LATENT, width=4, norm=norm).layers
+        *inner, last = (m for m in generator if isinstance(m, torch.nn.ConvTranspose2d))
+        assert len(inner) == 3
+        assert all((m.bias is not None) == bool(biases) for m in inner)
+        assert last.bias is not None
 
 
 def test_dropout_works_in_training_only():

@@ -1,6 +1,7 @@
 """Schedules, EMA, latent, spec, observations, pictures, optim: each rule in closed form."""
 
 import math
+from dataclasses import MISSING, fields
 from functools import partial
 
 import numpy as np
@@ -11,10 +12,12 @@ from torch import nn
 
 from conftest import ROOT, adam
 from ganlab.ema import EMA
+from ganlab.experiment import Experiment
 from ganlab.latent import Gaussian, Uniform, mixed, stream
 from ganlab.observations import NonFiniteError, Observations
 from ganlab.optim import UpdateRule, average_over_ranks, global_norm, gradients
 from ganlab.pictures import animate, grid, save, to_pixels
+from ganlab.regularizers import Critique, GradientPenalty
 from ganlab.schedules import Constant, Cosine, Linear
 from ganlab.spec import ImageSpec, at_least, one_of, positive
 
@@ -442,6 +445,42 @@ def test_an_animation_has_a_frame_for_each_picture_and_lingers_on_the_last(tmp_p
             seen.append((gif.convert("RGB").getpixel((3, 3))[0], gif.info["duration"]))
     assert seen == [(0, 200), (60, 200), (120, 200), (180, 1600)]
     assert not list(tmp_path.glob(".*"))
+
+
+def test_an_animation_of_nothing_is_nothing(tmp_path):
+    animate(iter([]), tmp_path / "a.gif")
+    assert not list(tmp_path.iterdir())
+
+
+# Regularizers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_gradient_penalty_works_in_the_images_precision(dtype):
+    """Whatever torch's default is; D(x) = <w, x> with |w| = 3 costs 10 (3 - 1)^2."""
+    real, fake = torch.randn(2, 4, 1, 3, 3).to(dtype)
+    critic = lambda images: images.flatten(1).sum(dim=1)
+    given = Critique(critic, real, fake, critic(real), critic(fake))
+    penalty = GradientPenalty(weight=10.0).penalty(given)
+    assert penalty.dtype == dtype
+    assert penalty.item() == pytest.approx(40)
+
+
+# Experiment --------------------------------------------------------------------------------------
+
+
+def experiment(**values):
+    """An Experiment of which nothing is built."""
+    required = [f.name for f in fields(Experiment) if f.default is f.default_factory is MISSING]
+    return Experiment(**{name: {} for name in required}, **values)
+
+
+def test_seeds_that_would_repeat_other_streams_are_refused():
+    """Beyond 32 bits a seed counts as two elements of the key."""
+    assert mixed(2**32, 7) == mixed(0, 1, 7)
+    assert experiment(seed=2**32 - 1).seed == 2**32 - 1
+    sentence = "seed must be less than 2^32, got 4294967296"
+    assert refused(lambda: experiment(seed=2**32)) == sentence
 
 
 # Optim -------------------------------------------------------------------------------------------

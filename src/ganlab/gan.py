@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.optim import Optimizer
 
 from ganlab.batch import Batch
@@ -70,7 +71,7 @@ class GAN(LightningModule):
         self.regularizers: dict[str, Any] = nn.ModuleDict(regularizers or {})  # type: ignore[assignment]
         self.ema = EMA(generator, ema) if ema is not None else None
         self.total_iterations, self.seed = iterations, seed
-        self.iterations = self.images_seen = 0
+        self.iterations = self.d_updates = self.images_seen = 0
         self.observations = Observations(loss.score)
 
     # Algorithm 1 ---------------------------------------------------------------------------------
@@ -95,6 +96,7 @@ class GAN(LightningModule):
                 share = real.size / minibatch.size
                 self.manual_backward(share * self.d_loss(real.images, fake))
         self._update(optimizer, rule)
+        self.d_updates += 1
         for regularizer in self.regularizers.values():
             regularizer.project(self.discriminator)
 
@@ -120,9 +122,10 @@ class GAN(LightningModule):
         self.observations.add("loss/d", loss)
         critique = Critique(self.discriminator, real, fake, real_logits, fake_logits)
         for name, regularizer in self.regularizers.items():
-            if (penalty := regularizer.penalty(critique)) is not None:
+            due = self.d_updates % regularizer.every == 0
+            if due and (penalty := regularizer.penalty(critique)) is not None:
                 self.observations.add(f"penalty/{name}", penalty)
-                loss = loss + penalty
+                loss = loss + regularizer.every * penalty
         return loss
 
     def g_loss(self, fake: Tensor, real: Tensor) -> Tensor:
@@ -219,6 +222,7 @@ class GAN(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.iterations, self.images_seen = checkpoint["iterations"], checkpoint["images_seen"]
+        self.d_updates = self.iterations * self.d_steps
 
 
 def full(logits: Tensor) -> Tensor:
@@ -230,16 +234,20 @@ def full(logits: Tensor) -> Tensor:
 def untouched(network: nn.Module) -> Iterator[None]:
     """The other player's update must not touch this network: no gradients, no running statistics.
 
-    BatchNorm still normalises by the batch at hand, as in training.
+    BatchNorm still normalises by the batch at hand, as in training; spectral norm keeps its
+    estimate of the singular vectors.
     """
     trained = [p for p in network.parameters() if p.requires_grad]
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    spectral = [m for m in network.modules() if isinstance(m, _SpectralNorm) and m.training]
 
     def let(change: bool) -> None:
         for parameter in trained:
             parameter.requires_grad_(change)
         for norm in norms:
             norm.track_running_stats = change
+        for parametrization in spectral:
+            parametrization.training = change
 
     let(change=False)
     try:

@@ -31,12 +31,22 @@ class Minimax:
 
     The saturating game of Algorithm 1: G descends log(1 - D(G(z))), whose gradient vanishes
     where D rejects generated images with confidence.
+
+    Args:
+        smoothing: one-sided label smoothing, in [0, 0.5): D's target for real images is
+            1 - smoothing (Salimans et al. 2016, section 3.4).
     """
 
     needs_real = False
 
+    def __init__(self, smoothing: float = 0.0) -> None:
+        if not 0 <= smoothing < 0.5:
+            raise ValueError(f"smoothing must be at least 0 and less than 0.5, got {smoothing}")
+        self.smoothing = smoothing
+
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        return softplus(-real).mean() + softplus(fake).mean()
+        # -t log s(l) - (1 - t) log(1 - s(l)) = softplus(-l) + (1 - t) l
+        return (softplus(-real) + self.smoothing * real).mean() + softplus(fake).mean()
 
     def g_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return -softplus(fake).mean()
@@ -86,6 +96,47 @@ class Wasserstein:
 
     def score(self, logits: Tensor) -> Tensor:
         return logits
+
+
+class Relativistic:
+    """D tells which of a pair is real: RpGAN (Jolicoeur-Martineau 2019, section 3.2).
+
+    d = E[softplus(D(G(z)) - D(x))], g = E[softplus(D(x) - D(G(z)))] over pairs of a real and a
+    generated image; with R1 and R2 it is the loss of R3GAN (Huang et al. 2024, eq. 2).
+    """
+
+    needs_real = True
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return softplus(fake - real).mean()
+
+    def g_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return self.d_loss(fake, present(real))
+
+    def score(self, logits: Tensor) -> Tensor:
+        return logits
+
+
+class RelativisticAverage(Relativistic):
+    """D tells real images from the average generated one: RaGAN (Jolicoeur-Martineau 2019, eq. 11).
+
+    d = E_x[softplus(-(D(x) - E D(G(z))))] + E_z[softplus(D(G(z)) - E D(x))]; g with the roles
+    of real and generated images exchanged.
+    """
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return softplus(fake.mean() - real).mean() + softplus(fake - real.mean()).mean()
+
+
+def present(real: Tensor | None) -> Tensor:
+    """The real logits that a relativistic G step needs.
+
+    Raises:
+        ValueError: they are not given.
+    """
+    if real is None:
+        raise ValueError("a relativistic g_loss needs the logits of real images, got None")
+    return real
 
 
 class Hinge(Wasserstein):

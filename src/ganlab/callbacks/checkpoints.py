@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, Trainer
 
+from ganlab.callbacks.intervals import due
 from ganlab.gan import GAN
 from ganlab.observations import NonFiniteError
 
@@ -26,7 +27,7 @@ class Checkpoints(Callback):
         self._saved = -1
 
     def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
-        if gan.iterations % self.every == 0 or gan.iterations == gan.total_iterations:
+        if due(gan, self.every):
             self.save(trainer, gan)
 
     def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]

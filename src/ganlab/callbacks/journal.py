@@ -5,6 +5,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 
+from ganlab.callbacks.intervals import due
 from ganlab.gan import GAN
 from ganlab.loggers import MetricsFile
 from ganlab.observations import NonFiniteError
@@ -38,10 +39,10 @@ class Journal(Callback):
         self._read_at = (time.monotonic(), gan.images_seen)
 
     def on_train_batch_start(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
-        gan.observations.norms = (gan.iterations + 1) % self.every == 0
+        gan.observations.norms = due(gan, self.every, ahead=1)
 
     def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
-        if gan.iterations % self.every == 0 or gan.iterations == gan.total_iterations:
+        if due(gan, self.every):
             self.read(trainer, gan)
 
     def read(self, trainer: Trainer, gan: GAN) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 
 from ganlab import pictures
+from ganlab.callbacks.intervals import due
 from ganlab.gan import GAN
 
 
@@ -28,7 +29,7 @@ class SampleGrids(Callback):
             self.draw(trainer, gan)
 
     def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
-        if gan.iterations % self.every == 0 or gan.iterations == gan.total_iterations:
+        if due(gan, self.every):
             self.draw(trainer, gan)
 
     def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ganlab.networks.layers import NORMS, doublings, norm2d, normal_init
+from ganlab.networks.layers import NORMS, doublings, needs_bias, norm2d, normal_init, spectral
 from ganlab.spec import ImageSpec, at_least, one_of
 
 
@@ -11,7 +11,7 @@ class DCGANGenerator(nn.Module):
 
     Args:
         width: channels before the last layer; each layer below has twice as many.
-        norm: "batch" (the paper's), "layer" or "none".
+        norm: "batch" (the paper's), "layer", "spectral" or "none".
     """
 
     def __init__(
@@ -24,19 +24,20 @@ class DCGANGenerator(nn.Module):
         channels = width * 2 ** (ups - 1)
         layers: list[nn.Module] = [
             nn.Unflatten(1, (latent_dim, 1, 1)),
-            nn.ConvTranspose2d(latent_dim, channels, start, bias=norm == "none"),
+            nn.ConvTranspose2d(latent_dim, channels, start, bias=needs_bias(norm)),
             norm2d(norm, channels),
             nn.ReLU(inplace=True),
         ]
         for _ in range(ups - 1):
             layers += [
-                nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=norm == "none"),
+                nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=needs_bias(norm)),
                 norm2d(norm, channels // 2),
                 nn.ReLU(inplace=True),
             ]
             channels //= 2
         layers += [nn.ConvTranspose2d(channels, spec.channels, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers).apply(normal_init(0.02))
+        spectral(self, norm)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
@@ -47,7 +48,7 @@ class DCGANDiscriminator(nn.Module):
 
     Args:
         width: channels after the first layer; each layer after it has twice as many.
-        norm: "batch" (the paper's: not on the first layer), "layer" or "none".
+        norm: "batch" (the paper's: not on the first layer), "layer", "spectral" or "none".
     """
 
     def __init__(self, spec: ImageSpec, width: int = 64, norm: str = "batch") -> None:
@@ -61,13 +62,14 @@ class DCGANDiscriminator(nn.Module):
         ]
         for _ in range(downs - 1):
             layers += [
-                nn.Conv2d(width, width * 2, 4, 2, 1, bias=norm == "none"),
+                nn.Conv2d(width, width * 2, 4, 2, 1, bias=needs_bias(norm)),
                 norm2d(norm, width * 2),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
             width *= 2
         layers += [nn.Conv2d(width, 1, end), nn.Flatten(0)]
         self.layers = nn.Sequential(*layers).apply(normal_init(0.02))
+        spectral(self, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)

@@ -5,7 +5,7 @@ The small net that collections of GANs on MNIST share; Lucic et al. 2018 compare
 
 from torch import Tensor, nn
 
-from ganlab.networks.layers import norm1d, norm2d, normal_init
+from ganlab.networks.layers import needs_bias, norm1d, norm2d, normal_init, spectral
 from ganlab.spec import ImageSpec
 
 
@@ -49,7 +49,7 @@ class InfoGANDiscriminator(nn.Module):
     """Images (N, C, H, W) in [-1, 1] -> logits (N,).
 
     Args:
-        norm: "batch" (the paper's), "layer" or "none".
+        norm: "batch" (the paper's), "layer", "spectral" or "none".
     """
 
     def __init__(self, spec: ImageSpec, norm: str = "batch") -> None:
@@ -58,16 +58,17 @@ class InfoGANDiscriminator(nn.Module):
         self.layers = nn.Sequential(
             nn.Conv2d(spec.channels, 64, 4, 2, 1),
             nn.LeakyReLU(0.1, inplace=True),
-            nn.Conv2d(64, 128, 4, 2, 1, bias=norm == "none"),
+            nn.Conv2d(64, 128, 4, 2, 1, bias=needs_bias(norm)),
             norm2d(norm, 128),
             nn.LeakyReLU(0.1, inplace=True),
             nn.Flatten(),
-            nn.Linear(128 * side * side, 1024, bias=norm == "none"),
+            nn.Linear(128 * side * side, 1024, bias=needs_bias(norm)),
             norm1d(norm, 1024),
             nn.LeakyReLU(0.1, inplace=True),
             nn.Linear(1024, 1),
             nn.Flatten(0),
         ).apply(normal_init(0.02))
+        spectral(self, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)

@@ -4,22 +4,25 @@ import math
 from collections.abc import Callable
 
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from ganlab.spec import ImageSpec, one_of
 
-NORMS = ("batch", "layer", "none")
+NORMS = ("batch", "layer", "spectral", "none")
 
 
 def norm2d(kind: str, channels: int) -> nn.Module:
     """Normalisation of (N, channels, H, W).
 
     "layer" is one group over all of an image (Ba et al. 2016), as the critics of Gulrajani et al.
-    2017 use it: unlike BatchNorm it leaves each image to itself.
+    2017 use it: unlike BatchNorm it leaves each image to itself.  "spectral" normalises weights,
+    not activations: see `spectral`.
     """
     one_of(NORMS, norm=kind)
     layers: dict[str, Callable[[], nn.Module]] = {
         "batch": lambda: nn.BatchNorm2d(channels),
         "layer": lambda: nn.GroupNorm(1, channels),
+        "spectral": nn.Identity,
         "none": nn.Identity,
     }
     return layers[kind]()
@@ -31,9 +34,27 @@ def norm1d(kind: str, features: int) -> nn.Module:
     layers: dict[str, Callable[[], nn.Module]] = {
         "batch": lambda: nn.BatchNorm1d(features),
         "layer": lambda: nn.LayerNorm(features),
+        "spectral": nn.Identity,
         "none": nn.Identity,
     }
     return layers[kind]()
+
+
+def needs_bias(norm: str) -> bool:
+    """Whether a layer before the norm needs a bias: BatchNorm and LayerNorm bring their own."""
+    return norm not in ("batch", "layer")
+
+
+def spectral(network: nn.Module, norm: str) -> None:
+    """With norm="spectral", divides each layer's weight by its largest singular value.
+
+    Estimated by one power iteration per training pass (Miyato et al. 2018, algorithm 1); call it
+    after the weights are initialised.
+    """
+    if norm == "spectral":
+        for module in list(network.modules()):
+            if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+                spectral_norm(module)
 
 
 def normal_init(std: float) -> Callable[[nn.Module], None]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ganlab.networks.layers import norm1d
+from ganlab.networks.layers import norm1d, spectral
 from ganlab.spec import ImageSpec, at_least
 
 
@@ -25,7 +25,7 @@ class VanillaGenerator(nn.Module):
 
     Args:
         hidden: widths of the hidden layers.
-        norm: "none", "batch" or "layer".
+        norm: "none", "batch", "layer" or "spectral".
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class VanillaGenerator(nn.Module):
             nn.Tanh(),
             nn.Unflatten(1, spec.shape),
         )
+        spectral(self, norm)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
@@ -55,10 +56,15 @@ class VanillaDiscriminator(nn.Module):
     Args:
         hidden: widths of the hidden layers.
         dropout: share of hidden units dropped in training, in [0, 1).
+        norm: "none", "batch", "layer" or "spectral".
     """
 
     def __init__(
-        self, spec: ImageSpec, hidden: tuple[int, ...] = (1024, 512, 256), dropout: float = 0.3
+        self,
+        spec: ImageSpec,
+        hidden: tuple[int, ...] = (1024, 512, 256),
+        dropout: float = 0.3,
+        norm: str = "none",
     ) -> None:
         super().__init__()
         at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
@@ -66,8 +72,9 @@ class VanillaDiscriminator(nn.Module):
             raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout}")
         widths = (math.prod(spec.shape), *hidden)
         self.layers = nn.Sequential(
-            nn.Flatten(), *dense(widths, dropout=dropout), nn.Linear(widths[-1], 1), nn.Flatten(0)
+            nn.Flatten(), *dense(widths, norm, dropout), nn.Linear(widths[-1], 1), nn.Flatten(0)
         )
+        spectral(self, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
