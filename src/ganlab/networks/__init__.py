@@ -6,6 +6,8 @@ A generator is built as `Generator(spec, latent_dim, ...)` and maps noise (N, la
 
 from ganlab.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from ganlab.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
+from ganlab.networks.resnet import ResNetDiscriminator, ResNetGenerator
+from ganlab.networks.sndcgan import SNDCGANDiscriminator, SNDCGANGenerator
 from ganlab.networks.vanilla import VanillaDiscriminator, VanillaGenerator
 
 __all__ = [
@@ -13,6 +15,10 @@ __all__ = [
     "DCGANGenerator",
     "InfoGANDiscriminator",
     "InfoGANGenerator",
+    "ResNetDiscriminator",
+    "ResNetGenerator",
+    "SNDCGANDiscriminator",
+    "SNDCGANGenerator",
     "VanillaDiscriminator",
     "VanillaGenerator",
 ]

@@ -81,10 +81,17 @@ def doublings(spec: ImageSpec, network: str) -> tuple[int, int]:
     Raises:
         ValueError: the size is neither 28 nor a power of two from 8 on.
     """
-    start = 7 if spec.size == 28 else 4
-    n = math.log2(spec.size / start)
+    return (7, 2) if spec.size == 28 else (4, power_of_two(spec, network, also="28 or "))
+
+
+def power_of_two(spec: ImageSpec, network: str, also: str = "") -> int:
+    """Number of doublings from 4 pixels to the image's size.
+
+    Raises:
+        ValueError: the size is no power of two from 8 on.
+    """
+    n = math.log2(spec.size / 4)
     if n < 1 or n != int(n):
-        raise ValueError(
-            f"{network} takes images of size 28 or 8, 16, 32, 64, 128, ...; got {spec}"
-        )
-    return start, int(n)
+        sizes = f"{also}8, 16, 32, 64, 128, ..."
+        raise ValueError(f"{network} takes images of size {sizes}; got {spec}")
+    return int(n)

@@ -1,0 +1,120 @@
+"""Residual networks of SNGAN (Miyato et al. 2018, appendix B.4, table 4), as WGAN-GP uses them."""
+
+import math
+
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate
+
+from ganlab.networks.layers import norm2d, power_of_two, spectral
+from ganlab.spec import ImageSpec, at_least
+
+
+def residual_init(network: nn.Module) -> None:
+    """Glorot uniform; gain sqrt(2) for 3x3 kernels, 1 for shortcuts and dense layers.
+
+    The published Chainer code's initialisation, which the paper does not spell out.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            wide = isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1)
+            nn.init.xavier_uniform_(module.weight, math.sqrt(2) if wide else 1.0)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+class UpBlock(nn.Module):
+    """norm, ReLU, double, conv, norm, ReLU, conv; beside it double, 1x1 conv."""
+
+    def __init__(self, fan_in: int, fan_out: int, norm: str) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = norm2d(norm, fan_in), norm2d(norm, fan_out)
+        self.conv1 = nn.Conv2d(fan_in, fan_out, 3, 1, 1)
+        self.conv2 = nn.Conv2d(fan_out, fan_out, 3, 1, 1)
+        self.shortcut = nn.Conv2d(fan_in, fan_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(interpolate(self.norm1(x).relu(), scale_factor=2))
+        h = self.conv2(self.norm2(h).relu())
+        return h + interpolate(self.shortcut(x), scale_factor=2)  # 1x1 before doubling: the same
+
+
+class DownBlock(nn.Module):
+    """ReLU, conv, ReLU, conv, and halving if `down`; beside it 1x1 conv, halving.
+
+    The first block sees pixels: it has no ReLU in front, and halves before its shortcut.
+    """
+
+    def __init__(self, fan_in: int, fan_out: int, norm: str, *, down: bool, first: bool) -> None:
+        super().__init__()
+        self.down, self.first = down, first
+        self.norm1 = nn.Identity() if first else norm2d(norm, fan_in)
+        self.norm2 = norm2d(norm, fan_out)
+        self.conv1 = nn.Conv2d(fan_in, fan_out, 3, 1, 1)
+        self.conv2 = nn.Conv2d(fan_out, fan_out, 3, 1, 1)
+        learned = down or fan_in != fan_out
+        self.shortcut = nn.Conv2d(fan_in, fan_out, 1) if learned else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(x if self.first else self.norm1(x).relu())
+        h = self.conv2(self.norm2(h).relu())
+        if not self.down:
+            return h + self.shortcut(x)
+        return avg_pool2d(h, 2) + self.shortcut(avg_pool2d(x, 2))  # 1x1 after halving: the same
+
+
+class ResNetGenerator(nn.Module):
+    """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1].
+
+    Args:
+        width: channels of every block: 256 in SNGAN, 128 in WGAN-GP.
+        norm: "batch" (the papers'), "layer", "spectral" or "none".
+    """
+
+    def __init__(
+        self, spec: ImageSpec, latent_dim: int, width: int = 256, norm: str = "batch"
+    ) -> None:
+        super().__init__()
+        at_least(1, width=width)
+        self.layers = nn.Sequential(
+            nn.Linear(latent_dim, width * 16),
+            nn.Unflatten(1, (width, 4, 4)),
+            *(UpBlock(width, width, norm) for _ in range(power_of_two(spec, "resnet"))),
+            norm2d(norm, width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, spec.channels, 3, 1, 1),
+            nn.Tanh(),
+        )
+        residual_init(self)
+        spectral(self, norm)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class ResNetDiscriminator(nn.Module):
+    """Images (N, C, H, W) in [-1, 1] -> logits (N,).
+
+    Blocks halve the image until it is 8 x 8; two more keep its size; a sum over places follows.
+
+    Args:
+        width: channels of every block, 128 in the papers.
+        norm: "spectral" (SNGAN), "none" or "layer" (WGAN-GP), or "batch".
+    """
+
+    def __init__(self, spec: ImageSpec, width: int = 128, norm: str = "spectral") -> None:
+        super().__init__()
+        at_least(1, width=width)
+        halvings = max(1, power_of_two(spec, "resnet") - 1)
+        fans = [spec.channels] + [width] * (halvings + 1)
+        self.blocks = nn.Sequential(
+            *(
+                DownBlock(fans[i], width, norm, down=i < halvings, first=i == 0)
+                for i in range(halvings + 2)
+            )
+        )
+        self.norm, self.head = norm2d(norm, width), nn.Linear(width, 1)
+        residual_init(self)
+        spectral(self, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.norm(self.blocks(x)).relu().sum(dim=(2, 3))).flatten()
