@@ -19,7 +19,7 @@ from ganlab.data.images import Source
 from ganlab.gan import GAN
 from ganlab.optim import UpdateRule
 from ganlab.runs import Run
-from ganlab.spec import ImageSpec, at_least
+from ganlab.spec import ImageSpec, at_least, seed_range
 
 Node = dict[str, Any]
 
@@ -63,9 +63,7 @@ class Experiment:
     checkpoint_every: int = 500
 
     def __post_init__(self) -> None:
-        at_least(0, seed=self.seed)
-        if self.seed >= 2**32:
-            raise ValueError(f"seed must be less than 2^32, got {self.seed}")
+        seed_range(self.seed)
         counts = ("d_steps", "batch_size", "iterations", "g_accumulate", "d_accumulate")
         intervals = ("log_every", "sample_every", "checkpoint_every")
         at_least(1, **{name: getattr(self, name) for name in counts + intervals})

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ganlab import cli, load, pictures
 from ganlab.latent import Gaussian
-from ganlab.spec import at_least
+from ganlab.spec import at_least, seed_range
 
 
 def sample(
@@ -35,7 +35,8 @@ def sample(
         trust: build parts that are not ganlab's own, if the run's config names any.
     """
     at_least(1, n=n, columns=columns)
-    at_least(0, seed=seed, interpolate=interpolate)
+    at_least(0, interpolate=interpolate)
+    seed_range(seed)
     at_least(2, steps=steps)
     gan = load(run, trust=trust)
     folder = Path(output) if output else Path(run) / "sampled"

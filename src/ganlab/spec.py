@@ -27,6 +27,13 @@ def _refuse(sentences: Iterable[str]) -> None:
         raise ValueError(text)
 
 
+def seed_range(seed: int) -> None:
+    """Raise ValueError unless `seed` is in [0, 2^32): beyond, streams of noise would collide."""
+    at_least(0, seed=seed)
+    if seed >= 2**32:
+        raise ValueError(f"seed must be less than 2^32, got {seed}")
+
+
 def one_of(choices: tuple[str, ...], **values: str) -> None:
     """Raise ValueError unless every given value is among `choices`."""
     for name, value in values.items():

@@ -1,5 +1,6 @@
 """Any images in a folder or a zip: size, channels and classes are read off the files."""
 
+import contextlib
 import io
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ganlab.data.images import DataError, Images, allocate
 from ganlab.spec import ImageSpec, at_least
@@ -110,16 +111,18 @@ class Folder:
         """Opened once: its directory may be long, and reading from several threads is safe."""
         try:
             return zipfile.ZipFile(self.root)
-        except (zipfile.BadZipFile, OSError) as error:
+        except Exception as error:
             raise DataError(f"data.root: '{self.root}' is no folder and no zip: {error}") from error
 
     def _open(self, name: str) -> Image.Image:
         """The image as a person sees it: photographs say in EXIF which side is up."""
         folder = self.root.is_dir()
         content = (self.root / name).read_bytes() if folder else self._archive.read(name)
-        image = Image.open(io.BytesIO(content))
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-        return ImageOps.exif_transpose(image) if turned else image
+        image: Image.Image = Image.open(io.BytesIO(content))
+        image.load()  # may raise; damaged EXIF beside sound pixels does no harm
+        with contextlib.suppress(Exception):
+            image = ImageOps.exif_transpose(image)
+        return image
 
     def _where(self, name: str) -> str:
         return f"'{self.root / name}'"
@@ -142,6 +145,7 @@ class Folder:
 
     def _pixels(self, image: Image.Image, spec: ImageSpec) -> torch.Tensor:
         self._refuse(image, spec.channels, spec.size)
+        image.info.pop("transparency", None)  # dropped on purpose: Pillow would warn of it
         image = image.convert("L" if spec.channels == 1 else "RGB")
         if image.size != (spec.size, spec.size):
             image = ImageOps.fit(image, (spec.size, spec.size), Image.Resampling.LANCZOS)

@@ -6,15 +6,20 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ganlab.networks.layers import norm1d, spectral
-from ganlab.spec import ImageSpec, at_least
+from ganlab.networks.layers import NORMS, needs_bias, norm1d, spectral
+from ganlab.spec import ImageSpec, at_least, one_of
 
 
 def dense(widths: Sequence[int], norm: str = "none", dropout: float = 0.0) -> list[nn.Module]:
     """Linear, normalisation, LeakyReLU and dropout between each width and the next."""
+    one_of(NORMS, norm=norm)
     layers: list[nn.Module] = []
     for fan_in, fan_out in itertools.pairwise(widths):
-        layers += [nn.Linear(fan_in, fan_out), norm1d(norm, fan_out), nn.LeakyReLU(0.2)]
+        layers += [
+            nn.Linear(fan_in, fan_out, needs_bias(norm)),
+            norm1d(norm, fan_out),
+            nn.LeakyReLU(0.2),
+        ]
         if dropout:
             layers.append(nn.Dropout(dropout))
     return layers
