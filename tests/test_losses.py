@@ -1,14 +1,25 @@
 """Every loss against its paper's formula on probabilities, in float64, on hand-made logits."""
 
+import itertools
 import math
 
 import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from torch.nn.functional import softplus
 
 from conftest import ROOT
-from ganlab.losses import Hinge, LeastSquares, Loss, Minimax, NonSaturating, Wasserstein
+from ganlab.losses import (
+    Hinge,
+    LeastSquares,
+    Loss,
+    Minimax,
+    NonSaturating,
+    Relativistic,
+    RelativisticAverage,
+    Wasserstein,
+)
 
 LOSSES = [Minimax(), NonSaturating(), LeastSquares(), Wasserstein(), Hinge()]
 NAMES = [type(loss).__name__ for loss in LOSSES]
@@ -192,6 +203,214 @@ def test_the_score_is_d_as_the_loss_reads_it(loss):
     torch.testing.assert_close(loss.score(logits), want, rtol=1e-14, atol=0)
 
 
+# Label smoothing --------------------------------------------------------------------------------
+
+GAMES = [Minimax, NonSaturating]
+smoothed_games = pytest.mark.parametrize("game", GAMES)
+shares = pytest.mark.parametrize("s", [0.1, 0.25, 0.4])
+
+
+def cross_entropy(real, fake, of_real, of_fake):
+    """-t log D - (1 - t) log(1 - D), averaged over each side with its own target t."""
+    bce = lambda t: lambda x: -t * math.log(sigmoid(x)) - (1 - t) * math.log(1 - sigmoid(x))
+    return mean(bce(of_real), real) + mean(bce(of_fake), fake)
+
+
+@shares
+@smoothed_games
+def test_smoothing_is_cross_entropy_with_a_lower_target_for_real_images(game, s):
+    """Salimans et al. 2016, section 3.4; two-sided smoothing and the wrong side are rejected."""
+    got = game(smoothing=s).d_loss(tensor(REAL), tensor(FAKE)).item()
+    assert got == pytest.approx(cross_entropy(REAL, FAKE, 1 - s, 0), rel=1e-13)
+    for of_real, of_fake in ((1 - s, s), (1, s), (1, 0), (s, 0)):
+        assert abs(got - cross_entropy(REAL, FAKE, of_real, of_fake)) > 0.01
+
+
+@smoothed_games
+def test_without_smoothing_the_loss_is_the_papers(game):
+    real, fake = tensor(REAL), tensor(FAKE)
+    got = game(smoothing=0).d_loss(real, fake)
+    assert torch.equal(got, game().d_loss(real, fake))
+    assert got.item() == pytest.approx(minimax_d(REAL, FAKE), rel=1e-13)
+
+
+@smoothed_games
+def test_smoothing_leaves_gs_loss_alone(game):
+    """It is D's target that is smoothed: G has none for real images."""
+    assert torch.equal(game(smoothing=0.3).g_loss(tensor(FAKE)), game().g_loss(tensor(FAKE)))
+
+
+@shares
+@smoothed_games
+def test_smoothed_d_is_best_at_one_minus_the_smoothing_on_real_images(game, s):
+    """Without smoothing the same logit still wants to rise."""
+    best, fake = math.log((1 - s) / s), tensor(FAKE)
+    at = lambda c: game(smoothing=s).d_loss(tensor([best + c]), fake)
+    assert all(at(c) > at(0.0) for c in (-1.0, -0.01, 0.01, 1.0))
+    for smoothing, want in ((s, 0), (0, -s)):
+        real = tensor([best], requires_grad=True)
+        (slope,) = torch.autograd.grad(game(smoothing=smoothing).d_loss(real, fake), real)
+        assert slope.item() == pytest.approx(want, abs=1e-15)
+
+
+def test_the_best_smoothed_d_is_a_smaller_share_of_the_data():
+    """D* = (1 - s) p / (p + q): where q > 0 and p = 0 D still says 0 (ibid.: why one-sided)."""
+    s, p, q = 0.2, (0.75, 0.25), (0.25, 0.75)
+    d = [(1 - s) * a / (a + b) for a, b in zip(p, q, strict=True)]
+    logits = [math.log(x / (1 - x)) for x in d]
+    real = tensor([logits[0]] * 3 + [logits[1]], requires_grad=True)
+    fake = tensor([logits[0]] + [logits[1]] * 3, requires_grad=True)
+    of_real, of_fake = torch.autograd.grad(Minimax(s).d_loss(real, fake), (real, fake))
+    assert of_real[:3].sum() + of_fake[0] == pytest.approx(0, abs=1e-15)
+    assert of_real[3] + of_fake[1:].sum() == pytest.approx(0, abs=1e-15)
+    plain, _ = torch.autograd.grad(Minimax().d_loss(real, fake), (real, fake))
+    assert plain[:3].sum() + of_fake[0] < -0.1
+
+
+@pytest.mark.parametrize("logit", [1e4, -1e4])
+@smoothed_games
+def test_smoothed_losses_are_finite_at_extreme_logits(game, logit):
+    """Confidence costs s |l| at the right end and (1 - s) |l| at the wrong one."""
+    real = torch.tensor([logit], requires_grad=True)
+    value = game(smoothing=0.1).d_loss(real, torch.tensor([-1e4]))
+    assert value.item() == pytest.approx(1e3 if logit > 0 else 9e3)
+    assert torch.isfinite(torch.autograd.grad(value, real)[0]).all()
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 0.5, 1, math.nan])
+@smoothed_games
+def test_smoothing_out_of_range_is_refused(game, smoothing):
+    with pytest.raises(ValueError) as error:
+        game(smoothing)
+    assert str(error.value) == (f"smoothing must be at least 0 and less than 0.5, got {smoothing}")
+
+
+# Relativistic losses -----------------------------------------------------------------------------
+
+
+def pairs(real, fake):
+    """-E[log sigmoid(C(x) - C(G(z)))] over pairs (Jolicoeur-Martineau 2019, section 3.2)."""
+    return -mean(lambda r_f: math.log(sigmoid(r_f[0] - r_f[1])), list(zip(real, fake, strict=True)))
+
+
+def averages(real, fake):
+    """-E[log D'(x)] - E[log(1 - D'(G(z)))], D' relative to the other side's mean (ibid.)."""
+    of_real, of_fake = mean(float, real), mean(float, fake)
+    return -mean(lambda x: math.log(sigmoid(x - of_fake)), real) - mean(
+        lambda x: math.log(1 - sigmoid(x - of_real)), fake
+    )
+
+
+RELATIVISTIC = {"Relativistic": (Relativistic(), pairs)}
+RELATIVISTIC["RelativisticAverage"] = (RelativisticAverage(), averages)
+every_relativistic = pytest.mark.parametrize(
+    ("loss", "paper"), RELATIVISTIC.values(), ids=RELATIVISTIC
+)
+
+
+@pytest.mark.parametrize(("dtype", "rel"), [(torch.float64, 1e-13), (torch.float32, 1e-6)])
+@every_relativistic
+def test_a_relativistic_loss_is_its_papers_formula(loss, paper, dtype, rel):
+    """G plays D's game with the roles exchanged, which is another value."""
+    real, fake = tensor(REAL, dtype=dtype), tensor(FAKE, dtype=dtype)
+    d, g = loss.d_loss(real, fake), loss.g_loss(fake, real)
+    assert d.shape == g.shape == ()
+    assert d.item() == pytest.approx(paper(REAL, FAKE), rel=rel)
+    assert g.item() == pytest.approx(paper(FAKE, REAL), rel=rel)
+    assert torch.equal(g, loss.d_loss(fake, real))
+    assert abs(d - g) > 0.5
+
+
+def test_the_relativistic_formulas_tell_all_losses_apart():
+    """Pairs, averages, all N x N pairs (logits (N, 1) and (N,) by mistake) and Minimax differ."""
+    real, fake = tensor(REAL), tensor(FAKE)
+    crossed = Relativistic().d_loss(real.unsqueeze(1), fake).item()
+    values = [pairs(REAL, FAKE), averages(REAL, FAKE), crossed, minimax_d(REAL, FAKE)]
+    for a, b in itertools.combinations(values, 2):
+        assert abs(a - b) > 1e-2, values
+
+
+def test_only_pairs_depend_on_who_meets_whom():
+    real, fake = tensor(REAL), tensor(FAKE)
+    change = lambda loss: (loss.d_loss(real, fake.flip(0)) - loss.d_loss(real, fake)).item()
+    assert abs(change(Relativistic())) > 0.01
+    assert change(RelativisticAverage()) == pytest.approx(0, abs=1e-14)
+
+
+@every_relativistic
+def test_a_relativistic_g_loss_without_real_logits_is_refused(loss, paper):
+    assert loss.needs_real
+    with pytest.raises(ValueError) as error:
+        loss.g_loss(tensor(FAKE))
+    assert str(error.value) == "a relativistic g_loss needs the logits of real images, got None"
+    assert not any(other.needs_real for other in LOSSES)
+
+
+@pytest.mark.parametrize("shift", [-7.0, 0.5, 100.0])
+@every_relativistic
+def test_a_constant_added_to_all_logits_changes_nothing(loss, paper, shift):
+    """Only differences count; NonSaturating, with the same softplus, is rejected."""
+    real, fake = tensor(REAL), tensor(FAKE)
+    changes = lambda loss: (
+        loss.d_loss(real + shift, fake + shift) - loss.d_loss(real, fake),
+        loss.g_loss(fake + shift, real + shift) - loss.g_loss(fake, real),
+    )
+    assert all(change.item() == pytest.approx(0, abs=1e-12) for change in changes(loss))
+    assert all(abs(change) > 0.01 for change in changes(NonSaturating()))
+
+
+@every_relativistic
+def test_a_relativistic_d_rests_where_real_is_far_above_fake_and_g_does_not(loss, paper):
+    """However low both are: Minimax, which looks at each by itself, still moves D there."""
+    real, fake = tensor([-1e3, -2e3]), tensor([-9e3, -8e3])
+    slopes = lambda f: [abs(s).sum().item() for s in slopes_of(f, real, fake)]
+    assert slopes(loss.d_loss) == [0, 0]
+    terms = 1 if paper is pairs else 2
+    assert slopes(lambda real, fake: loss.g_loss(fake, real)) == [terms, terms]
+    assert slopes(Minimax().d_loss)[0] == 1
+
+
+def slopes_of(f, real, fake):
+    """Gradients of f(real, fake)."""
+    real, fake = real.clone().requires_grad_(), fake.clone().requires_grad_()
+    return torch.autograd.grad(f(real, fake), (real, fake))
+
+
+@every_relativistic
+def test_relativistic_gradients_flow_through_both_sides(loss, paper):
+    """Against finite differences; averages cut out of the graph, a usual mistake, are rejected."""
+    real, fake = (tensor(x, requires_grad=True) for x in (REAL, FAKE))
+    assert torch.autograd.gradcheck(loss.d_loss, (real, fake))
+    of_real, of_fake = slopes_of(loss.d_loss, real.detach(), fake.detach())
+    assert (of_real + of_fake).sum() == pytest.approx(0, abs=1e-15)
+    assert (of_real < 0).all()
+    assert (of_fake > 0).all()
+    cut = lambda real, fake: (
+        softplus(fake.detach().mean() - real).mean() + softplus(fake - real.detach().mean()).mean()
+    )
+    assert not torch.allclose(of_real, slopes_of(cut, real.detach(), fake.detach())[0], rtol=0.05)
+
+
+@pytest.mark.parametrize("logit", [1e4, -1e4])
+@every_relativistic
+def test_relativistic_losses_and_gradients_are_finite_at_extreme_logits(loss, paper, logit):
+    """Where log(sigmoid(l)) is -inf."""
+    real, fake = torch.tensor([logit, logit]), torch.tensor([-logit, -logit])
+    terms = 1 if paper is pairs else 2
+    for f, gap in ((loss.d_loss, -2 * logit), (lambda r, f: loss.g_loss(f, r), 2 * logit)):
+        assert f(real, fake).item() == pytest.approx(terms * max(gap, 0), rel=1e-6)
+        assert all(torch.isfinite(slope).all() for slope in slopes_of(f, real, fake))
+    assert torch.tensor(-2e4).sigmoid().log() == -math.inf
+
+
+@every_relativistic
+def test_a_relativistic_score_is_the_critics_value(loss, paper):
+    """A logit alone is no probability: only differences are."""
+    assert torch.equal(loss.score(tensor(REAL)), tensor(REAL))
+
+
+# Configurations ----------------------------------------------------------------------------------
+
 CONFIGS = sorted((ROOT / "conf" / "loss").glob("*.yaml"))
 
 
@@ -207,7 +426,7 @@ def test_every_configured_loss_is_a_loss(path):
 
 def test_every_loss_of_this_file_has_its_config():
     configured = {type(instantiate(OmegaConf.load(path))).__name__ for path in CONFIGS}
-    assert configured >= set(NAMES)
+    assert configured >= {*NAMES, *RELATIVISTIC}
 
 
 def test_an_object_without_score_is_no_loss():

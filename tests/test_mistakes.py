@@ -27,7 +27,7 @@ def out(tmp_path):
 
 NAMES = {
     "loss=hing": f"loss: there is no 'hing'; did you mean 'hinge'? ({LOSSES})",
-    "model=zzz": "model: there is no 'zzz' (dcgan, infogan, vanilla)",
+    "model=zzz": "model: there is no 'zzz' (dcgan, infogan, resnet, sndcgan, vanilla)",
     "logger=[csv,tensorbord]": (
         "logger: there is no 'tensorbord'; did you mean 'tensorboard'? (csv, tensorboard, wandb)"
     ),

@@ -1,19 +1,30 @@
 """Every network: shapes, ranges, gradients, sizes it refuses, and what its normalisation mixes."""
 
+import copy
 import itertools
+import math
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
+from torch.nn.utils import parametrize
 
+from ganlab.ema import EMA
 from ganlab.networks import (
     DCGANDiscriminator,
     DCGANGenerator,
     InfoGANDiscriminator,
     InfoGANGenerator,
+    ResNetDiscriminator,
+    ResNetGenerator,
+    SNDCGANDiscriminator,
+    SNDCGANGenerator,
     VanillaDiscriminator,
     VanillaGenerator,
 )
-from ganlab.networks.layers import NORMS
+from ganlab.networks.layers import NORMS, needs_bias, power_of_two
+from ganlab.networks.resnet import DownBlock, UpBlock
 from ganlab.spec import ImageSpec
 
 LATENT = 6
@@ -30,11 +41,21 @@ MAKERS = {  # small ones; the infogan has no width to choose
         lambda spec: InfoGANGenerator(spec, LATENT),
         InfoGANDiscriminator,
     ),
+    "sndcgan": (
+        lambda spec: SNDCGANGenerator(spec, LATENT, width=4),
+        lambda spec: SNDCGANDiscriminator(spec, width=4),
+    ),
+    "resnet": (
+        lambda spec: ResNetGenerator(spec, LATENT, width=8),
+        lambda spec: ResNetDiscriminator(spec, width=8),
+    ),
 }
 SIZES = {
     "vanilla": (5, 8, 20, 28, 64),
     "dcgan": (8, 16, 28, 32, 64),
     "infogan": (16, 20, 28, 32),
+    "sndcgan": (8, 16, 32, 64),
+    "resnet": (8, 16, 32, 64),
 }
 CASES = [
     pytest.param(name, ImageSpec(channels, size), id=f"{name}-{channels}x{size}")
@@ -92,7 +113,7 @@ def test_images_stay_in_range_and_logits_do_not(name):
 def test_the_check_of_gradients_sees_a_parameter_left_out():
     """What the check above is for: a layer that takes no part."""
     generator = MAKERS["dcgan"][0](ImageSpec(1, 8))
-    generator.spare = torch.nn.Linear(2, 2)
+    generator.spare = nn.Linear(2, 2)
     assert unreached(generator, generator(torch.randn(2, LATENT))) == ["spare.weight", "spare.bias"]
 
 
@@ -106,13 +127,23 @@ def test_images_depend_on_the_noise(name):
 
 
 @pytest.mark.parametrize("player", [0, 1], ids=["generator", "discriminator"])
-@pytest.mark.parametrize("size", [4, 7, 14, 20, 24, 30, 48, 56])
-def test_dcgan_refuses_sizes_it_cannot_double_to(size, player):
+@pytest.mark.parametrize("size", [1, 4, 7, 14, 20, 24, 28, 30, 48, 56])
+@pytest.mark.parametrize(("name", "also"), [("dcgan", "28 or "), ("sndcgan", ""), ("resnet", "")])
+def test_sizes_that_no_doubling_leads_to_are_refused(name, also, size, player):
+    """The dcgan alone takes 28, from 7."""
+    if size == 28 and also:
+        MAKERS[name][player](ImageSpec(3, size))
+        return
     with pytest.raises(ValueError) as error:
-        MAKERS["dcgan"][player](ImageSpec(3, size))
+        MAKERS[name][player](ImageSpec(3, size))
     assert str(error.value) == (
-        f"dcgan takes images of size 28 or 8, 16, 32, 64, 128, ...; got 3 x {size} x {size}"
+        f"{name} takes images of size {also}8, 16, 32, 64, 128, ...; got 3 x {size} x {size}"
     )
+
+
+def test_powers_of_two_count_the_doublings_from_4_pixels():
+    sizes = (8, 16, 32, 64, 128, 256, 512, 1024)
+    assert [power_of_two(ImageSpec(1, size), "any") for size in sizes] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 @pytest.mark.parametrize("player", [0, 1], ids=["generator", "discriminator"])
@@ -125,26 +156,27 @@ def test_infogan_refuses_sizes_that_are_no_multiple_of_4(size, player):
     )
 
 
-NORMED = {
-    "dcgan": lambda spec, norm: DCGANDiscriminator(spec, width=4, norm=norm),
-    "infogan": lambda spec, norm: InfoGANDiscriminator(spec, norm=norm),
+NORMED = {  # every network that has a norm to choose
+    "vanilla-g": lambda spec, norm: VanillaGenerator(spec, LATENT, hidden=(8,), norm=norm),
+    "vanilla-d": lambda spec, norm: VanillaDiscriminator(spec, (16, 8), dropout=0, norm=norm),
+    "dcgan-g": lambda spec, norm: DCGANGenerator(spec, LATENT, width=4, norm=norm),
+    "dcgan-d": lambda spec, norm: DCGANDiscriminator(spec, width=4, norm=norm),
+    "infogan-d": lambda spec, norm: InfoGANDiscriminator(spec, norm=norm),
+    "sndcgan-g": lambda spec, norm: SNDCGANGenerator(spec, LATENT, width=4, norm=norm),
+    "sndcgan-d": lambda spec, norm: SNDCGANDiscriminator(spec, width=4, norm=norm),
+    "resnet-g": lambda spec, norm: ResNetGenerator(spec, LATENT, width=8, norm=norm),
+    "resnet-d": lambda spec, norm: ResNetDiscriminator(spec, width=8, norm=norm),
 }
+DENSE = ("vanilla-g", "vanilla-d", "infogan-d")  # with hidden layers of features
+every_normed = pytest.mark.parametrize("name", NORMED)
 
 
 @pytest.mark.parametrize("size", [8, 16])
-@pytest.mark.parametrize(
-    "make",
-    [
-        *NORMED.values(),
-        lambda spec, norm: DCGANGenerator(spec, LATENT, width=4, norm=norm),
-        lambda spec, norm: VanillaGenerator(spec, LATENT, hidden=(8,), norm=norm),
-    ],
-    ids=["dcgan-d", "infogan-d", "dcgan-g", "vanilla-g"],
-)
-def test_an_unknown_norm_is_refused(make, size):
+@every_normed
+def test_an_unknown_norm_is_refused(name, size):
     """At size 8 as well, where the dcgan's discriminator has no layer to normalise."""
     with pytest.raises(ValueError) as error:
-        make(ImageSpec(1, size), "instance")
+        NORMED[name](ImageSpec(1, size), "instance")
     assert str(error.value) == f"norm must be one of {', '.join(NORMS)}; got 'instance'"
 
 
@@ -153,48 +185,143 @@ def kinds(network):
     return names & {"BatchNorm1d", "BatchNorm2d", "GroupNorm", "LayerNorm"}
 
 
-def test_norms_are_what_was_asked_for():
-    spec = ImageSpec(1, 16)
-    want = {"batch": {"BatchNorm2d"}, "layer": {"GroupNorm"}, "none": set()}
-    for norm, found in want.items():
-        assert kinds(NORMED["dcgan"](spec, norm)) == found
-        assert kinds(DCGANGenerator(spec, LATENT, width=4, norm=norm)) == found
-    for norm, found in {"batch": {"BatchNorm1d"}, "layer": {"LayerNorm"}, "none": set()}.items():
-        assert kinds(VanillaGenerator(spec, LATENT, hidden=(8,), norm=norm)) == found
-    assert kinds(NORMED["infogan"](spec, "batch")) == {"BatchNorm1d", "BatchNorm2d"}
-    assert kinds(NORMED["infogan"](spec, "layer")) == {"GroupNorm", "LayerNorm"}
-    assert kinds(NORMED["infogan"](spec, "none")) == set()
+@every_normed
+def test_norms_are_what_was_asked_for(name):
+    """One kind for images, one for features; spectral norm on every layer with weights, or none."""
+    of_images = {"batch": "BatchNorm2d", "layer": "GroupNorm"} if "vanilla" not in name else {}
+    of_features = {"batch": "BatchNorm1d", "layer": "LayerNorm"} if name in DENSE else {}
+    for norm in NORMS:
+        network = NORMED[name](ImageSpec(1, 16), norm)
+        assert kinds(network) == {of.get(norm) for of in (of_images, of_features)} - {None}
+        spectral = [parametrize.is_parametrized(m, "weight") for m in weighted(network)]
+        assert len(spectral) >= 2
+        assert set(spectral) == {norm == "spectral"}
 
 
-def among_others(discriminator, shape):
-    """One image's logit in training mode, among four others and among another four."""
-    image, *others = (torch.randn(n, *shape) for n in (1, 4, 4))
-    return [discriminator.train()(torch.cat([image, other]))[0] for other in others]
+def weighted(network):
+    """All layers that multiply by a weight."""
+    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+    return [module for module in network.modules() if isinstance(module, kinds)]
 
 
-@pytest.mark.parametrize("size", [16, 28])
-@pytest.mark.parametrize("norm", ["layer", "none"])
-@pytest.mark.parametrize("name", NORMED)
-def test_without_batchnorm_each_image_is_judged_by_itself(name, norm, size):
-    spec = ImageSpec(1, size)
-    a, b = among_others(NORMED[name](spec, norm), spec.shape)
-    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-8)
+def given_to(name, n, size=16):
+    return torch.randn(n, LATENT) if name.endswith("-g") else torch.randn(n, 1, size, size)
 
 
-@pytest.mark.parametrize("name", NORMED)
-def test_with_batchnorm_the_neighbours_change_the_logit(name):
-    """What the check above is for: it rejects the default discriminators."""
-    spec = ImageSpec(1, 16)
-    a, b = among_others(NORMED[name](spec, "batch"), spec.shape)
-    assert abs(a - b) > 0.01 * abs(a)
+def among_others(network, name):
+    """What one input gives in training mode, among four others and among another four.
+
+    Each time by a fresh copy: a training pass moves spectral norm's estimates.
+    """
+    first, *others = (given_to(name, n).double() for n in (1, 4, 4))
+    copies = [copy.deepcopy(network).double().train() for _ in others]
+    return [net(torch.cat([first, other]))[0] for net, other in zip(copies, others, strict=True)]
 
 
-@pytest.mark.parametrize("norm", ["batch", "layer", "none"])
-def test_dcgan_starts_from_the_papers_initialisation(norm):
+@pytest.mark.parametrize("norm", ["layer", "none", "spectral"])
+@every_normed
+def test_without_batchnorm_each_image_is_judged_and_made_by_itself(name, norm):
+    a, b = among_others(NORMED[name](ImageSpec(1, 16), norm), name)
+    torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+@every_normed
+def test_with_batchnorm_the_neighbours_change_the_output(name):
+    """What the check above is for: it rejects every network with norm=batch."""
+    a, b = among_others(NORMED[name](ImageSpec(1, 16), "batch"), name)
+    assert (a - b).abs().max() > 0.01 * a.abs().max()
+
+
+def singular_values(network):
+    """The largest singular value of each layer's weight as a matrix, a row per output."""
+    rows = lambda m: m.weight.transpose(0, 1) if isinstance(m, nn.ConvTranspose2d) else m.weight
+    with torch.no_grad():
+        matrices = [rows(module).flatten(1) for module in weighted(network.eval())]
+        return torch.stack([torch.linalg.matrix_norm(matrix, 2) for matrix in matrices])
+
+
+def originals(network):
+    """What spectral norm divides and the optimizer moves."""
+    return [module.parametrizations.weight.original for module in weighted(network)]
+
+
+@every_normed
+def test_spectral_norm_brings_each_largest_singular_value_to_1(name):
+    """By training passes alone: after a jump of all weights, evaluation changes no estimate."""
+    network, plain = (NORMED[name](ImageSpec(1, 8), norm) for norm in ("spectral", "none"))
+    inputs = given_to(name, 2, size=8)
+    for weight in originals(network):
+        nn.init.normal_(weight)
+    off = lambda network: (singular_values(network) - 1).abs()
+    for train, near in ((False, False), (True, True)):
+        network.train(train)
+        with torch.no_grad():
+            for _ in range(100):
+                network(inputs)
+        assert ((off(network) < 1e-2) == near).all()
+    assert off(plain).mean() > 0.1
+    assert len(off(plain)) == len(originals(network))
+
+
+@every_normed
+def test_spectral_norm_ignores_the_weights_scale_and_follows_the_rest(name):
+    """What distinguishes W / sigma(W) from W: ten times the weight is the same layer."""
+    network = NORMED[name](ImageSpec(1, 16), "spectral").double().eval()
+    inputs = given_to(name, 3).double()
+    before = network(inputs)
+    for weight in originals(network):
+        weight.data *= 10
+    torch.testing.assert_close(network(inputs), before, rtol=1e-9, atol=1e-12)
+    for weight in originals(network):
+        weight.data += weight.std(correction=0) * torch.randn_like(weight)
+    assert (network(inputs) - before).abs().max() > 1e-3 * before.abs().max()
+
+
+@every_normed
+def test_spectral_norm_survives_a_round_trip_and_a_copy(name):
+    """Its singular vectors are part of the state; another start gives other outputs."""
+    network, other = (NORMED[name](ImageSpec(1, 16), "spectral") for _ in range(2))
+    inputs = given_to(name, 3)
+    for _ in range(3):
+        network.train()(inputs)
+    want = network.eval()(inputs)
+    assert not torch.equal(other.eval()(inputs), want)
+    other.load_state_dict(network.state_dict())
+    assert torch.equal(other(inputs), want)
+    assert torch.equal(copy.deepcopy(network)(inputs), want)
+
+
+def test_the_moving_average_follows_a_generator_with_spectral_norm():
+    """With decay 0 it is the generator itself, singular vectors included."""
+    generator = NORMED["resnet-g"](ImageSpec(1, 16), "spectral").train()
+    average, z = EMA(generator, decay=0.0), torch.randn(3, LATENT)
+    for parameter in generator.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    generator(z)
+    want = generator.eval()(z)
+    assert not torch.equal(average.network(z), want)
+    average.update(generator, 1)
+    torch.testing.assert_close(average.network(z), want)
+    assert not any(p.requires_grad for p in average.network.parameters())
+
+
+def test_spectral_norm_starts_from_the_initialised_weights():
+    """Normalising torch's own start first would leave singular vectors of other weights."""
+    network = NORMED["sndcgan-d"](ImageSpec(1, 16), "spectral")
+    assert all(weight.std() < 0.03 for weight in originals(network))
+    assert ((singular_values(network) - 1).abs() < 0.1).all()
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(
+    ("g", "d"),
+    [(DCGANGenerator, DCGANDiscriminator), (SNDCGANGenerator, SNDCGANDiscriminator)],
+    ids=["dcgan", "sndcgan"],
+)
+def test_convolutional_networks_start_from_the_papers_initialisation(g, d, norm):
     """Weights ~ N(0, 0.02^2), gains ~ N(1, 0.02^2), biases 0; torch's own start is rejected."""
     spec = ImageSpec(3, 32)
-    networks = DCGANGenerator(spec, 100, width=32, norm=norm), DCGANDiscriminator(spec, 32, norm)
-    for network in networks:
+    for network in (g(spec, 100, width=32, norm=norm), d(spec, 32, norm)):
         for name, p in network.named_parameters():
             if name.endswith("bias"):
                 assert not p.any(), name
@@ -203,9 +330,25 @@ def test_dcgan_starts_from_the_papers_initialisation(norm):
             error = 5 * 0.02 / p.numel() ** 0.5
             assert p.mean().item() == pytest.approx(mean, abs=error), name
             assert p.std().item() == pytest.approx(0.02, abs=error), name
-    weight = networks[1].layers[0].weight
-    assert torch.nn.Conv2d(3, 32, 4).weight.std() > 2 * 0.02
-    assert weight.std() < 1.2 * 0.02
+    assert nn.Conv2d(3, 32, 4).weight.std() > 2 * 0.02
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("player", ["resnet-g", "resnet-d"])
+def test_resnet_starts_from_glorots_initialisation(player, norm):
+    """U(-a, a), a = gain sqrt(6 / (fan in + fan out)); gain sqrt 2 for 3 x 3 kernels alone."""
+    network = NORMED[player](ImageSpec(3, 32), norm)
+    for module in weighted(network):
+        spectral = parametrize.is_parametrized(module)
+        weight = module.parametrizations.weight.original if spectral else module.weight
+        places = math.prod(weight.shape[2:])
+        gain = math.sqrt(2) if places == 9 else 1
+        a = gain * math.sqrt(6 / (places * (weight.shape[0] + weight.shape[1])))
+        assert 0.75 * a < weight.abs().max() <= a
+        if weight.numel() > 500:
+            assert weight.std().item() == pytest.approx(a / math.sqrt(3), rel=0.1)
+        assert not module.bias.any()
+    assert nn.Conv2d(8, 8, 3).weight.abs().max() < 0.75 * math.sqrt(2 * 6 / (9 * 16))
 
 
 def parameters(network):
@@ -245,18 +388,172 @@ def test_parameter_counts_are_those_of_the_papers():
     )
 
 
-def test_without_batchnorm_conv_layers_get_their_biases():
-    """A bias before a norm is void; without one it is needed."""
-    for norm, biases in (("batch", 0), ("none", 1)):
-        layers = NORMED["dcgan"](ImageSpec(1, 32), norm).layers
-        inner = [m for m in layers if isinstance(m, torch.nn.Conv2d)][1:-1]
-        assert len(inner) == 2
-        assert all((m.bias is not None) == bool(biases) for m in inner)
-        generator = DCGANGenerator(ImageSpec(1, 32), LATENT, width=4, norm=norm).layers
-        *inner, last = (m for m in generator if isinstance(m, torch.nn.ConvTranspose2d))
-        assert len(inner) == 3
-        assert all((m.bias is not None) == bool(biases) for m in inner)
-        assert last.bias is not None
+def test_parameter_counts_of_the_residual_networks_are_the_published_ones():
+    """Those of the Chainer and mimicry networks for CIFAR-10, and the same counted by hand."""
+    spec = ImageSpec(3, 32)
+    conv = lambda k, a, b: k * k * a * b + b
+    up = 2 * 256 + conv(3, 256, 256) + 2 * 256 + conv(3, 256, 256) + conv(1, 256, 256)
+    g = (128 + 1) * 16 * 256 + 3 * up + 2 * 256 + conv(3, 256, 3)
+    assert parameters(ResNetGenerator(spec, 128)) == g == 4_276_739
+    same = 2 * conv(3, 128, 128)
+    first = conv(3, 3, 128) + conv(3, 128, 128) + conv(1, 3, 128)
+    d = first + (same + conv(1, 128, 128)) + same + same + 129
+    assert parameters(ResNetDiscriminator(spec)) == d == 1_053_825
+
+
+def table_3_generator():
+    """Miyato et al. 2018, appendix B.4, table 3 (a), for 32 x 32: M_g = 4."""
+    return nn.Sequential(
+        nn.Linear(128, 4 * 4 * 512),
+        nn.Unflatten(1, (512, 4, 4)),
+        nn.ConvTranspose2d(512, 256, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(256),
+        nn.ReLU(),
+        nn.ConvTranspose2d(256, 128, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(128),
+        nn.ReLU(),
+        nn.ConvTranspose2d(128, 64, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        nn.Conv2d(64, 3, 3, stride=1, padding=1),
+        nn.Tanh(),
+    )
+
+
+def table_3_discriminator(slope=0.1):
+    """Table 3 (b), without its spectral normalisation."""
+    return nn.Sequential(
+        nn.Conv2d(3, 64, 3, stride=1, padding=1),
+        nn.LeakyReLU(slope),
+        nn.Conv2d(64, 64, 4, stride=2, padding=1),
+        nn.LeakyReLU(slope),
+        nn.Conv2d(64, 128, 3, stride=1, padding=1),
+        nn.LeakyReLU(slope),
+        nn.Conv2d(128, 128, 4, stride=2, padding=1),
+        nn.LeakyReLU(slope),
+        nn.Conv2d(128, 256, 3, stride=1, padding=1),
+        nn.LeakyReLU(slope),
+        nn.Conv2d(256, 256, 4, stride=2, padding=1),
+        nn.LeakyReLU(slope),
+        nn.Conv2d(256, 512, 3, stride=1, padding=1),
+        nn.LeakyReLU(slope),
+        nn.Flatten(),
+        nn.Linear(512 * 4 * 4, 1),
+    )
+
+
+def filled(table, network):
+    """The table's layers with the network's weights, one after the other."""
+    pairs = zip(table.state_dict(), network.state_dict().values(), strict=True)
+    table.load_state_dict(dict(pairs))
+    return table
+
+
+def test_the_sndcgan_is_table_3():
+    """Layer for layer: the same shapes, and the same images and logits; slope 0.2 is rejected."""
+    spec = ImageSpec(3, 32)
+    generator, z = SNDCGANGenerator(spec, 128), torch.randn(4, 128)
+    images = filled(table_3_generator(), generator)(z)
+    assert images.std() > 0.1
+    torch.testing.assert_close(generator(z), images, rtol=1e-4, atol=1e-5)
+    discriminator, x = SNDCGANDiscriminator(spec, norm="none"), torch.randn(2, 3, 32, 32)
+    for parameter in discriminator.parameters():  # 0.02 makes logits too small to compare
+        parameter.data *= 3
+    logits = discriminator(x)
+    got = filled(table_3_discriminator(), discriminator)(x).flatten()
+    torch.testing.assert_close(got, logits, rtol=1e-4, atol=0)
+    wrong = filled(table_3_discriminator(0.2), discriminator)(x).flatten()
+    assert ((wrong - logits).abs() > 0.1 * logits.abs()).all()
+    spectral = {n: p.shape for n, p in SNDCGANDiscriminator(spec).named_parameters()}
+    rename = lambda name: name.replace("weight", "parametrizations.weight.original")
+    plain = {rename(n): p.shape for n, p in discriminator.named_parameters()}
+    assert spectral == plain  # the norm by default, of the same layers
+
+
+def lively(block):
+    """The block in float64 with biases and norms that are not at their start."""
+    for parameter in block.double().parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    return block
+
+
+def paper_up(block, x, double):
+    """Doubling in front of both the first convolution and the shortcut's."""
+    h = block.conv1(double(block.norm1(x).relu()))
+    return block.conv2(block.norm2(h).relu()) + block.shortcut(double(x))
+
+
+@pytest.mark.parametrize("norm", NORMS[:2])
+def test_the_upblock_is_the_papers_though_its_shortcut_is_computed_before_doubling(norm):
+    """A 1x1 convolution commutes with repeating pixels; zeros between them are rejected."""
+    block, x = lively(UpBlock(6, 4, norm)), torch.randn(3, 6, 5, 5).double()
+    twice = lambda x: interpolate(x, scale_factor=2, mode="nearest")
+    got = block(x)
+    torch.testing.assert_close(got, paper_up(block, x, twice), rtol=1e-6, atol=1e-9)
+    zeros = twice(torch.zeros(1, 1, 5, 5).double())
+    zeros[..., ::2, ::2] = 1
+    wrong = paper_up(block, x, lambda x: twice(x) * zeros)
+    assert (got - wrong).abs().max() > 0.1
+
+
+def paper_down(block, x, halve=lambda x: avg_pool2d(x, 2)):
+    """Halving behind both the second convolution and the shortcut's, if at all."""
+    h = x if block.first else block.norm1(x).relu()
+    h = block.conv2(block.norm2(block.conv1(h)).relu()) + block.shortcut(x)
+    return halve(h) if block.down else h
+
+
+@pytest.mark.parametrize("norm", ["none", "layer"])
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize(("down", "fan_in"), [(True, 6), (True, 4), (False, 6), (False, 4)])
+def test_the_downblock_is_the_papers_though_its_shortcut_is_computed_after_halving(
+    down, fan_in, first, norm
+):
+    """A 1x1 convolution commutes with averaging; with the maximum it would not."""
+    block = lively(DownBlock(fan_in, 4, norm, down=down, first=first))
+    x = torch.randn(3, fan_in, 6, 6).double()
+    got = block(x)
+    assert got.shape == ((3, 4, 3, 3) if down else (3, 4, 6, 6))
+    torch.testing.assert_close(got, paper_down(block, x), rtol=1e-6, atol=1e-9)
+    if down:
+        assert (got - paper_down(block, x, lambda x: max_pool2d(x, 2))).abs().max() > 0.1
+    learned = isinstance(block.shortcut, nn.Conv2d)
+    assert learned == (down or fan_in != 4)
+    block.first = not first  # a ReLU in front of pixels, or none in front of features
+    assert (got - block(x)).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("size", "halvings", "side"), [(8, 1, 4), (16, 1, 8), (32, 2, 8), (64, 3, 8)]
+)
+def test_the_residual_discriminator_sums_over_places(size, halvings, side):
+    """Table 4: blocks in order, ReLU, a global sum, a dense layer; the mean is rejected."""
+    d = lively(ResNetDiscriminator(ImageSpec(3, size), width=4, norm="none"))
+    x = torch.randn(2, 3, size, size).double()
+    assert [block.down for block in d.blocks] == [True] * halvings + [False] * 2
+    assert [block.first for block in d.blocks] == [True] + [False] * (halvings + 1)
+    h = x
+    for block in d.blocks:
+        h = paper_down(block, h)
+    assert h.shape == (2, 4, side, side)
+    logit = lambda pooled: (pooled @ d.head.weight.T + d.head.bias).flatten()
+    torch.testing.assert_close(d(x), logit(h.relu().sum(dim=(2, 3))), rtol=1e-6, atol=1e-9)
+    assert not torch.allclose(d(x), logit(h.relu().mean(dim=(2, 3))), rtol=0.01)
+
+
+@every_normed
+def test_without_batchnorm_layers_get_their_biases(name):
+    """A bias before a norm is void; without one it is needed.  The resnet's have them anyway."""
+    assert [needs_bias(norm) for norm in ("batch", "layer", "spectral", "none")] == [0, 0, 1, 1]
+    for norm in NORMS:
+        layers = weighted(NORMED[name](ImageSpec(1, 32), norm))
+        biases = [module.bias is not None for module in layers]
+        outer = int(name in ("dcgan-d", "infogan-d", "sndcgan-g", "sndcgan-d"))  # no norm follows
+        inner = biases[outer:-1]
+        assert len(inner) >= 1
+        assert set(inner) == {needs_bias(norm) or name.startswith("resnet")}
+        assert all(biases[:outer])
+        assert biases[-1]
 
 
 def test_dropout_works_in_training_only():
@@ -290,6 +587,10 @@ def test_dropout_works_in_training_only():
         ),
         (lambda spec: DCGANGenerator(spec, LATENT, width=0), "width must be at least 1, got 0"),
         (lambda spec: DCGANDiscriminator(spec, width=-2), "width must be at least 1, got -2"),
+        (lambda spec: SNDCGANGenerator(spec, LATENT, width=0), "width must be at least 1, got 0"),
+        (lambda spec: SNDCGANDiscriminator(spec, width=-2), "width must be at least 1, got -2"),
+        (lambda spec: ResNetGenerator(spec, LATENT, width=0), "width must be at least 1, got 0"),
+        (lambda spec: ResNetDiscriminator(spec, width=-2), "width must be at least 1, got -2"),
     ],
 )
 def test_options_out_of_range_are_refused(make, sentence):

@@ -120,7 +120,7 @@ python -m ganlab.train loss=in_another_language
 def test_a_wrong_command_is_found(workplace):
     found = {command: wrong(command) for command in commands(PAGE)}
     several = "'seed=0,1': several values are a sweep; add -m"
-    losses = "(hinge, least_squares, minimax, nonsaturating, wasserstein)"
+    losses = "(hinge, least_squares, minimax, nonsaturating, relativistic, relativistic_average, wasserstein)"
     unknown = "batchsize: unknown; did you mean 'batch_size'?"
     assert found.pop("python -m ganlab.train data=folder data.root=nowhere '&&' true") != []
     assert found == {

@@ -10,9 +10,12 @@ from torch import nn
 
 from conftest import ROOT
 from ganlab.regularizers import (
+    DRAGAN,
     R1,
+    R2,
     Critique,
     GradientPenalty,
+    LeCam,
     Regularizer,
     WeightClip,
     gradient_norm,
@@ -61,9 +64,11 @@ def test_r1_of_a_linear_critic_is_half_gamma_times_its_squared_weights():
 
 
 @pytest.mark.parametrize("center", [1.0, 0.0, 2.5])
-def test_the_gradient_penalty_of_a_linear_critic_is_known(center):
+@pytest.mark.parametrize("kind", [GradientPenalty, DRAGAN])
+def test_the_gradient_penalty_of_a_linear_critic_is_known(kind, center):
+    """Its gradient is the same everywhere, so it does not matter where the penalty looks."""
     w = torch.randn(PIXELS)
-    penalty = GradientPenalty(weight=7.0, center=center).penalty(critique(linear(w)))
+    penalty = kind(weight=7.0, center=center).penalty(critique(linear(w)))
     assert penalty.item() == pytest.approx(7 * (w.norm().item() - center) ** 2, rel=1e-11)
 
 
@@ -74,6 +79,17 @@ def test_r1_of_a_quadratic_critic_averages_squared_norms_over_real_images():
     norms = [float(row @ row) for row in gradient(given.real)]
     assert got.item() == pytest.approx(sum(norms) / len(norms), rel=1e-13)
     assert got.item() != pytest.approx(R1(2.0).penalty(critique(critic, given.fake)).item())
+
+
+def test_r2_is_r1_with_real_and_generated_images_exchanged():
+    """On the real images, a mistake that every shape forgives, it is another value."""
+    critic, gradient = quadratic()
+    given = critique(critic)
+    got = R2(gamma=3.0).penalty(given)
+    assert torch.equal(got, R1(gamma=3.0).penalty(critique(critic, given.fake, given.real)))
+    norms = [float(row @ row) for row in gradient(given.fake)]
+    assert got.item() == pytest.approx(1.5 * sum(norms) / len(norms), rel=1e-13)
+    assert got.item() != pytest.approx(R1(gamma=3.0).penalty(given).item(), rel=0.01)
 
 
 def test_r1_sums_over_pixels():
@@ -140,6 +156,116 @@ def test_lines_are_drawn_afresh_and_uniformly():
         assert t.var().item() == pytest.approx(1 / 12, abs=4 * (1 / 180 / n) ** 0.5)
 
 
+def near_the_data(images, real, spread):
+    """Whether each pixel is raised by 0 to spread standard deviations of the real pixels."""
+    raised = (images - real) / (spread * real.std())
+    return bool((raised >= -1e-12).all() and (raised <= 1).all())
+
+
+@pytest.mark.parametrize("spread", [0.5, 2.0])
+def test_dragan_looks_near_the_data_and_never_at_generated_images(spread):
+    """Between real and real + spread std noise; GradientPenalty's lines are rejected."""
+    given, seen = watched(linear(torch.ones(PIXELS)))
+    for fake in (given.fake, given.fake + 100):
+        torch.manual_seed(1)
+        DRAGAN(spread=spread).penalty(replace(given, fake=fake))
+    assert torch.equal(*seen)
+    assert near_the_data(seen[0], given.real, spread)
+    DRAGAN(spread=spread).penalty(given)
+    assert not torch.equal(seen[0], seen[2])  # drawn afresh
+    GradientPenalty().penalty(given)
+    assert not near_the_data(seen[3], given.real, spread)
+    assert not near_the_data(given.real + spread * torch.randn(SHAPE), given.real, spread)
+
+
+def test_dragan_draws_one_uniform_length_per_image_and_uniform_noise_per_pixel():
+    """t is the greatest rise among many pixels; one t per pixel, a usual mistake, is rejected."""
+    n, pixels = 1000, 400
+    real = torch.randn(n, 1, 20, 20)
+    seen = []
+    critic = lambda images: seen.append(images.detach()) or images.flatten(1).sum(dim=1)
+    DRAGAN(spread=0.5).penalty(Critique(critic, real, real, critic(real), critic(real)))
+    raised = ((seen[-1] - real) / (0.5 * real.std())).flatten(1)
+    wrong = torch.rand(n, pixels) * torch.rand(n, pixels)
+    uniform = lambda t, n: (  # mean 1/2 and variance 1/12, within 4 standard errors
+        abs(t.mean() - 1 / 2) < 4 * (1 / 12 / n) ** 0.5 + 1 / pixels
+        and abs(t.var() - 1 / 12) < 4 * (1 / 180 / n) ** 0.5 + 1 / pixels
+    )
+    t = raised.amax(dim=1)
+    assert uniform(t, n)
+    assert not uniform(wrong.amax(dim=1), n)
+    noise = raised / t[:, None]
+    assert uniform(noise, n * pixels)
+    assert not uniform(noise.square(), n * pixels)
+
+
+def logits(real, fake):
+    """A critique of which only the logits matter."""
+    nothing = torch.zeros(0)
+    return Critique(lambda images: images, nothing, nothing, real, fake)
+
+
+def lecam(real, fake, of_real, of_fake, weight=1.0):
+    """weight (E[(D(x) - a_F)^2] + E[(D(G(z)) - a_R)^2]), Tseng et al. 2021, eq. 7."""
+    apart = (real - of_fake).square().mean() + (fake - of_real).square().mean()
+    return weight * apart.item()
+
+
+def test_lecam_measures_from_the_moving_averages_of_the_other_side():
+    """After one update and after two; each side's own anchor, the usual mistake, is rejected."""
+    regularizer, b = LeCam(weight=3.0, decay=0.75), 0.75
+    of_real = of_fake = 0.0
+    for _ in range(2):
+        real, fake = torch.randn(5) + 2, torch.randn(5) - 1
+        of_real = b * of_real + (1 - b) * real.mean().item()
+        of_fake = b * of_fake + (1 - b) * fake.mean().item()
+        got = regularizer.penalty(logits(real, fake)).item()
+        assert got == pytest.approx(lecam(real, fake, of_real, of_fake, 3.0), rel=1e-6)
+        assert regularizer.real_anchor.item() == pytest.approx(of_real, rel=1e-6)
+        assert regularizer.fake_anchor.item() == pytest.approx(of_fake, rel=1e-6)
+        assert abs(got - lecam(real, fake, of_fake, of_real, 3.0)) > 0.1 * got
+        assert abs(got - lecam(real, fake, 0, 0, 3.0)) > 0.01 * got
+
+
+def test_lecams_anchors_are_buffers_that_take_no_gradient():
+    """They are saved, no optimizer sees them, and a mean that stays in the graph is rejected."""
+    regularizer = LeCam(weight=0.5, decay=0.0)
+    real, fake = (torch.randn(4) + c for c in (2, -1))
+    real.requires_grad_()
+    (gradient,) = torch.autograd.grad(regularizer.penalty(logits(real, fake)), real)
+    want = 0.5 * 2 * (real - fake.mean()) / 4
+    torch.testing.assert_close(gradient, want.detach(), rtol=1e-6, atol=1e-7)
+    wrong = 0.5 * ((real - fake.mean()).square().mean() + (fake - real.mean()).square().mean())
+    assert (torch.autograd.grad(wrong, real)[0] - gradient).abs().min() > 0.1
+    assert not list(regularizer.parameters())
+    state = regularizer.state_dict()
+    assert set(state) == {"real_anchor", "fake_anchor"}
+    assert not any(anchor.requires_grad for anchor in state.values())
+    resumed = LeCam(weight=0.5, decay=0.9)
+    resumed.load_state_dict(state)
+    assert resumed.real_anchor.item() == pytest.approx(real.mean().item(), rel=1e-6)
+
+
+def test_lecam_draws_both_sides_logits_together():
+    """A step down its gradient lowers the gap between D's means: what the penalty is for."""
+    regularizer = LeCam(decay=0.0)
+    real, fake = (torch.randn(64).add(c).requires_grad_() for c in (3, -3))
+    of_real, of_fake = torch.autograd.grad(regularizer.penalty(logits(real, fake)), (real, fake))
+    assert of_real.sum() > 0 > of_fake.sum()
+
+
+@pytest.mark.parametrize("kind", [R1, R2, GradientPenalty, DRAGAN])
+def test_every_is_left_to_the_training_step(kind):
+    """A penalty does not multiply itself: gan.py does, and twice would be the usual mistake."""
+    given = critique(quadratic()[0])
+    values = []
+    for regularizer in (kind(), kind(every=4)):
+        torch.manual_seed(1)
+        values.append(regularizer.penalty(given))
+    assert torch.equal(*values)
+    assert (kind().every, kind(every=4).every) == (1, 4)
+
+
 def test_r1_pulls_the_critics_weights_by_gamma_times_themselves():
     """The penalty has a gradient with respect to D's parameters, gamma w for a linear critic."""
     w = torch.randn(PIXELS, requires_grad=True)
@@ -194,7 +320,7 @@ def test_penalties_do_not_reach_the_generator():
     real, fake = torch.randn(SHAPE), torch.randn(SHAPE, requires_grad=True)
     w = torch.randn(PIXELS, requires_grad=True)
     given = Critique(linear(w), real, fake, linear(w)(real), linear(w)(fake))
-    for regularizer in (R1(), GradientPenalty()):
+    for regularizer in (R1(), R2(), GradientPenalty(), DRAGAN()):
         regularizer.penalty(given).backward()
     assert fake.grad is None
     assert w.grad.abs().sum() > 0
@@ -217,11 +343,12 @@ def test_each_regularizer_does_one_thing():
     network = nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, 1), nn.Flatten(0))
     before = [p.detach().clone() for p in network.parameters()]
     given = critique(network)
-    for regularizer in (Regularizer(), R1(), GradientPenalty()):
+    for regularizer in (Regularizer(), R1(), R2(), GradientPenalty(), DRAGAN(), LeCam()):
         regularizer.project(network)
     assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
     assert WeightClip().penalty(given) is None
-    assert [r.per_sample for r in (R1, GradientPenalty, WeightClip)] == [True, True, False]
+    assert all(kind.per_sample for kind in (R1, R2, GradientPenalty, DRAGAN))
+    assert not any(kind.per_sample for kind in (WeightClip, LeCam))  # BatchNorm may stay
 
 
 @pytest.mark.parametrize(
@@ -234,6 +361,16 @@ def test_each_regularizer_does_one_thing():
             lambda: GradientPenalty(-1, -2),
             "weight must be at least 0, got -1; center must be at least 0, got -2",
         ),
+        *(
+            (lambda kind=kind: kind(every=0), "every must be at least 1, got 0")
+            for kind in (Regularizer, R1, R2, GradientPenalty, DRAGAN)
+        ),
+        (lambda: R2(-1), "gamma must be at least 0, got -1"),
+        (lambda: DRAGAN(-1), "weight must be at least 0, got -1"),
+        (lambda: DRAGAN(spread=0), "spread must be greater than 0, got 0"),
+        (lambda: LeCam(-0.3), "weight must be at least 0, got -0.3"),
+        (lambda: LeCam(decay=-0.1), "decay must be at least 0, got -0.1"),
+        (lambda: LeCam(decay=1), "decay must be less than 1, got 1"),
         (lambda: WeightClip(0), "limit must be greater than 0, got 0"),
         (lambda: WeightClip(-0.1), "limit must be greater than 0, got -0.1"),
     ],
@@ -247,8 +384,8 @@ def test_values_out_of_range_are_refused(make, sentence):
 @pytest.mark.parametrize("weight", [0, 0.0])
 def test_weight_zero_is_allowed_and_penalises_nothing(weight):
     given = critique(linear(torch.randn(PIXELS)))
-    assert R1(weight).penalty(given) == 0
-    assert GradientPenalty(weight).penalty(given) == 0
+    for kind in (R1, R2, GradientPenalty, DRAGAN, LeCam):
+        assert kind(weight).penalty(given) == 0
 
 
 @pytest.mark.parametrize(

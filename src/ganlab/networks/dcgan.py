@@ -2,7 +2,15 @@
 
 from torch import Tensor, nn
 
-from ganlab.networks.layers import NORMS, doublings, needs_bias, norm2d, normal_init, spectral
+from ganlab.networks.layers import (
+    NORMS,
+    doublings,
+    needs_bias,
+    norm2d,
+    normal_init,
+    rising,
+    spectral,
+)
 from ganlab.spec import ImageSpec, at_least, one_of
 
 
@@ -22,20 +30,15 @@ class DCGANGenerator(nn.Module):
         one_of(NORMS, norm=norm)
         start, ups = doublings(spec, "dcgan")
         channels = width * 2 ** (ups - 1)
-        layers: list[nn.Module] = [
+        layers = [
             nn.Unflatten(1, (latent_dim, 1, 1)),
             nn.ConvTranspose2d(latent_dim, channels, start, bias=needs_bias(norm)),
             norm2d(norm, channels),
             nn.ReLU(inplace=True),
+            *rising(channels, ups - 1, norm),
+            nn.ConvTranspose2d(width, spec.channels, 4, 2, 1),
+            nn.Tanh(),
         ]
-        for _ in range(ups - 1):
-            layers += [
-                nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=needs_bias(norm)),
-                norm2d(norm, channels // 2),
-                nn.ReLU(inplace=True),
-            ]
-            channels //= 2
-        layers += [nn.ConvTranspose2d(channels, spec.channels, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers).apply(normal_init(0.02))
         spectral(self, norm)
 

@@ -45,6 +45,19 @@ def needs_bias(norm: str) -> bool:
     return norm not in ("batch", "layer")
 
 
+def rising(channels: int, times: int, norm: str) -> list[nn.Module]:
+    """`times` transposed convolutions, each doubling the size and halving the channels."""
+    layers: list[nn.Module] = []
+    for _ in range(times):
+        layers += [
+            nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=needs_bias(norm)),
+            norm2d(norm, channels // 2),
+            nn.ReLU(inplace=True),
+        ]
+        channels //= 2
+    return layers
+
+
 def spectral(network: nn.Module, norm: str) -> None:
     """With norm="spectral", divides each layer's weight by its largest singular value.
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ganlab.networks.layers import needs_bias, norm2d, normal_init, power_of_two, spectral
+from ganlab.networks.layers import needs_bias, norm2d, normal_init, power_of_two, rising, spectral
 from ganlab.spec import ImageSpec, at_least
 
 
@@ -21,18 +21,13 @@ class SNDCGANGenerator(nn.Module):
         at_least(1, width=width)
         ups = power_of_two(spec, "sndcgan")
         channels = width * 2**ups
-        layers: list[nn.Module] = [
+        layers = [
             nn.Linear(latent_dim, channels * 16),
             nn.Unflatten(1, (channels, 4, 4)),
+            *rising(channels, ups, norm),
+            nn.Conv2d(width, spec.channels, 3, 1, 1),
+            nn.Tanh(),
         ]
-        for _ in range(ups):
-            layers += [
-                nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=needs_bias(norm)),
-                norm2d(norm, channels // 2),
-                nn.ReLU(inplace=True),
-            ]
-            channels //= 2
-        layers += [nn.Conv2d(channels, spec.channels, 3, 1, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers).apply(normal_init(0.02))
         spectral(self, norm)
 
