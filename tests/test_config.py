@@ -8,7 +8,18 @@ import pytest
 
 from commands import completed
 from ganlab import config
-from ganlab.config import ConfigError, complete, conf_dir, flattened, matches, problems, spelled
+from ganlab.config import (
+    ConfigError,
+    complete,
+    conf_dir,
+    fitted,
+    flattened,
+    locate,
+    matches,
+    parameters,
+    problems,
+    spelled,
+)
 
 
 class Leaf:
@@ -16,6 +27,13 @@ class Leaf:
 
     def __init__(self, width: int, widths: tuple[int, ...] = (4, 2), hook=print):
         self.width, self.widths, self.hook = width, widths, hook
+
+
+class Soft:
+    """A nested target of floats."""
+
+    def __init__(self, t: float, both: tuple[float, float]):
+        self.t, self.both = t, both
 
 
 class Pair(TypedDict):
@@ -100,6 +118,11 @@ def test_settings_of_a_typed_group_are_checked_by_their_own_hints():
     assert found == ["model.generator: expected a group of settings, got 3"]
 
 
+def test_a_typed_group_takes_no_other_settings():
+    node = {"model": {"generator": {}, "discriminator": {}, "generatr": {"width": 3}}}
+    assert problems(node, pair) == ["model.generatr: unknown; did you mean 'generator'?"]
+
+
 def test_a_callee_with_any_keywords_takes_any_name_but_checks_the_named_ones():
     assert problems({"rate": 1.0, "anything": 2}, open_ended) == []
     assert problems({"rate": "a", "anything": 2}, open_ended) == ["rate: expected float, got 'a'"]
@@ -118,6 +141,53 @@ def test_what_ganlab_passes_by_itself_is_not_missing():
         "model.other.spec: missing; say model.other.spec=...",
         "model.other.latent_dim: missing; say model.other.latent_dim=...",
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "name", "instead"),
+    [
+        ("trainer", "pytorch_lightning.Trainer", "max_steps", "; say iterations=..."),
+        ("trainer", "pytorch_lightning.Trainer", "max_epochs", "; say iterations=..."),
+        (
+            *("trainer", "pytorch_lightning.Trainer", "gradient_clip_val"),
+            "; say g_clip=... or d_clip=...",
+        ),
+        (
+            *("trainer", "pytorch_lightning.Trainer", "accumulate_grad_batches"),
+            "; say g_accumulate=... or d_accumulate=...",
+        ),
+        ("gan", "ganlab.gan.GAN", "seed", ""),
+        ("model.generator", "ganlab.networks.DCGANGenerator", "latent_dim", ""),
+        ("d_optimizer", "torch.optim.Adam", "params", ""),
+        ("logger.wandb", "ganlab.loggers.WandbRun", "name", ""),
+    ],
+)
+def test_what_ganlab_passes_by_itself_cannot_be_set(path, target, name, instead):
+    sentence = f"{path}.{name}: ganlab itself sets it{instead}"
+    assert problems({name: 5}, locate(target), path) == [sentence]
+    assert name in parameters(locate(target))
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "fit"),
+    [
+        (1, float, 1.0),
+        (1, float | None, 1.0),
+        (None, float | None, None),
+        ([0, 0.9], tuple[float, float], [0.0, 0.9]),
+        ([1, 2], list[float], [1.0, 2.0]),
+        (1, int, 1),
+        (1, int | float, 1),
+        (1, Any, 1),
+        (True, bool | float, True),
+        ("1", str, "1"),
+        ("a/b", Path, "a/b"),
+        ({"a": 1}, dict[str, float], {"a": 1}),
+        (print, int, print),
+    ],
+)
+def test_an_int_becomes_a_float_where_one_is_meant_and_nothing_else_changes(value, hint, fit):
+    assert repr(fitted(value, hint)) == repr(fit)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +219,9 @@ def test_what_ganlab_passes_by_itself_is_not_missing():
 )
 def test_values_fit_types_as_strictly_as_json(value, hint, fits):
     assert matches(value, hint) is fits
+    if not fits:
+        with pytest.raises(ValueError, match="validation error"):
+            fitted(value, hint)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +251,13 @@ def test_completing_writes_the_defaults_of_nested_targets():
     assert node == before, "the given config was changed"
 
 
+def test_completing_makes_ints_floats_where_floats_are_meant_and_keeps_what_does_not_fit():
+    leaf = {"_target_": f"{__name__}.Soft", "t": 1, "both": [0, 0.9]}
+    done = complete({"leaf": leaf, "rate": 2, "steps": "many"}, root)
+    assert repr((done["rate"], done["leaf"]["t"], done["leaf"]["both"])) == "(2.0, 1.0, [0.0, 0.9])"
+    assert done["steps"] == "many"
+
+
 CHOICES = (
     [],
     ["model=vanilla", "loss=hinge", "regularizer=weight_clip"],
@@ -199,7 +279,7 @@ def test_a_completed_config_has_the_librarys_defaults_but_nothing_that_ganlab_pa
     node = completed()
     assert node["g_optimizer"]["eps"] == 1e-8
     assert node["g_optimizer"]["betas"] == [0.5, 0.999]
-    assert node["trainer"]["gradient_clip_val"] is None
+    assert node["trainer"]["benchmark"] is None
     assert node["logger"]["wandb"]["tags"] == []
     for path, names in config.INJECTED.items():
         nodes = dict(flattened(node))

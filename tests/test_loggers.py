@@ -1,6 +1,7 @@
 """All loggers hear the same readings, counted in iterations; pictures arrive as they were drawn."""
 
 import csv
+import functools
 import io
 import json
 import os
@@ -91,7 +92,7 @@ def test_tensorboard_shows_the_readings_and_pictures_at_their_iterations(tmp_pat
 # Weights & Biases -------------------------------------------------------------------------------
 
 
-def train(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess:
+def train(folder: Path, *words: str) -> subprocess.CompletedProcess:
     """`python -m ganlab.train WORDS` by a user without a W&B account, in `folder`."""
     (folder / "home").mkdir(exist_ok=True)
     env = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
@@ -100,7 +101,7 @@ def train(folder: Path, *words: str, **environment: str) -> subprocess.Completed
     return subprocess.run(
         command,
         cwd=folder,
-        env=env | environment,
+        env=env,
         capture_output=True,
         text=True,
         timeout=300,
@@ -123,6 +124,7 @@ def offline(tmp_path_factory):
     return process, run
 
 
+@functools.cache
 def records(run: Path) -> list[dict]:
     """What W&B's own reader finds in an offline run."""
     (log,) = run.glob("wandb/offline-run-*/*.wandb")
@@ -174,17 +176,28 @@ def test_offline_pictures_are_real_and_equal_the_grids_in_the_run_folder(offline
 
 @pytest.fixture(scope="module")
 def online(tmp_path_factory):
-    """(process, output_dir, server) of a sweep of four online runs, two of which fail."""
+    """(outcome, output_dir, server) of a sweep of four online runs, two of which fail.
+
+    In this process, with a W&B of its own: its client reads the environment once, when it starts.
+    """
+    import wandb
+
     folder = tmp_path_factory.mktemp("online")
     try:
         server = Server()
     except OSError as error:
         pytest.skip(f"no port of 127.0.0.1 can be opened: {error}")
-    with server:
-        words = narrow(*FRAGILE, "seed=0,1", "d_optimizer.lr=0.001,1.0")
-        key = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "a" * 40}
-        process = train(folder, "-m", *words, **key)
-    return process, folder / "outputs", server
+    with server, pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WANDB")]:
+            patch.delenv(name)
+        key = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "a" * 40, "HOME": str(folder)}
+        for name, value in {**key, "WANDB_ERROR_REPORTING": "false"}.items():
+            patch.setenv(name, value)
+        patch.chdir(folder)
+        wandb.teardown()
+        outcome = run_train("-m", *narrow(*FRAGILE, "seed=0,1", "d_optimizer.lr=0.001,1.0"))
+        wandb.teardown()
+    return outcome, folder / "outputs", server
 
 
 def received(online) -> list[tuple[Path, object]]:
@@ -194,8 +207,8 @@ def received(online) -> list[tuple[Path, object]]:
 
 
 def test_with_a_key_the_runs_of_a_sweep_arrive_as_runs_of_one_group(online):
-    process, outputs, server = online
-    assert "Traceback" not in process.stderr
+    outcome, outputs, server = online
+    assert "Traceback" not in outcome.err
     assert server.unknown == []
     assert len(server.runs) == len(received(online)) == 4
     about = [run.about for run in server.runs.values()]
@@ -205,9 +218,29 @@ def test_with_a_key_the_runs_of_a_sweep_arrive_as_runs_of_one_group(online):
     assert len({run["displayName"] for run in about}) == 4
 
 
+def test_a_run_is_named_by_what_distinguishes_it_from_others(tmp_path, monkeypatch):
+    import ganlab.train
+
+    titles = []
+
+    class Done:
+        def summary(self):
+            return {}
+
+    def noted(config, name, title, group):
+        titles.append(title)
+        return Done()
+
+    monkeypatch.setattr(ganlab.train, "train", noted)
+    elsewhere = ["data=mnist", f"data.root={tmp_path}", "resume=never", "trainer=smoke"]
+    words = ["seed=3", f"output_dir={tmp_path}", "logger=csv", "d_steps=2", *elsewhere]
+    assert run_train(*words).code == 0
+    assert titles == ["d_steps=2,data=mnist,seed=3"]
+
+
 def test_a_run_that_fails_is_failed_online_and_the_others_are_finished(online):
-    process, _, _ = online
-    assert process.returncode == 1
+    outcome, _, _ = online
+    assert outcome.code == 1
     ends = {}
     for run, arrived in received(online):
         status = json.loads((run / "summary.json").read_text())["status"]

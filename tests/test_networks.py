@@ -229,7 +229,7 @@ def test_without_batchnorm_each_image_is_judged_and_made_by_itself(name, norm):
 def test_with_batchnorm_the_neighbours_change_the_output(name):
     """What the check above is for: it rejects every network with norm=batch."""
     a, b = among_others(NORMED[name](ImageSpec(1, 16), "batch"), name)
-    assert (a - b).abs().max() > 0.01 * a.abs().max()
+    assert (a - b).abs().max() > 1e-4 * a.abs().max()
 
 
 def singular_values(network):
@@ -344,8 +344,9 @@ def test_resnet_starts_from_glorots_initialisation(player, norm):
         places = math.prod(weight.shape[2:])
         gain = math.sqrt(2) if places == 9 else 1
         a = gain * math.sqrt(6 / (places * (weight.shape[0] + weight.shape[1])))
-        assert 0.75 * a < weight.abs().max() <= a
+        assert weight.abs().max() <= a
         if weight.numel() > 500:
+            assert weight.abs().max() > 0.9 * a
             assert weight.std().item() == pytest.approx(a / math.sqrt(3), rel=0.1)
         assert not module.bias.any()
     assert nn.Conv2d(8, 8, 3).weight.abs().max() < 0.75 * math.sqrt(2 * 6 / (9 * 16))
@@ -399,6 +400,14 @@ def test_parameter_counts_of_the_residual_networks_are_the_published_ones():
     first = conv(3, 3, 128) + conv(3, 128, 128) + conv(1, 3, 128)
     d = first + (same + conv(1, 128, 128)) + same + same + 129
     assert parameters(ResNetDiscriminator(spec)) == d == 1_053_825
+    assert all(map(parametrize.is_parametrized, weighted(ResNetDiscriminator(spec))))
+
+
+def test_the_residual_networks_normalise_before_every_relu_but_the_first_blocks():
+    """Two norms a block and one at the end; pixels are not normalised."""
+    for name, norms in (("resnet-g", 3 * 2 + 1), ("resnet-d", 4 * 2 - 1 + 1)):
+        network = NORMED[name](ImageSpec(3, 32), "layer")
+        assert sum(isinstance(module, nn.GroupNorm) for module in network.modules()) == norms
 
 
 def table_3_generator():
@@ -463,7 +472,7 @@ def test_the_sndcgan_is_table_3():
     got = filled(table_3_discriminator(), discriminator)(x).flatten()
     torch.testing.assert_close(got, logits, rtol=1e-4, atol=0)
     wrong = filled(table_3_discriminator(0.2), discriminator)(x).flatten()
-    assert ((wrong - logits).abs() > 0.1 * logits.abs()).all()
+    assert ((wrong - logits).abs() > 0.01 * logits.abs()).all()
     spectral = {n: p.shape for n, p in SNDCGANDiscriminator(spec).named_parameters()}
     rename = lambda name: name.replace("weight", "parametrizations.weight.original")
     plain = {rename(n): p.shape for n, p in discriminator.named_parameters()}

@@ -9,24 +9,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from commands import runs_in
 from conftest import ROOT
 from ganlab.__main__ import COMMANDS, main
-
-MY_LOSSES = '''
-from ganlab.losses import NonSaturating
-
-
-class Softplus(NonSaturating):
-    """Non-saturating with a temperature."""
-
-    def __init__(self, t: float = 1.0) -> None:
-        self.t = t
-
-    def g_loss(self, fake, real=None):
-        return super().g_loss(fake / self.t)
-'''
+from test_readme import write_examples
 
 
 @pytest.fixture(scope="module")
@@ -78,32 +66,23 @@ def test_the_wheel_has_every_yaml_and_module_and_nothing_else(wheel):
     assert names - conf - modules <= {"ganlab/py.typed"}
 
 
-def test_an_installed_ganlab_trains_in_an_empty_folder(installed, tmp_path):
-    """The console script too: it is what pip puts on the user's path."""
+def test_an_installed_ganlab_trains_with_the_yaml_and_the_class_of_a_user(installed, tmp_path):
+    """By the console script, as pip puts it on the user's path, from the folder of the class."""
+    write_examples((ROOT / "docs" / "extend.md").read_text(), tmp_path)
+    before = {path.name for path in tmp_path.iterdir()}
+    where = [sys.executable, "-c", "import ganlab; print(ganlab.__file__)"]
+    found = run(installed, *where, cwd=tmp_path).stdout
+    assert found == f"{installed / 'ganlab' / '__init__.py'}\n", "this is the checkout's"
     script = [sys.executable, str(installed / "bin" / "ganlab")]
-    words = ["trainer=smoke", "logger=csv", "model.generator.width=8"]
-    done = run(installed, *script, "train", *words, cwd=tmp_path)
+    words = ["--config-dir", "my_conf", "loss=softplus", "model=vanilla", "trainer=smoke"]
+    clean = {"PYTHONDONTWRITEBYTECODE": "1"}
+    done = run(installed, *script, "train", *words, "logger=csv", cwd=tmp_path, **clean)
     assert (done.returncode, done.stderr) == (0, "")
-    (trained,) = runs_in(tmp_path / "outputs")
-    assert json.loads((trained / "summary.json").read_text())["status"] == "finished"
-    assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
-
-
-def test_a_users_own_yaml_names_a_class_from_the_folder_where_they_stand(installed, tmp_path):
-    (tmp_path / "my_losses.py").write_text(MY_LOSSES)
-    (tmp_path / "my_conf" / "loss").mkdir(parents=True)
-    yaml = tmp_path / "my_conf" / "loss" / "softplus.yaml"
-    yaml.write_text("_target_: my_losses.Softplus\nt: 0.5\n")
-    words = ["trainer=smoke", "logger=csv", "model=vanilla", "loss=softplus"]
-    program = "import sys, runpy, ganlab; print(ganlab.__file__); runpy.run_module('ganlab.train'"
-    program += ", run_name='__main__', alter_sys=True)"
-    command = [sys.executable, "-c", program, "--config-dir", "my_conf", *words]
-    done = run(installed, *command, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[0] == str(installed / "ganlab" / "__init__.py")
     (trained,) = runs_in(tmp_path / "outputs")
     assert trained.parent.name == "digits-vanilla-softplus"
-    assert "t: 0.5" in (trained / "config.yaml").read_text()
+    assert json.loads((trained / "summary.json").read_text())["status"] == "finished"
+    assert yaml.safe_load((trained / "config.yaml").read_text())["loss"]["t"] == 0.9
+    assert {path.name for path in tmp_path.iterdir()} == before | {"outputs"}
 
 
 def ganlab(target: Path, *words: str, cwd: Path, **environment: str) -> tuple[int, str, str]:
@@ -132,7 +111,7 @@ def test_an_unknown_command_is_refused_with_the_list_of_commands(installed, tmp_
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("ganlab train model=", {"model=dcgan", "model=vanilla", "model=infogan"}),
+        ("ganlab train model=", {f"model={p.stem}" for p in (ROOT / "conf" / "model").iterdir()}),
         ("ganlab train trainer=sm", {"trainer=smoke"}),
         ("ganlab train -m loss=hinge batch_", {"batch_size="}),
     ],

@@ -17,8 +17,9 @@ from PIL import Image
 
 import ganlab
 from commands import completed, run_sample, run_train, runs_in, smoke
-from conftest import same, weights
+from conftest import fit, same, small_gan, weights
 from ganlab import pictures
+from ganlab.callbacks import Checkpoints, Interruption
 from ganlab.config import ConfigError
 from ganlab.gan import GAN
 from ganlab.loggers import MetricsFile
@@ -88,7 +89,7 @@ def test_where_and_how_a_run_runs_is_not_its_identity(overrides):
     [
         *("seed=1", "d_steps=2", "batch_size=32", "iterations=10", "ema=null", "g_clip=1.0"),
         *("g_accumulate=2", "loss=hinge", "model=vanilla", "model.generator.width=32"),
-        *("g_optimizer.lr=0.1", "d_optimizer.lr=0.1", "+g_optimizer.weight_decay=0.1"),
+        *("g_optimizer.lr=0.1", "d_optimizer.lr=0.1", "g_optimizer.weight_decay=0.1"),
         *("schedule@g_schedule=linear", "latent.dim=64", "data.size=32", "data=mnist"),
         *("regularizer=weight_clip", "trainer.precision=bf16-mixed"),
     ],
@@ -110,7 +111,19 @@ def test_a_folder_of_images_is_what_its_path_says():
 
 
 def test_saying_a_default_aloud_is_the_same_science():
-    assert identity(completed("+g_optimizer.weight_decay=0")) == identity(completed())
+    assert identity(completed("g_optimizer.weight_decay=0")) == identity(completed())
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("g_clip=1", "g_clip=1.0"),
+        ("g_optimizer.lr=1", "g_optimizer.lr=1.0"),
+        ("g_optimizer.betas=[0,0.9]", "g_optimizer.betas=[0.0,0.9]"),
+    ],
+)
+def test_an_int_where_a_float_is_meant_is_the_same_science(one, other):
+    assert identity(completed(one)) == identity(completed(other)) != identity(completed())
 
 
 def test_differences_name_each_scientific_key_and_nothing_else():
@@ -271,6 +284,49 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch
     rest = weights(ganlab.load(run))
     assert same(rest, weights(ganlab.load(whole)))
     assert not same(rest, half), "the comparison would pass on anything"
+
+
+@pytest.mark.parametrize(
+    ("override", "iterations"),
+    [
+        ("trainer.max_time={microseconds: 1}", 1),
+        ("trainer.max_time={seconds: 0}", 0),
+        ("+trainer.fast_dev_run=1", 1),
+    ],
+)
+def test_a_run_that_lightning_stops_early_is_not_finished(tmp_path, override, iterations):
+    outcome = run_train(*smoke(tmp_path, override))
+    assert (outcome.code, outcome.err) == (130, "")
+    (run,) = runs_in(tmp_path)
+    assert (summary(run)["status"], summary(run)["iterations"]) == ("interrupted", iterations)
+    saved = [f"iteration-{i:07d}.ckpt" for i in range(1, iterations + 1)]
+    assert [file.name for file in (run / "checkpoints").iterdir()] == saved
+    assert trained(tmp_path) == run
+    assert (summary(run)["status"], summary(run)["iterations"]) == ("finished", 3)
+
+
+@pytest.mark.parametrize("ending", ["the last iteration", "a signal", "an exception"])
+def test_after_a_run_signals_are_handled_as_before(tmp_path, monkeypatch, ending):
+    def failing(gan, minibatch):
+        raise RuntimeError("a bug")
+
+    mine = {number: lambda *_: None for number in Interruption.SIGNALS}
+    before = {number: signal.signal(number, mine[number]) for number in mine}
+    checkpoints = Checkpoints(tmp_path, every=100)
+    gan = small_gan(iterations=3)
+    try:
+        with contextlib.ExitStack() as stack:
+            if ending == "a signal":
+                stack.enter_context(signalled(monkeypatch, signal.SIGTERM, 2))
+            if ending == "an exception":
+                monkeypatch.setattr(GAN, "g_step", failing)
+                stack.enter_context(pytest.raises(RuntimeError, match="a bug"))
+            fit(gan, callbacks=[checkpoints, Interruption(checkpoints)])
+        assert {number: signal.getsignal(number) for number in mine} == mine
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert gan.iterations == {"the last iteration": 3, "a signal": 2, "an exception": 0}[ending]
 
 
 def test_readings_after_the_last_checkpoint_are_made_again_not_doubled(tmp_path, monkeypatch):
@@ -445,7 +501,7 @@ def test_a_run_that_names_foreign_code_is_built_only_if_it_is_trusted(
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     saved = yaml.safe_load((run / "config.yaml").read_text())
-    saved["loss"]["_target_"] = "foreign_loss.Mine"
+    saved["loss"] = {"_target_": "foreign_loss.Mine"}
     (run / "config.yaml").write_text(yaml.safe_dump(saved))
     with pytest.raises(ConfigError, match=r"the run's config names foreign_loss\.Mine; say trust"):
         ganlab.load(run)

@@ -49,11 +49,12 @@ class JobFailed(Exception):  # noqa: N818 - nothing is wrong with the program
 def main(task: Callable[[DictConfig], Any]) -> None:
     """Runs a Hydra task on sys.argv after checking every job that it would start."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `exit_with_message`, not stderr
-    arguments = get_args_parser().parse_args()
+    arguments = get_args_parser().parse_intermixed_args()
+    flags = [word for word in sys.argv[1:] if word not in arguments.overrides]
     with exit_with_message():
-        if not asks_only(arguments):
-            added = preflight(arguments)
-            sys.argv[1:] = [f"+{w}" if w.partition("=")[0] in added else w for w in sys.argv[1:]]
+        added = set() if asks_only(arguments) else preflight(arguments)
+        overrides = [f"++{o}" if o.partition("=")[0] in added else o for o in arguments.overrides]
+        sys.argv[1:] = flags + overrides  # Hydra wants flags first
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG)(task)()
 
 
@@ -85,7 +86,7 @@ def preflight(arguments: Namespace) -> set[str]:
     """Composes and rehearses every job.
 
     Returns:
-        Keys that are parameters but in no YAML: Hydra wants to hear +key=value.
+        Keys that are parameters but in no YAML: Hydra wants to hear ++key=value.
 
     Raises:
         ConfigError: all mistakes of all jobs.
@@ -197,8 +198,12 @@ class Composer:
                 culprit = self._unknown_key(error, remaining)
                 if culprit is None:
                     raise ConfigError([*found, str(error).splitlines()[0]]) from error
-                remaining.append(f"+{culprit}")
-                self.added.add(culprit.partition("=")[0])
+                key = culprit.partition("=")[0]
+                if key.startswith("hydra."):
+                    found.append(f"{key}: unknown")
+                else:
+                    remaining.append(f"++{culprit}")
+                    self.added.add(key)
             remaining.remove(culprit)
         with open_dict(cfg):
             del cfg["hydra"]

@@ -120,16 +120,24 @@ def value_problems(value: Any, hint: Any, path: str) -> list[str]:
     if not isinstance(value, dict):
         return [] if matches(value, hint) else [f"{path}: expected {spelled(hint)}, got {value!r}"]
     if "_target_" not in value:
-        kinds = typing.get_type_hints(hint) if typing.is_typeddict(hint) else {}
-        return [
-            problem
-            for key, item in value.items()
-            for problem in value_problems(item, kinds.get(key, Any), joined(path, key))
-        ]
+        return group_problems(value, hint, path)
     try:
         return problems(value, locate(value["_target_"]), path)
     except ConfigError as error:
         return [f"{path}: {problem}" for problem in error.problems]
+
+
+def group_problems(group: dict[str, Any], hint: Any, path: str) -> list[str]:
+    """Mistakes in a group that is no call itself; a TypedDict says which keys it has."""
+    kinds = typing.get_type_hints(hint) if typing.is_typeddict(hint) else dict.fromkeys(group, Any)
+    found = []
+    for key, value in group.items():
+        where = joined(path, key)
+        if key in kinds:
+            found += value_problems(value, kinds[key], where)
+        else:
+            found.append(f"{where}: unknown{nearest(key, kinds)}")
+    return found
 
 
 def complete(node: dict[str, Any], callee: Callable[..., Any], path: str = "") -> dict[str, Any]:

@@ -22,6 +22,11 @@ from ganlab.runs import Run
 from ganlab.spec import ImageSpec, at_least, seed_range
 
 Node = dict[str, Any]
+BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers are not needed for one
+    *("gan", "model", "loss", "regularizer", "latent"),
+    *("g_optimizer", "d_optimizer", "g_schedule", "d_schedule"),
+)
+KNOWN = ("ganlab.", "torch.nn.", "torch.optim.")  # packages whose classes only build things
 
 
 class Model(TypedDict):
@@ -201,8 +206,8 @@ def restore(run: Run, *, trust: bool = False) -> GAN:
 
     Args:
         run: its folder.
-        trust: build whatever the config names; False: only classes of ganlab and torch, because a
-            folder from a stranger could name any function of any installed package.
+        trust: build whatever the config names; False: only classes of ganlab, torch.nn and
+            torch.optim: a folder from a stranger could name anything that is installed.
 
     Raises:
         ConfigError: the folder is no run, has no checkpoint, or names what is not trusted.
@@ -221,8 +226,9 @@ def restore(run: Run, *, trust: bool = False) -> GAN:
 
 
 def require_known(config: Node) -> None:
-    """Raises ConfigError if a config calls anything but classes of ganlab, torch and Lightning."""
-    foreign = [text for key, text in strings(config) if not is_known(key, text)]
+    """Raises ConfigError if a config calls anything but classes of KNOWN packages."""
+    built = {name: config[name] for name in BUILT if name in config}
+    foreign = [text for key, text in strings(built) if not is_known(key, text)]
     if foreign:
         names = ", ".join(foreign)
         raise ConfigError(
@@ -243,11 +249,10 @@ def strings(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def is_known(key: str, text: str) -> bool:
-    """Whether a text is harmless: no interpolation; as a target, a class of the three packages."""
+    """Whether a text is harmless: no interpolation; as a target, a class of a KNOWN package."""
     if key != "_target_":
         return "${" not in text  # a saved config has been resolved; Hydra would resolve it again
-    if text.partition(".")[0] not in ("ganlab", "torch", "pytorch_lightning"):
+    if not text.startswith(KNOWN):
         return False
     found = locate(text)
-    home = getattr(found, "__module__", "").partition(".")[0]
-    return inspect.isclass(found) and home in ("ganlab", "torch", "pytorch_lightning")
+    return inspect.isclass(found) and found.__module__.startswith(KNOWN)

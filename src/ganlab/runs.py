@@ -7,11 +7,10 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from filelock import FileLock, Timeout
@@ -116,15 +115,16 @@ class Run:
         Raises:
             ConfigError: another process works in it, or it cannot be written.
         """
-        require_writable(self.path)
         lock = FileLock(self.path / ".lock")
         try:
+            for folder in (self.checkpoints, self.samples):
+                folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
         except Timeout as error:
             raise ConfigError([f"another process is working in '{self.path}'"]) from error
+        except OSError as error:
+            refuse(self.path, error.strerror)
         try:
-            for folder in (self.checkpoints, self.samples):
-                folder.mkdir(exist_ok=True)
             if not self.config_file.exists():
                 write_atomically(self.config_file, yaml.safe_dump(config, sort_keys=False))
             write_atomically(self.path / "environment.json", json.dumps(environment(), indent=2))
@@ -140,17 +140,19 @@ def unused(path: Path) -> Path:
 
 
 def require_writable(folder: Path) -> None:
-    """Creates the folder and proves that files can be made in it.
+    """Raises ConfigError if files cannot be made in a folder, existing or not; makes nothing."""
+    nearest = next(
+        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
+    )
+    if not nearest.is_dir():
+        refuse(folder, "Not a directory")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        refuse(folder, "Permission denied")
 
-    Raises:
-        ConfigError: they cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ConfigError([f"output_dir: cannot write to '{folder}': {error.strerror}"]) from error
+
+def refuse(folder: Path, reason: str | None) -> NoReturn:
+    """Raises the ConfigError of a folder that cannot be written."""
+    raise ConfigError([f"output_dir: cannot write to '{folder}': {reason}"])
 
 
 def environment() -> dict[str, Any]:
