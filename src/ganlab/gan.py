@@ -116,8 +116,8 @@ class GAN(LightningModule):
 
         Real and generated images pass separately: together they would share BatchNorm statistics.
         """
-        real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
-        loss = self.loss.d_loss(full(real_logits), full(fake_logits))
+        real_logits, fake_logits = full(self.discriminator(real)), full(self.discriminator(fake))
+        loss = self.loss.d_loss(real_logits, fake_logits)
         self.observations.add_logits(real_logits, fake_logits)
         self.observations.add("loss/d", loss)
         critique = Critique(self.discriminator, real, fake, real_logits, fake_logits)

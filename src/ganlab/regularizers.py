@@ -161,7 +161,7 @@ class LeCam(Regularizer):
 
     Args:
         weight: the paper's lambda, at least 0.
-        decay: of the moving averages per update of D, in [0, 1).
+        decay: of the moving averages per pass of D (d_accumulate passes an update), in [0, 1).
     """
 
     real_anchor: Tensor
@@ -177,7 +177,7 @@ class LeCam(Regularizer):
         self.register_buffer("fake_anchor", torch.zeros(()))
 
     def penalty(self, critique: Critique) -> Tensor:
-        real, fake = critique.real_logits.float(), critique.fake_logits.float()
+        real, fake = critique.real_logits, critique.fake_logits
         with torch.no_grad():
             self.real_anchor.lerp_(real.mean().to(self.real_anchor), 1 - self.decay)
             self.fake_anchor.lerp_(fake.mean().to(self.fake_anchor), 1 - self.decay)
