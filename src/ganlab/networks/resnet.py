@@ -94,7 +94,7 @@ class ResNetGenerator(nn.Module):
 class ResNetDiscriminator(nn.Module):
     """Images (N, C, H, W) in [-1, 1] -> logits (N,).
 
-    Blocks halve the image to 8 x 8, at least once; two more keep its size; a sum over places follows.
+    Blocks halve the image to 8 x 8, at least once; two more keep its size; then places are summed.
 
     Args:
         width: channels of every block, 128 in the papers.
