@@ -194,7 +194,7 @@ class Composer:
                 found.append(self._no_such_choice(error, culprit))
                 if culprit is None:
                     raise ConfigError(found) from error
-            except (HydraException, OmegaConfBaseException) as error:
+            except (HydraException, OmegaConfBaseException, ValueError) as error:
                 culprit = self._unknown_key(error, remaining)
                 if culprit is None:
                     raise ConfigError([*found, str(error).splitlines()[0]]) from error

@@ -137,7 +137,8 @@ def group_problems(group: dict[str, Any], hint: Any, path: str) -> list[str]:
             found += value_problems(value, kinds[key], where)
         else:
             found.append(f"{where}: unknown{nearest(key, kinds)}")
-    return found
+    missing = (joined(path, key) for key in kinds if key not in group)
+    return found + [f"{where}: missing; say {where}=..." for where in missing]
 
 
 def complete(node: dict[str, Any], callee: Callable[..., Any], path: str = "") -> dict[str, Any]:

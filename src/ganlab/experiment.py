@@ -140,6 +140,8 @@ class Experiment:
         found += blamed(self._check_data)
         for node in nodes:
             found += blamed(functools.partial(self._build, node))
+        for name, node in self.logger.items():
+            found += [] if "_target_" in node else [f"logger.{name}: say logger={name}, too"]
         with torch.device("meta"):
             for player in ("g", "d"):
                 found += blamed(functools.partial(self._check_rule, player))
@@ -167,6 +169,8 @@ class Experiment:
         """What the node at `path` calls for; `given` is what the config cannot know."""
         root, *rest = path.split(".")
         node = functools.reduce(lambda parent, key: parent[key], rest, getattr(self, root))
+        if not isinstance(node, dict) or "_target_" not in node:
+            raise ConfigError([f"{path}: nothing is chosen here that could be set (no _target_)"])
         with blame("" if path == "gan" else path):  # its sentences name root keys
             # `given` goes in afterwards: Hydra would turn dataclasses among it into dicts.
             factory = instantiate({**node, "_partial_": True}, _convert_="all")

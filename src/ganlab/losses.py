@@ -38,6 +38,7 @@ class Minimax:
     """
 
     needs_real = False
+    smoothing = 0.0  # for subclasses with a constructor of their own
 
     def __init__(self, smoothing: float = 0.0) -> None:
         if not 0 <= smoothing < 0.5:

@@ -88,6 +88,8 @@ class Run:
             return dict(yaml.safe_load(self.config_file.read_text()))
         except OSError as error:
             raise ConfigError([f"'{self.path}' is no run: it has no config.yaml"]) from error
+        except (TypeError, ValueError, yaml.YAMLError) as error:
+            raise ConfigError([f"'{self.config_file}' is damaged"]) from error
 
     def summary(self) -> dict[str, Any]:
         """What summary.json says; empty before the run's first end."""
@@ -117,9 +119,10 @@ class Run:
         """
         lock = FileLock(self.path / ".lock")
         try:
-            for folder in (self.checkpoints, self.samples):
-                folder.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
+            for folder in (self.checkpoints, self.samples):
+                folder.mkdir(exist_ok=True)
         except Timeout as error:
             raise ConfigError([f"another process is working in '{self.path}'"]) from error
         except OSError as error:

@@ -39,8 +39,9 @@ def job(cfg: DictConfig) -> None:
         say(f"training failed: {error}. {ADVICE}")
         raise cli.JobFailed from error
     if run.summary().get("status") == "interrupted":
+        saved = "after a checkpoint" if run.last_checkpoint() else "without a checkpoint"
         command = shlex.join(["python", "-m", "ganlab.train", *sys.argv[1:]])
-        say(f"stopped after a checkpoint; to go on: {command}")
+        say(f"stopped {saved}; to go on: {command}")
         raise SystemExit(cli.INTERRUPTED)
 
 
