@@ -306,7 +306,7 @@ def golden(**options):
     """All parameters after 5 iterations at a rate large enough to tell variants apart."""
     from ganlab.networks import VanillaDiscriminator, VanillaGenerator
 
-    sgd = lambda p: torch.optim.SGD(p, lr=0.3)
+    sgd = lambda p: torch.optim.SGD(p, lr=0.1)
     spec = small_gan().spec
     torch.manual_seed(1)
     networks = {

@@ -55,7 +55,7 @@ class Experiment:
     seed: int = 0
     d_steps: int = 1
     batch_size: int = 64
-    iterations: int = 2000
+    iterations: int = 2500
     ema: float | None = None
     g_clip: float | None = None
     d_clip: float | None = None

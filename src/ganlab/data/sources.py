@@ -7,9 +7,12 @@ import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ganlab.data.images import DataError, Images, resized
 from ganlab.spec import ImageSpec, at_least, one_of
+
+ORIGINAL, MARGIN = 8, 1  # pixels of a digit, and of black around it when it is resized
 
 
 class Digits:
@@ -19,7 +22,8 @@ class Digits:
     nothing to download.
 
     Args:
-        size: pixels to resize to; the 8 x 8 original is enlarged smoothly.
+        size: pixels; 8 gives the originals, which touch their edges; for all other sizes they are
+            framed by one black pixel and resized smoothly.
     """
 
     def __init__(self, size: int = 16) -> None:
@@ -41,7 +45,9 @@ class Digits:
 
         digits = load_digits()
         images = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
-        return Images(resized(images, self.size), torch.from_numpy(digits.target).long())
+        if self.size != ORIGINAL:
+            images = resized(pad(images, (MARGIN,) * 4), self.size)
+        return Images(images, torch.from_numpy(digits.target).long())
 
 
 class TorchvisionSource:
