@@ -1,7 +1,8 @@
 """Generators and discriminators, one file per architecture.
 
 A generator is built as `Generator(spec, latent_dim, ...)` and maps noise (N, latent_dim) to images
-(N, C, H, W) in [-1, 1]; a discriminator, `Discriminator(spec, ...)`, maps images to logits (N,).
+(N, C, H, W) in [-1, 1]; a discriminator, `Discriminator(spec, ...)`, maps images to logits (N,), by
+way of features (networks/discriminator.py).
 """
 
 from ganlab.networks.dcgan import DCGANDiscriminator, DCGANGenerator

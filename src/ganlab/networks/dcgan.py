@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from ganlab.networks.discriminator import Discriminator
 from ganlab.networks.layers import (
     NORMS,
     doublings,
@@ -46,16 +47,18 @@ class DCGANGenerator(nn.Module):
         return self.layers(z)
 
 
-class DCGANDiscriminator(nn.Module):
+class DCGANDiscriminator(Discriminator):
     """Images (N, C, H, W) in [-1, 1] -> logits (N,).
 
     Args:
         width: channels after the first layer; each layer after it has twice as many.
         norm: "batch" (the paper's: not on the first layer), "layer", "spectral" or "none".
+        minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
     """
 
-    def __init__(self, spec: ImageSpec, width: int = 64, norm: str = "batch") -> None:
-        super().__init__()
+    def __init__(
+        self, spec: ImageSpec, width: int = 64, norm: str = "batch", minibatch: str = "none"
+    ) -> None:
         at_least(1, width=width)
         one_of(NORMS, norm=norm)
         end, downs = doublings(spec, "dcgan")
@@ -70,9 +73,6 @@ class DCGANDiscriminator(nn.Module):
                 nn.LeakyReLU(0.2, inplace=True),
             ]
             width *= 2
-        layers += [nn.Conv2d(width, 1, end), nn.Flatten(0)]
-        self.layers = nn.Sequential(*layers).apply(normal_init(0.02))
+        super().__init__(nn.Sequential(*layers, nn.Flatten()), width * end**2, minibatch)
+        self.apply(normal_init(0.02))
         spectral(self, norm)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)

@@ -5,6 +5,7 @@ The small net that collections of GANs on MNIST share; Lucic et al. 2018 compare
 
 from torch import Tensor, nn
 
+from ganlab.networks.discriminator import Discriminator
 from ganlab.networks.layers import needs_bias, norm1d, norm2d, normal_init, spectral
 from ganlab.spec import ImageSpec
 
@@ -45,17 +46,17 @@ class InfoGANGenerator(nn.Module):
         return self.layers(z)
 
 
-class InfoGANDiscriminator(nn.Module):
+class InfoGANDiscriminator(Discriminator):
     """Images (N, C, H, W) in [-1, 1] -> logits (N,).
 
     Args:
         norm: "batch" (the paper's), "layer", "spectral" or "none".
+        minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
     """
 
-    def __init__(self, spec: ImageSpec, norm: str = "batch") -> None:
-        super().__init__()
+    def __init__(self, spec: ImageSpec, norm: str = "batch", minibatch: str = "none") -> None:
         side = quarter(spec)
-        self.layers = nn.Sequential(
+        features = nn.Sequential(
             nn.Conv2d(spec.channels, 64, 4, 2, 1),
             nn.LeakyReLU(0.1, inplace=True),
             nn.Conv2d(64, 128, 4, 2, 1, bias=needs_bias(norm)),
@@ -65,10 +66,7 @@ class InfoGANDiscriminator(nn.Module):
             nn.Linear(128 * side * side, 1024, bias=needs_bias(norm)),
             norm1d(norm, 1024),
             nn.LeakyReLU(0.1, inplace=True),
-            nn.Linear(1024, 1),
-            nn.Flatten(0),
-        ).apply(normal_init(0.02))
+        )
+        super().__init__(features, 1024, minibatch)
+        self.apply(normal_init(0.02))
         spectral(self, norm)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)

@@ -5,6 +5,7 @@ import math
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
+from ganlab.networks.discriminator import Discriminator
 from ganlab.networks.layers import norm2d, power_of_two, spectral
 from ganlab.spec import ImageSpec, at_least
 
@@ -62,6 +63,13 @@ class DownBlock(nn.Module):
         return avg_pool2d(h, 2) + self.shortcut(avg_pool2d(x, 2))  # 1x1 after halving: the same
 
 
+class SumOfPlaces(nn.Module):
+    """(N, C, H, W) -> (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum(dim=(2, 3))
+
+
 class ResNetGenerator(nn.Module):
     """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1].
 
@@ -91,7 +99,7 @@ class ResNetGenerator(nn.Module):
         return self.layers(z)
 
 
-class ResNetDiscriminator(nn.Module):
+class ResNetDiscriminator(Discriminator):
     """Images (N, C, H, W) in [-1, 1] -> logits (N,).
 
     Blocks halve the image to 8 x 8, at least once; two more keep its size; then places are summed.
@@ -99,22 +107,24 @@ class ResNetDiscriminator(nn.Module):
     Args:
         width: channels of every block, 128 in the papers.
         norm: "spectral" (SNGAN), "none" or "layer" (WGAN-GP), or "batch".
+        minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
     """
 
-    def __init__(self, spec: ImageSpec, width: int = 128, norm: str = "spectral") -> None:
-        super().__init__()
+    def __init__(
+        self, spec: ImageSpec, width: int = 128, norm: str = "spectral", minibatch: str = "none"
+    ) -> None:
         at_least(1, width=width)
         halvings = max(1, power_of_two(spec, "resnet") - 1)
         fans = [spec.channels] + [width] * (halvings + 1)
-        self.blocks = nn.Sequential(
+        features = nn.Sequential(
             *(
                 DownBlock(fans[i], width, norm, down=i < halvings, first=i == 0)
                 for i in range(halvings + 2)
-            )
+            ),
+            norm2d(norm, width),
+            nn.ReLU(inplace=True),
+            SumOfPlaces(),
         )
-        self.norm, self.head = norm2d(norm, width), nn.Linear(width, 1)
+        super().__init__(features, width, minibatch)
         residual_init(self)
         spectral(self, norm)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.norm(self.blocks(x)).relu().sum(dim=(2, 3))).flatten()

@@ -2,7 +2,15 @@
 
 from torch import Tensor, nn
 
-from ganlab.networks.layers import needs_bias, norm2d, normal_init, power_of_two, rising, spectral
+from ganlab.networks.discriminator import Discriminator
+from ganlab.networks.layers import (
+    needs_bias,
+    norm2d,
+    normal_init,
+    power_of_two,
+    rising,
+    spectral,
+)
 from ganlab.spec import ImageSpec, at_least
 
 
@@ -35,16 +43,18 @@ class SNDCGANGenerator(nn.Module):
         return self.layers(z)
 
 
-class SNDCGANDiscriminator(nn.Module):
+class SNDCGANDiscriminator(Discriminator):
     """Images (N, C, H, W) in [-1, 1] -> logits (N,).
 
     Args:
         width: channels of the first layer; they double with each halving of the image.
         norm: "spectral" (the paper's), "batch", "layer" or "none".
+        minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
     """
 
-    def __init__(self, spec: ImageSpec, width: int = 64, norm: str = "spectral") -> None:
-        super().__init__()
+    def __init__(
+        self, spec: ImageSpec, width: int = 64, norm: str = "spectral", minibatch: str = "none"
+    ) -> None:
         at_least(1, width=width)
         downs = power_of_two(spec, "sndcgan")
         layers: list[nn.Module] = [
@@ -59,9 +69,6 @@ class SNDCGANDiscriminator(nn.Module):
                     nn.LeakyReLU(0.1, inplace=True),
                 ]
             width *= 2
-        layers += [nn.Flatten(), nn.Linear(width * 16, 1), nn.Flatten(0)]
-        self.layers = nn.Sequential(*layers).apply(normal_init(0.02))
+        super().__init__(nn.Sequential(*layers, nn.Flatten()), width * 16, minibatch)
+        self.apply(normal_init(0.02))
         spectral(self, norm)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ganlab.networks.discriminator import Discriminator
 from ganlab.networks.layers import NORMS, needs_bias, norm1d, spectral
 from ganlab.spec import ImageSpec, at_least, one_of
 
@@ -55,13 +56,14 @@ class VanillaGenerator(nn.Module):
         return self.layers(z)
 
 
-class VanillaDiscriminator(nn.Module):
+class VanillaDiscriminator(Discriminator):
     """Images (N, C, H, W) in [-1, 1] -> logits (N,).
 
     Args:
         hidden: widths of the hidden layers.
         dropout: share of hidden units dropped in training, in [0, 1).
         norm: "none", "batch", "layer" or "spectral".
+        minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
     """
 
     def __init__(
@@ -70,16 +72,12 @@ class VanillaDiscriminator(nn.Module):
         hidden: tuple[int, ...] = (1024, 512, 256),
         dropout: float = 0.3,
         norm: str = "none",
+        minibatch: str = "none",
     ) -> None:
-        super().__init__()
         at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout}")
         widths = (math.prod(spec.shape), *hidden)
-        self.layers = nn.Sequential(
-            nn.Flatten(), *dense(widths, norm, dropout), nn.Linear(widths[-1], 1), nn.Flatten(0)
-        )
+        layers = nn.Sequential(nn.Flatten(), *dense(widths, norm, dropout))
+        super().__init__(layers, widths[-1], minibatch)
         spectral(self, norm)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)

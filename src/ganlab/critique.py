@@ -1,0 +1,43 @@
+"""What the discriminator makes of a minibatch, for losses and their companions to look at."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """D on one minibatch; all but the images is part of the graph.
+
+    Args:
+        images: (N, C, H, W) in [-1, 1], before augmentation.
+        logits: (N,), float32 at least.
+        features: (N, F), what D's head sees; None where D does not show them.
+        answers: (N, A) of the head that conditioning adds, e.g. class logits; None without one.
+        code: (N, code_dim), the condition that the images were made or asked for, e.g. one-hot
+            classes; None where there is none.
+    """
+
+    images: Tensor
+    logits: Tensor
+    features: Tensor | None = None
+    answers: Tensor | None = None
+    code: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Critique:
+    """One discriminator update: all that a term of D's loss may look at.
+
+    Args:
+        critic: D as a function of images alone, (N, C, H, W) -> (N,): augmentation included, each
+            row under the condition of the minibatch's row.
+        real, fake: D on real images and on generated ones, which are detached from G.
+        labeled: D on labeled images, in semi-supervised learning.
+    """
+
+    critic: Callable[[Tensor], Tensor]
+    real: Opinion
+    fake: Opinion
+    labeled: Opinion | None = None

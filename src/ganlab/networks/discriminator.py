@@ -1,0 +1,79 @@
+"""What all discriminators have in common: features, then one linear head."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ganlab.spec import one_of
+
+
+class MinibatchStd(nn.Module):
+    """Adds one feature: the standard deviation over the minibatch, averaged over the features.
+
+    Images that are all alike are told by it (Karras et al. 2018, section 3).
+    """
+
+    extra = 1
+
+    def __init__(self, feature_dim: int) -> None:
+        super().__init__()
+
+    def forward(self, features: Tensor) -> Tensor:
+        spread = (features.var(dim=0, correction=0) + 1e-8).sqrt().mean()
+        return torch.cat([features, spread.expand(len(features), 1)], dim=1)
+
+
+class MinibatchDiscrimination(nn.Module):
+    """Adds `extra` features: closeness to the other images (Salimans et al. 2016, section 3.2).
+
+    M = f T in rows of `depth` numbers; o_b(x_i) = sum over j of exp(-||M_ib - M_jb||_1), j != i.
+    """
+
+    extra = 100
+
+    def __init__(self, feature_dim: int, depth: int = 5) -> None:
+        super().__init__()
+        self.depth = depth
+        self.project = nn.Linear(feature_dim, self.extra * depth, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        rows = self.project(features).unflatten(1, (self.extra, self.depth))
+        closeness = (-(rows.unsqueeze(0) - rows.unsqueeze(1)).abs().sum(dim=3)).exp()
+        return torch.cat([features, closeness.sum(dim=1) - 1], dim=1)  # 1: each image with itself
+
+
+COMPARISONS: dict[str, Callable[[int], nn.Module]] = {
+    "none": nn.Identity,
+    "std": MinibatchStd,
+    "discrimination": MinibatchDiscrimination,
+}
+
+
+class Discriminator(nn.Module):
+    """Images -> features (N, feature_dim) -> logits (N,): the form of all discriminators here.
+
+    Conditioning and feature matching look at the features; a discriminator without them takes part
+    in all else.
+
+    Args:
+        features: images (N, C, H, W) in [-1, 1] -> (N, feature_dim).
+        feature_dim: its output's width.
+        minibatch: what D sees of the other images of its minibatch: "none", "std" or
+            "discrimination".
+    """
+
+    def __init__(self, features: nn.Module, feature_dim: int, minibatch: str = "none") -> None:
+        super().__init__()
+        one_of(tuple(COMPARISONS), minibatch=minibatch)
+        self.features, self.feature_dim = features, feature_dim
+        self.compare = COMPARISONS[minibatch](feature_dim)
+        self.head = nn.Linear(feature_dim + getattr(self.compare, "extra", 0), 1)
+
+    def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (N,) and features (N, feature_dim)."""
+        features = self.features(x)
+        return self.head(self.compare(features)).flatten(), features
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.judge(x)[0]
