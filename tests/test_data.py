@@ -234,6 +234,21 @@ def test_a_batch_unbinds_into_minibatches_and_chunks_into_parts():
         assert torch.equal(torch.cat([part.labels for part in parts]), batch.labels[1])
 
 
+def test_labeled_images_go_along_with_every_update_and_part():
+    """Of the same minibatch and part; and where there are none, none appear."""
+    images, labels = torch.randn(3, 6, 1, 2, 2), torch.arange(18).view(3, 6)
+    batch = Batch(images, labels, Batch(-images, labels + 100))
+    for i, minibatch in enumerate(batch.unbind()):
+        assert torch.equal(minibatch.labeled.images, -images[i])
+        for n in (1, 2, 3, 4):
+            for part in minibatch.chunk(n):
+                assert part.labeled.size == part.size
+                assert torch.equal(part.labeled.labels, part.labels + 100)
+                assert torch.equal(part.labeled.images, -part.images)
+    alone = Batch(images, labels).unbind()
+    assert [part.labeled for part in (*alone, *alone[0].chunk(2))] == [None] * 5
+
+
 # Images in memory ---------------------------------------------------------------------------------
 
 

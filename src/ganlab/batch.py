@@ -1,5 +1,6 @@
 """What the data hands to the GAN."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -10,10 +11,13 @@ class Batch(NamedTuple):
 
     images: float (n, m, C, H, W) in [-1, 1] for n updates' minibatches, (m, C, H, W) for one.
     labels: int64 (n, m), or (m,).
+    labeled: of the same shapes, where labels are few: the images whose labels may be learned from,
+        while `labels` above are then for nobody to look at.
     """
 
     images: Tensor
     labels: Tensor
+    labeled: "Batch | None" = None
 
     @property
     def size(self) -> int:
@@ -22,10 +26,13 @@ class Batch(NamedTuple):
 
     def unbind(self) -> list["Batch"]:
         """One minibatch for each update."""
-        return [Batch(*pair) for pair in zip(self.images, self.labels, strict=True)]
+        return self._cut(lambda tensor: tensor.unbind())
 
     def chunk(self, n: int) -> list["Batch"]:
         """The minibatch in n parts, for gradient accumulation."""
-        if n == 1:
-            return [self]
-        return [Batch(*p) for p in zip(self.images.chunk(n), self.labels.chunk(n), strict=True)]
+        return [self] if n == 1 else self._cut(lambda tensor: tensor.chunk(n))
+
+    def _cut(self, cut: Callable[[Tensor], Sequence[Tensor]]) -> list["Batch"]:
+        images, labels = cut(self.images), cut(self.labels)
+        labeled = self.labeled._cut(cut) if self.labeled is not None else [None] * len(labels)
+        return [Batch(*parts) for parts in zip(images, labels, labeled, strict=True)]
