@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 from urllib.error import URLError
 
@@ -15,8 +16,10 @@ import pytest
 import torch
 import torchvision.datasets as readers
 from PIL import Image
+from pytorch_lightning import Callback
 from pytorch_lightning.plugins.precision import Precision
 
+from conftest import fit, small_gan
 from ganlab.batch import Batch
 from ganlab.data import (
     CIFAR10,
@@ -29,11 +32,13 @@ from ganlab.data import (
     FashionMNIST,
     ImageData,
     Images,
+    LabelBudget,
 )
 from ganlab.data import images as images_module
 from ganlab.data import sources as sources_module
 from ganlab.data.images import allocate, resized
-from ganlab.data.module import IterationLoader, MinibatchOrder
+from ganlab.data.module import LABELED, IterationLoader, MinibatchOrder
+from ganlab.spec import ImageSpec
 
 # The order ----------------------------------------------------------------------------------------
 
@@ -85,14 +90,14 @@ def test_every_image_comes_first_about_equally_often():
 
 def test_the_loader_has_the_whole_runs_length_and_starts_where_the_run_is():
     order, done = MinibatchOrder(10, (1, 3), seed=0), [0]
-    loader = IterationLoader(order, iterations=5, start=lambda: done[0])
+    loader = IterationLoader([order], iterations=5, start=lambda: done[0])
     everything = list(loader)
     assert len(loader) == len(everything) == 5
     done[0] = 3
     rest = list(loader)
     assert len(loader) == 5
     assert len(rest) == 2
-    assert all(torch.equal(a, b) for a, b in zip(rest, everything[3:], strict=True))
+    assert all(torch.equal(a, b) for (a,), (b,) in zip(rest, everything[3:], strict=True))
 
 
 # ImageData ----------------------------------------------------------------------------------------
@@ -104,20 +109,20 @@ def levels(n=8, size=4):
     return Images(pixels.contiguous(), torch.arange(n))
 
 
-def held(images):
+def held(images, classes=0):
     """A source that has its images already and notes what is asked of it."""
     calls = []
     return SimpleNamespace(
-        spec="the spec",
+        spec=ImageSpec(1, 4, classes),
         calls=calls,
         prepare=lambda: calls.append("prepare"),
         read=lambda: calls.append("read") or images,
     )
 
 
-def served(images, batch_size, rank=0, world=1, minibatches=2, **options):
+def served(images, batch_size, rank=0, world=1, minibatches=2, classes=0, **options):
     """ImageData whose Trainer is a stand-in."""
-    data = ImageData(held(images), batch_size, minibatches, iterations=5, **options)
+    data = ImageData(held(images, classes), batch_size, minibatches, iterations=5, **options)
     data.setup()
     data.trainer = SimpleNamespace(
         world_size=world,
@@ -129,7 +134,7 @@ def served(images, batch_size, rank=0, world=1, minibatches=2, **options):
     return data
 
 
-def transferred(data, index):
+def transferred(data, *index):
     return data.transfer_batch_to_device(index, torch.device("cpu"), 0)
 
 
@@ -153,6 +158,7 @@ def test_a_batch_holds_the_indexed_images_with_their_labels():
     batch = transferred(served(levels(), 3), index)
     assert batch.images.shape == (2, 3, 1, 4, 4)
     assert torch.equal(batch.labels, index)
+    assert batch.labeled is None
     assert torch.equal(((batch.images[..., 0, 0, 0] + 1) * 127.5).round().long(), index)
 
 
@@ -177,17 +183,17 @@ def test_images_come_in_the_runs_precision(dtype):
 def test_the_loader_serves_the_seeds_order():
     a, b, c = (served(levels(), 4, seed=seed).train_dataloader() for seed in (1, 1, 2))
     assert len(a) == 5
-    assert next(iter(a)).shape == (2, 4)
-    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-    assert not all(torch.equal(x, y) for x, y in zip(a, c, strict=True))
+    assert next(iter(a))[0].shape == (2, 4)
+    assert all(torch.equal(x, y) for (x,), (y,) in zip(a, b, strict=True))
+    assert not all(torch.equal(x, y) for (x,), (y,) in zip(a, c, strict=True))
 
 
 def test_the_loader_resumes_from_the_trainers_step():
     data = served(levels(), 4)
     everything = list(data.train_dataloader())
     data.trainer.global_step = 4
-    (last,) = data.train_dataloader()
-    assert torch.equal(last, everything[4])
+    ((last,),) = data.train_dataloader()
+    assert torch.equal(last, everything[4][0])
 
 
 def test_data_is_read_once_however_often_it_is_set_up():
@@ -196,7 +202,7 @@ def test_data_is_read_once_however_often_it_is_set_up():
         data.prepare_data()
         data.setup()
     assert source.calls == ["prepare", "read"]
-    assert data.spec == "the spec"
+    assert data.spec is source.spec
 
 
 def test_using_the_data_too_early_says_so():
@@ -247,6 +253,178 @@ def test_labeled_images_go_along_with_every_update_and_part():
                 assert torch.equal(part.labeled.images, -part.images)
     alone = Batch(images, labels).unbind()
     assert [part.labeled for part in (*alone, *alone[0].chunk(2))] == [None] * 5
+
+
+# Few labels ---------------------------------------------------------------------------------------
+
+
+def classed(n=60, classes=3):
+    """Images as `levels`, in classes that are mixed up and of different sizes."""
+    return Images(levels(n).images, (torch.arange(n) ** 2 + torch.arange(n) // 7) % classes)
+
+
+def numbers(batch):
+    """Which of the `levels` the images are."""
+    return ((batch.images[..., 0, 0, 0] + 1) * 127.5).round().long()
+
+
+def batches(data):
+    return [transferred(data, *index) for index in data.train_dataloader()]
+
+
+def few(images=None, batch_size=4, budget=None, **options):
+    """ImageData of which two images per class keep their labels."""
+    budget = budget or LabelBudget(2, seed=7)
+    return served(images or classed(), batch_size, classes=3, labels=budget, **options)
+
+
+def test_a_budget_keeps_as_many_of_each_class_as_asked_for():
+    labels = classed().labels
+    for per_class in (1, 2, 9):
+        kept = LabelBudget(per_class, seed=7).choose(labels, 3)
+        assert len(kept.unique()) == len(kept) == 3 * per_class
+        assert labels[kept].bincount().tolist() == [per_class] * 3
+
+
+def test_the_kept_labels_are_a_function_of_the_budgets_seed_alone():
+    labels = classed().labels
+    first = LabelBudget(5, seed=7).choose(labels, 3)
+    torch.manual_seed(99)
+    assert torch.equal(LabelBudget(5, seed=7).choose(labels, 3), first)
+    others = [LabelBudget(5, seed).choose(labels, 3) for seed in range(7)]
+    assert len({tuple(kept.tolist()) for kept in (first, *others)}) == 8
+    assert set(LabelBudget(4, seed=7).choose(labels, 3).tolist()) < set(first.tolist())
+
+
+def test_every_image_of_a_class_keeps_its_label_about_equally_often():
+    """400 seeds, 5 of a class's 20: each 100 times within 5 standard errors; the first five not."""
+    labels = torch.arange(40) % 2
+    kept = torch.cat([LabelBudget(5, seed).choose(labels, 2) for seed in range(400)])
+    error = 5 * (400 * 0.25 * 0.75) ** 0.5
+    assert (kept.bincount(minlength=40) - 100).abs().max() < error
+    first = torch.arange(10).repeat(400)
+    assert (first.bincount(minlength=40) - 100).abs().max() > error
+
+
+def test_all_runs_share_the_kept_labels_and_each_has_its_own_order():
+    one, same, other = (few(seed=seed) for seed in (0, 0, 1))
+    rows = [torch.stack([numbers(b.labeled) for b in batches(data)]) for data in (one, same, other)]
+    assert torch.equal(rows[0], rows[1])
+    assert not torch.equal(rows[0], rows[2])
+    kept = LabelBudget(2, seed=7).choose(classed().labels, 3).sort().values
+    assert [row.unique().tolist() for row in rows] == [kept.tolist()] * 3
+    others = few(budget=LabelBudget(2, seed=8))
+    assert {*numbers(batches(others)[0].labeled).unique().tolist()} - {*kept.tolist()}
+
+
+def test_labeled_images_come_with_their_own_labels_in_permutations():
+    """5 iterations of 2 x 4 rows: the six labeled images in a fresh order, again and again."""
+    images = classed()
+    served_ = batches(few(images))
+    for batch in served_:
+        assert batch.labeled.images.shape == batch.images.shape == (2, 4, 1, 4, 4)
+        assert torch.equal(batch.labeled.labels, images.labels[numbers(batch.labeled)])
+    walked = torch.cat([numbers(batch.labeled).flatten() for batch in served_])[:36].view(6, 6)
+    assert (walked.sort(dim=1).values == walked[0].sort().values).all()
+    assert len(walked.unique(dim=0)) > 1
+
+
+def test_a_budget_leaves_the_unlabeled_stream_as_it_is():
+    """All images are in it, those with labels as well."""
+    with_budget, without = batches(few()), batches(served(classed(), 4))
+    for a, b in zip(with_budget, without, strict=True):
+        assert torch.equal(a.images, b.images)
+        assert torch.equal(a.labels, b.labels)
+        assert b.labeled is None
+
+
+def test_the_labeled_order_is_not_the_datas():
+    """Were all labels kept, the same stream would serve the same images on both sides."""
+    order, labeled = (MinibatchOrder(50, (1, 50), 0, *key) for key in ([], [LABELED]))
+    assert not torch.equal(order(0), labeled(0))
+    assert torch.equal(order(0), MinibatchOrder(50, (1, 50), 0)(0))
+
+
+def test_the_labeled_rows_resume_from_the_trainers_step():
+    everything = batches(few())
+    data = few()
+    data.trainer.global_step = 3
+    rest = batches(data)
+    assert len(rest) == 2
+    for a, b in zip(rest, everything[3:], strict=True):
+        assert torch.equal(a.labeled.images, b.labeled.images)
+    assert not torch.equal(rest[0].labeled.images, everything[0].labeled.images)
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_ranks_share_the_labeled_images_too(world):
+    whole = batches(few())
+    parts = zip(*(batches(few(rank=rank, world=world)) for rank in range(world)), strict=True)
+    for batch, shares in zip(whole, parts, strict=True):
+        labeled = [share.labeled for share in shares]
+        assert all(share.size == 4 // world for share in labeled)
+        assert torch.equal(torch.cat([s.images for s in labeled], dim=1), batch.labeled.images)
+        assert torch.equal(torch.cat([s.labels for s in labeled], dim=1), batch.labeled.labels)
+
+
+class Recorder(Callback):
+    """Notes the labeled images of every iteration."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_start(self, trainer, gan, batch, index):
+        self.seen.append(batch.labeled.images.clone())
+
+
+def test_a_run_that_goes_on_sees_the_labeled_images_it_would_have_seen(tmp_path, monkeypatch):
+    """With Lightning's own Trainer, which carries the indices and counts the iterations."""
+    labels = partial(ImageData, labels=LabelBudget(3, seed=1))
+    monkeypatch.setattr("conftest.ImageData", labels)
+    whole, first, second = Recorder(), Recorder(), Recorder()
+    fit(small_gan(4), callbacks=[whole])
+    half = fit(small_gan(4), callbacks=[first], max_steps=2)
+    half.save_checkpoint(tmp_path / "half.ckpt")
+    fit(small_gan(4), callbacks=[second], ckpt_path=tmp_path / "half.ckpt")
+    assert (len(first.seen), len(second.seen)) == (2, 2)
+    assert torch.equal(torch.stack(first.seen + second.seen), torch.stack(whole.seen))
+    assert whole.seen[0].shape == (1, 16, 1, 16, 16)
+
+
+def test_data_without_classes_can_have_no_budget():
+    """Known before anything is downloaded."""
+    with pytest.raises(DataError) as error:
+        ImageData(held(levels()), 4, 1, 5, labels=LabelBudget(2))
+    assert str(error.value) == "2 labels per class are asked for, but this data has no classes"
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ([0, 0, 1, 1, 2, 0], "class 2 has only 1"),
+        ([0, 0, 2, 2], "class 1 has only 0"),
+        ([0, 0, 1, 1], "class 2 has only 0"),
+    ],
+)
+def test_a_class_with_too_few_images_is_named(labels, sentence):
+    images = Images(levels(len(labels)).images, torch.tensor(labels))
+    with pytest.raises(DataError) as error:
+        few(images)
+    assert str(error.value) == f"2 labels per class are asked for, but {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"per_class": 0}, "per_class must be at least 1, got 0"),
+        ({"per_class": 1, "seed": -1}, "seed must be at least 0, got -1"),
+        ({"per_class": 1, "seed": 2**32}, "seed must be less than 2^32, got 4294967296"),
+    ],
+)
+def test_budgets_out_of_range_are_refused(options, sentence):
+    with pytest.raises(ValueError) as error:
+        LabelBudget(**options)
+    assert str(error.value) == sentence
 
 
 # Images in memory ---------------------------------------------------------------------------------
@@ -814,3 +992,16 @@ def test_real_mnist_has_its_published_numbers(data_root):
     assert images.double().mean().item() == pytest.approx(33.318, abs=0.01)
     assert labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert len(MNIST(data_root, split="test", download=False).read().labels) == 10000
+
+
+def test_ten_labels_per_class_of_real_mnist(data_root):
+    """The 100 labels of Salimans et al. 2016, table 1."""
+    budget = LabelBudget(10, seed=0)
+    data = ImageData(MNIST(data_root, download=False), 100, 1, iterations=1, labels=budget)
+    data.prepare_data()
+    data.setup()
+    data.trainer = served(levels(), 1).trainer
+    (batch,) = batches(data)
+    assert batch.labeled.labels[0].bincount().tolist() == [10] * 10
+    assert len(batch.labeled.images[0].unique(dim=0)) == 100
+    assert batch.size == batch.labeled.size == 100

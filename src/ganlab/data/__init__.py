@@ -2,6 +2,7 @@
 
 from ganlab.data.folder import Folder
 from ganlab.data.images import DataError, Images
+from ganlab.data.labels import LabelBudget
 from ganlab.data.module import ImageData
 from ganlab.data.sources import CIFAR10, CIFAR100, MNIST, STL10, SVHN, Digits, FashionMNIST
 
@@ -17,4 +18,5 @@ __all__ = [
     "Folder",
     "ImageData",
     "Images",
+    "LabelBudget",
 ]

@@ -1,6 +1,6 @@
 """Algorithm 1's minibatches: which images in which iteration, gathered on the device."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from pytorch_lightning import LightningDataModule, Trainer
@@ -8,10 +8,13 @@ from torch import Tensor
 
 from ganlab.batch import Batch
 from ganlab.data.images import Images, Source
+from ganlab.data.labels import LabelBudget
 from ganlab.latent import stream
 from ganlab.spec import ImageSpec, at_least
 
-ORDER = 1  # the stream of random numbers that shuffles; noise is another (gan.py)
+ORDER, LABELED = 1, 11  # streams of random numbers that shuffle; noise is another (gan.py)
+
+Order = Callable[[int], Tensor]  # iteration -> int64 (minibatches, m), indices of images
 
 
 class MinibatchOrder:
@@ -24,10 +27,11 @@ class MinibatchOrder:
         n: number of images.
         shape: (minibatches per iteration, images per minibatch).
         seed: of the permutations.
+        key: of the stream of random numbers; another walks independently of the first.
     """
 
-    def __init__(self, n: int, shape: tuple[int, int], seed: int) -> None:
-        self.n, self.shape, self.seed = n, shape, seed
+    def __init__(self, n: int, shape: tuple[int, int], seed: int, key: int = ORDER) -> None:
+        self.n, self.shape, self.seed, self.key = n, shape, seed, key
         self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.long)
 
     def __call__(self, iteration: int) -> Tensor:
@@ -43,7 +47,7 @@ class MinibatchOrder:
 
     def _epoch_order(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
-            generator = stream("cpu", self.seed, ORDER, epoch)
+            generator = stream("cpu", self.seed, self.key, epoch)
             self._epoch, self._permutation = epoch, torch.randperm(self.n, generator=generator)
         return self._permutation
 
@@ -51,17 +55,19 @@ class MinibatchOrder:
 class IterationLoader:
     """Sized iterable of each remaining iteration's indices; what Lightning takes for a DataLoader.
 
-    Its length is that of the whole run, so that one Lightning epoch is one run.
+    Its length is that of the whole run, so that one Lightning epoch is one run.  Each iteration has
+    one tensor of indices for each of the `orders`.
     """
 
-    def __init__(self, order: MinibatchOrder, iterations: int, start: Callable[[], int]) -> None:
-        self.order, self.iterations, self.start = order, iterations, start
+    def __init__(self, orders: Sequence[Order], iterations: int, start: Callable[[], int]) -> None:
+        self.orders, self.iterations, self.start = orders, iterations, start
 
     def __len__(self) -> int:
         return self.iterations
 
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self.order(i) for i in range(self.start(), self.iterations))
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        remaining = range(self.start(), self.iterations)
+        return (tuple(order(i) for order in self.orders) for i in remaining)
 
 
 class ImageData(LightningDataModule):
@@ -73,15 +79,28 @@ class ImageData(LightningDataModule):
         minibatches: minibatches per iteration: k, and one more if G's loss needs real images.
         iterations: length of the run.
         seed: of the order.
+        labels: how many labels are known; every minibatch then comes with as many labeled images,
+            which are among the others as well (Salimans et al. 2016).  None: all are.
+
+    Raises:
+        DataError: labels are asked for where there are no classes.
     """
 
     def __init__(
-        self, source: Source, batch_size: int, minibatches: int, iterations: int, seed: int = 0
+        self,
+        source: Source,
+        batch_size: int,
+        minibatches: int,
+        iterations: int,
+        seed: int = 0,
+        labels: LabelBudget | None = None,
     ) -> None:
         super().__init__()
         at_least(1, batch_size=batch_size, minibatches=minibatches, iterations=iterations)
+        if labels is not None:
+            labels.check(source.spec.classes)
         self.source, self.batch_size, self.minibatches = source, batch_size, minibatches
-        self.iterations, self.seed = iterations, seed
+        self.iterations, self.seed, self.labels = iterations, seed, labels
         self.images: Images | None = None  # a plain attribute: neither checkpointed nor broadcast
 
     @property
@@ -96,21 +115,34 @@ class ImageData(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         if self.images is None:
             self.images = self.source.read()
+            if self.labels is not None:
+                self.labeled = self.labels.choose(self.images.labels, self.spec.classes)
 
     def train_dataloader(self) -> IterationLoader:
         images, device = self._read(), self._running.strategy.root_device
         if fits(images.images, device):
             self.images = Images(*(tensor.to(device) for tensor in images))
-        order = MinibatchOrder(len(images.labels), (self.minibatches, self.batch_size), self.seed)
-        return IterationLoader(order, self.iterations, start=lambda: self._running.global_step)
+        orders: list[Order] = [self._walk(len(images.labels), ORDER)]
+        if self.labels is not None:
+            labeled, walk = self.labeled, self._walk(len(self.labeled), LABELED)
+            orders.append(lambda iteration: labeled[walk(iteration)])
+        return IterationLoader(orders, self.iterations, start=lambda: self._running.global_step)
 
     def transfer_batch_to_device(
-        self, batch: Tensor, device: torch.device, dataloader_idx: int
+        self, batch: tuple[Tensor, ...], device: torch.device, dataloader_idx: int
     ) -> Batch:
+        """This rank's share of the indexed images, and of the labeled ones if there are any."""
+        images, *labeled = (self._gather(index, device) for index in batch)
+        return images._replace(labeled=labeled[0]) if labeled else images
+
+    def _walk(self, n: int, key: int) -> MinibatchOrder:
+        return MinibatchOrder(n, (self.minibatches, self.batch_size), self.seed, key)
+
+    def _gather(self, index: Tensor, device: torch.device) -> Batch:
         """Gathers this rank's share of the indexed images and normalises it on the device."""
         (images, labels), trainer = self._read(), self._running
         share = self.batch_size // trainer.world_size
-        index = batch.narrow(1, trainer.global_rank * share, share).to(images.device)
+        index = index.narrow(1, trainer.global_rank * share, share).to(images.device)
         pixels = images[index].to(device, non_blocking=True).float().div_(127.5).sub_(1)
         return Batch(trainer.precision_plugin.convert_input(pixels), labels[index].to(device))
 
