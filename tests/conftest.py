@@ -55,7 +55,7 @@ def fit(gan: GAN, batch_size: int = 16, callbacks=(), **trainer):
 
     quiet_lightning()
     ckpt = trainer.pop("ckpt_path", None)
-    minibatches = gan.d_steps + gan.loss.needs_real
+    minibatches = gan.d_steps + gan.needs_real
     data = ImageData(Digits(), batch_size, minibatches, gan.total_iterations, gan.seed)
     made = Trainer(
         **{

@@ -14,8 +14,8 @@ SOURCE = Path(ganlab.__file__).parent
 LAYERS = (
     ({"spec", "schedules"}, set()),
     (
-        {"losses", "regularizers", "latent", "ema", "observations", "optim", "batch", "pictures"}
-        | {"networks"},
+        {"losses", "regularizers", "conditioning", "augment", "critique", "combinations"}
+        | {"latent", "ema", "observations", "optim", "batch", "pictures", "networks"},
         {"torch", "torchvision", "numpy", "PIL"},
     ),
     (

@@ -22,9 +22,10 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 INJECTED = {
     "gan": {
         *("generator", "discriminator", "loss", "spec", "latent", "g_rule", "d_rule"),
-        *("regularizers", "d_steps", "ema", "iterations", "seed"),
+        *("conditioning", "regularizers", "augment", "d_steps", "ema", "iterations", "seed"),
     },
-    "model.generator": {"spec", "latent_dim"},
+    "model.generator": {"spec", "latent_dim", "code_dim"},
+    "conditioning": {"spec"},
     "model.discriminator": {"spec"},
     "g_optimizer": {"params"},
     "d_optimizer": {"params"},

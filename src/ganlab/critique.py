@@ -12,18 +12,17 @@ class Opinion:
 
     Args:
         images: (N, C, H, W) in [-1, 1], before augmentation.
+        code: (N, code_dim), the condition that the images stand under, e.g. one-hot classes.
         logits: (N,), float32 at least.
         features: (N, F), what D's head sees; None where D does not show them.
         answers: (N, A) of the head that conditioning adds, e.g. class logits; None without one.
-        code: (N, code_dim), the condition that the images were made or asked for, e.g. one-hot
-            classes; None where there is none.
     """
 
     images: Tensor
+    code: Tensor
     logits: Tensor
     features: Tensor | None = None
     answers: Tensor | None = None
-    code: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
-from ganlab.config import ConfigError, locate
-from ganlab.data import DataError, ImageData
+from ganlab.conditioning import SemiSupervised
+from ganlab.config import ConfigError, locate, parameters
+from ganlab.data import DataError, ImageData, LabelBudget
 from ganlab.data.images import Source
 from ganlab.gan import GAN
 from ganlab.optim import UpdateRule
@@ -23,10 +24,15 @@ from ganlab.spec import ImageSpec, at_least, seed_range
 
 Node = dict[str, Any]
 BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers are not needed for one
-    *("gan", "model", "loss", "regularizer", "latent"),
+    *("gan", "model", "loss", "conditioning", "regularizer", "augment", "latent"),
     *("g_optimizer", "d_optimizer", "g_schedule", "d_schedule"),
 )
 KNOWN = ("ganlab.", "torch.nn.", "torch.optim.")  # packages whose classes only build things
+
+
+def default(target: str) -> Node:
+    """The node of a part of ganlab that is there unless another is chosen."""
+    return {"_target_": f"ganlab.{target}"}
 
 
 class Model(TypedDict):
@@ -40,10 +46,12 @@ class Model(TypedDict):
 class Experiment:
     """What the config says, one field per root key; conf/train.yaml explains each."""
 
-    gan: Node = field(default_factory=lambda: {"_target_": "ganlab.gan.GAN"})
+    gan: Node = field(default_factory=lambda: default("gan.GAN"))
     model: Model
     loss: Node
+    conditioning: Node = field(default_factory=lambda: default("conditioning.NoConditioning"))
     regularizer: Node = field(default_factory=dict)
+    augment: Node = field(default_factory=lambda: default("augment.NoAugment"))
     latent: Node
     data: Node
     g_optimizer: Node
@@ -84,29 +92,45 @@ class Experiment:
         latent = self._build("latent")
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            generator = self._build("model.generator", spec=spec, latent_dim=latent.dim)
-            discriminator = self._build("model.discriminator", spec=spec)
-        parts = {
-            "generator": generator,
-            "discriminator": discriminator,
-            "loss": self._build("loss"),
-            "spec": spec,
-            "latent": latent,
-            "g_rule": self._rule("g"),
-            "d_rule": self._rule("d"),
-            "regularizers": {n: self._build(f"regularizer.{n}") for n in self.regularizer},
-        }
-        names = ("d_steps", "ema", "iterations", "seed")
-        return cast("GAN", self._build("gan", **parts, **{n: getattr(self, n) for n in names}))
+            conditioning = self._build("conditioning", spec=spec)
+            code = conditioning.code_dim
+            generator = self._generator(spec, latent.dim + code, code)
+            discriminator = self._build("model.discriminator", spec=conditioning.shown)
+            parts = {
+                "generator": generator,
+                "discriminator": discriminator,
+                "loss": self._build("loss"),
+                "spec": spec,
+                "latent": latent,
+                "g_rule": self._rule("g"),
+                "d_rule": self._rule("d"),
+                "conditioning": conditioning,
+                "regularizers": {n: self._build(f"regularizer.{n}") for n in self.regularizer},
+                "augment": self._build("augment"),
+            }
+            names = ("d_steps", "ema", "iterations", "seed")
+            options = {name: getattr(self, name) for name in names}
+            return cast("GAN", self._build("gan", **parts, **options))
+
+    def _generator(self, spec: ImageSpec, latent_dim: int, code_dim: int) -> torch.nn.Module:
+        """The generator; those that treat the code apart from the noise are told where it is."""
+        callee = locate(self.model["generator"]["_target_"])
+        told = {"code_dim": code_dim} if "code_dim" in parameters(callee) else {}
+        built = self._build("model.generator", spec=spec, latent_dim=latent_dim, **told)
+        return cast("torch.nn.Module", built)
 
     def image_data(self, gan: GAN) -> ImageData:
         """The DataModule that serves this GAN its minibatches."""
+        told, labels = gan.conditioning, None
+        if isinstance(told, SemiSupervised):
+            labels = LabelBudget(told.labels_per_class, told.label_seed)
         return ImageData(
             self.source,
             self.batch_size,
-            minibatches=self.d_steps + gan.loss.needs_real,
+            minibatches=self.d_steps + gan.needs_real,
             iterations=self.iterations,
             seed=self.seed,
+            labels=labels,
         )
 
     def loggers(self, **given: Any) -> list[Logger]:
@@ -136,7 +160,7 @@ class Experiment:
             ConfigError: every value out of range, or the combination that cannot work.
         """
         found: list[str] = []
-        nodes = ["latent", "loss", *(f"regularizer.{name}" for name in self.regularizer)]
+        nodes = ["latent", "loss", "augment", *(f"regularizer.{name}" for name in self.regularizer)]
         found += blamed(self._check_data)
         for node in nodes:
             found += blamed(functools.partial(self._build, node))

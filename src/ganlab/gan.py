@@ -2,23 +2,28 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.optim import Optimizer
 
+from ganlab.augment import NoAugment
 from ganlab.batch import Batch
+from ganlab.combinations import refuse
+from ganlab.conditioning import NoConditioning
+from ganlab.critique import Critique, Opinion
 from ganlab.ema import EMA
 from ganlab.latent import Latent, mixed, stream
 from ganlab.losses import Loss
 from ganlab.observations import Observations
 from ganlab.optim import UpdateRule, average_over_ranks, global_norm, gradients
-from ganlab.regularizers import Critique, Regularizer
+from ganlab.regularizers import Regularizer
 from ganlab.spec import ImageSpec, at_least
 
 G, D = 0, 1  # the players, in the order of their optimizers
@@ -32,13 +37,16 @@ class GAN(LightningModule):
     no random state: `iterations` is enough to go on exactly.
 
     Args:
-        generator: z (N, latent.dim) -> images (N, C, H, W) in [-1, 1].
+        generator: z (N, latent.dim + conditioning.code_dim), noise and then the code, -> images
+            (N, C, H, W) in [-1, 1].
         discriminator: images (N, C, H, W) -> logits (N,).
         loss: what each player minimises.
         spec: shape of the images and number of classes.
         latent: the prior p(z).
         g_rule, d_rule: how each player is updated.
-        regularizers: terms of the discriminator's loss, by name.
+        conditioning: what G is told and D is asked beside; None: nothing.
+        regularizers: terms of either player's loss, by name.
+        augment: what is done to all images that D sees; None: nothing.
         d_steps: Algorithm 1's k, discriminator updates per generator update.
         ema: decay of the moving average of G's weights that `sample` uses; None: no average.
         iterations: length of the run, for the learning-rate schedules.
@@ -55,7 +63,9 @@ class GAN(LightningModule):
         latent: Latent,
         g_rule: UpdateRule,
         d_rule: UpdateRule,
+        conditioning: NoConditioning | None = None,
         regularizers: Mapping[str, Regularizer] | None = None,
+        augment: NoAugment | None = None,
         d_steps: int = 1,
         ema: float | None = None,
         iterations: int = 1,
@@ -63,9 +73,12 @@ class GAN(LightningModule):
     ) -> None:
         super().__init__()
         at_least(1, d_steps=d_steps, iterations=iterations)
-        refuse(discriminator, loss, regularizers or {})
+        conditioning = conditioning or NoConditioning(spec)
+        refuse(discriminator, loss, regularizers or {}, conditioning)
+        conditioning.attach(discriminator)
         self.automatic_optimization = False
         self.generator, self.discriminator = generator, discriminator
+        self.conditioning, self.augment = conditioning, augment or NoAugment()
         self.loss, self.spec, self.latent = loss, spec, latent
         self.g_rule, self.d_rule, self.d_steps = g_rule, d_rule, d_steps
         self.regularizers: dict[str, Any] = nn.ModuleDict(regularizers or {})  # type: ignore[assignment]
@@ -91,36 +104,47 @@ class GAN(LightningModule):
         optimizer.zero_grad()
         with untouched(self.generator):
             for real in minibatch.chunk(rule.accumulate):
+                z = self.latents(real.labels)
                 with torch.no_grad():
-                    fake = self.generator(self.noise(real.size)).to(real.images.dtype)
+                    fake = self.generator(z).to(real.images.dtype)
                 share = real.size / minibatch.size
-                self.manual_backward(share * self.d_loss(real.images, fake))
+                self.manual_backward(share * self.d_loss(real, fake, self.code_in(z)))
         self._update(optimizer, rule)
         self.d_updates += 1
         for regularizer in self.regularizers.values():
-            regularizer.project(self.discriminator)
+            regularizer.project(self.d_parameters)
 
     def g_step(self, minibatch: Batch) -> None:
         """Updates the generator by its stochastic gradient (Algorithm 1, lines 8-9)."""
         optimizer, rule = self._optimizer(G), self.g_rule
         optimizer.zero_grad()
-        with untouched(self.discriminator):
+        with untouched(*self.d_networks):
             for real in minibatch.chunk(rule.accumulate):
-                fake = self.generator(self.noise(real.size))
+                z = self.latents(real.labels)
+                fake = self.generator(z)
                 share = real.size / minibatch.size
-                self.manual_backward(share * self.g_loss(fake, real.images))
+                self.manual_backward(share * self.g_loss(fake, real, self.code_in(z)))
         self._update(optimizer, rule)
 
-    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """D's loss with all penalties, on images in [-1, 1].
+    def d_loss(self, real: Batch, fake: Tensor, code: Tensor) -> Tensor:
+        """D's loss with all its terms, on images in [-1, 1] that stand under `code`.
 
         Real and generated images pass separately: together they would share BatchNorm statistics.
         """
-        real_logits, fake_logits = full(self.discriminator(real)), full(self.discriminator(fake))
-        loss = self.loss.d_loss(real_logits, fake_logits)
-        self.observations.add_logits(real_logits, fake_logits)
+        critique = Critique(
+            lambda images: self.judge(images, code).logits,
+            self.judge(real.images, code),
+            self.judge(fake, code),
+            self.judge_labeled(real.labeled),
+        )
+        loss = self.loss.d_loss(critique.real.logits, critique.fake.logits)
+        self.observations.add_logits(critique.real.logits, critique.fake.logits)
         self.observations.add("loss/d", loss)
-        critique = Critique(self.discriminator, real, fake, real_logits, fake_logits)
+        for readings in (self.loss.readings(), self.conditioning.readings(critique)):
+            self.observations.add_all(readings)
+        if (term := self.conditioning.penalty(critique)) is not None:
+            self.observations.add("loss/d/conditioning", term)
+            loss = loss + term
         for name, regularizer in self.regularizers.items():
             due = self.d_updates % regularizer.every == 0
             if due and (penalty := regularizer.penalty(critique)) is not None:
@@ -128,33 +152,89 @@ class GAN(LightningModule):
                 loss = loss + regularizer.every * penalty
         return loss
 
-    def g_loss(self, fake: Tensor, real: Tensor) -> Tensor:
-        """G's loss on generated images; real ones are looked at only by losses that need them."""
-        real_logits = full(self.discriminator(real)) if self.loss.needs_real else None
-        loss = self.loss.g_loss(full(self.discriminator(fake)), real_logits)
-        self.observations.add("loss/g", loss)
-        return loss
+    def g_loss(self, fake: Tensor, real: Batch, code: Tensor) -> Tensor:
+        """G's loss with all its terms; only some losses and terms look at real images, too."""
+        judged_real = self.judge(real.images, code) if self.needs_real else None
+        judged = self.judge(fake, code)
+        terms = {n: r.g_penalty(judged, judged_real) for n, r in self.regularizers.items()}
+        terms["conditioning"] = self.conditioning.g_penalty(judged)
+        if not any(regularizer.replaces for regularizer in self.regularizers.values()):
+            real_logits = judged_real.logits if judged_real is not None else None
+            terms[""] = self.loss.g_loss(judged.logits, real_logits)
+        given = {f"loss/g/{name}".rstrip("/"): t for name, t in terms.items() if t is not None}
+        self.observations.add_all(given)
+        return torch.stack(list(given.values())).sum()
+
+    def judge(self, images: Tensor, code: Tensor) -> Opinion:
+        """D's opinion on images (N, C, H, W) in [-1, 1] under a condition (N, code_dim)."""
+        progress = self.iterations / self.total_iterations
+        seen = self.augment(images, progress)
+        return replace(self.conditioning.judge(self.discriminator, seen, code), images=images)
+
+    def judge_labeled(self, labeled: Batch | None) -> Opinion | None:
+        """D's opinion on labeled images, in semi-supervised learning; the code is their class."""
+        if labeled is None:
+            return None
+        return self.judge(labeled.images, one_hot(labeled.labels, self.spec.classes))
+
+    @property
+    def needs_real(self) -> bool:
+        """Whether G's update looks at real images."""
+        return self.loss.needs_real or any(r.needs_real for r in self.regularizers.values())
+
+    @property
+    def d_networks(self) -> tuple[nn.Module, nn.Module]:
+        """What D's optimizer trains: its network, and the head that conditioning adds."""
+        return self.discriminator, self.conditioning
+
+    @property
+    def d_parameters(self) -> list[nn.Parameter]:
+        """The parameters of these."""
+        return [p for network in self.d_networks for p in network.parameters()]
 
     # Noise and samples ---------------------------------------------------------------------------
 
-    def noise(self, n: int) -> Tensor:
-        """This rank's n rows of fresh noise; all ranks together draw what one alone would."""
-        z = self.latent.sample(n * self.trainer.world_size, self._noise)
+    def latents(self, labels: Tensor) -> Tensor:
+        """This rank's rows of fresh noise and codes (N, latent.dim + code_dim), one per label.
+
+        All ranks together draw what one alone would.
+        """
+        n, ranks = len(labels), self.trainer.world_size
+        z = self._draw(labels.repeat(ranks), self._noise)
         return z.narrow(0, n * self.trainer.global_rank, n).to(self.dtype)
 
-    def fixed_noise(self, n: int, seed: int = 0) -> Tensor:
-        """(n, latent.dim) noise that is a function of the seed, the same on every device."""
+    def code_in(self, z: Tensor) -> Tensor:
+        """The code of latents: what follows the noise."""
+        return z[:, self.latent.dim :]
+
+    def fixed_latents(self, n: int, seed: int = 0, labels: Tensor | None = None) -> Tensor:
+        """(n, latent.dim + code_dim), a function of the seed, the same on every device.
+
+        Args:
+            labels: int64 (n,), a class for each; None: one after the other.
+        """
+        if labels is None:
+            labels = torch.arange(n) % max(self.spec.classes, 1)
         weight = next(self.generator.parameters())
-        return self.latent.sample(n, stream("cpu", seed, SAMPLE)).to(weight)
+        return self._draw(labels.cpu(), stream("cpu", seed, SAMPLE)).to(weight)
+
+    def _draw(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        noise = self.latent.sample(len(labels), generator)
+        return torch.cat([noise, self.conditioning.code(labels, generator)], dim=1)
 
     @torch.no_grad()
-    def sample(self, n: int, seed: int = 0) -> Tensor:
-        """n generated images (n, C, H, W) in [-1, 1], by the averaged weights if there are any."""
-        return self.generate(self.fixed_noise(n, seed))
+    def sample(self, n: int, seed: int = 0, labels: Tensor | None = None) -> Tensor:
+        """n generated images (n, C, H, W) in [-1, 1], by the averaged weights if there are any.
+
+        Args:
+            seed: of the noise.
+            labels: int64 (n,), the class of each where G is told one; None: one after the other.
+        """
+        return self.generate(self.fixed_latents(n, seed, labels))
 
     @torch.no_grad()
     def generate(self, z: Tensor, batch_size: int = 256) -> Tensor:
-        """Images of given noise, with BatchNorm's running statistics; training is not disturbed."""
+        """Images of given latents, with BatchNorm's running statistics; training goes on as was."""
         generator = self.ema.network if self.ema is not None else self.generator
         training = generator.training
         generator.eval()
@@ -170,7 +250,7 @@ class GAN(LightningModule):
         fused = self.trainer.precision != "16-mixed"
         return [
             self.g_rule.build(self.generator.parameters(), fused=fused),
-            self.d_rule.build(self.discriminator.parameters(), fused=fused),
+            self.d_rule.build(self.d_parameters, fused=fused),
         ]
 
     def _optimizer(self, player: int) -> Optimizer:
@@ -225,21 +305,17 @@ class GAN(LightningModule):
         self.d_updates = self.iterations * self.d_steps
 
 
-def full(logits: Tensor) -> Tensor:
-    """Logits in float32 at least: losses average them, which half precision does badly."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
 @contextmanager
-def untouched(network: nn.Module) -> Iterator[None]:
-    """The other player's update must not touch this network: no gradients, no running statistics.
+def untouched(*networks: nn.Module) -> Iterator[None]:
+    """The other player's update must not touch these: no gradients, no running statistics.
 
     BatchNorm still normalises by the batch at hand, as in training; spectral norm keeps its
     estimate of the singular vectors.
     """
-    trained = [p for p in network.parameters() if p.requires_grad]
-    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    spectral = [m for m in network.modules() if isinstance(m, _SpectralNorm) and m.training]
+    modules = [module for network in networks for module in network.modules()]
+    trained = [p for network in networks for p in network.parameters() if p.requires_grad]
+    norms = [m for m in modules if isinstance(m, _BatchNorm) and m.track_running_stats]
+    spectral = [m for m in modules if isinstance(m, _SpectralNorm) and m.training]
 
     def let(change: bool) -> None:
         for parameter in trained:
@@ -254,16 +330,3 @@ def untouched(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         let(change=True)
-
-
-def refuse(discriminator: nn.Module, loss: object, regularizers: Mapping[str, Regularizer]) -> None:
-    """Raises ValueError for parts that cannot work together, with the reason."""
-    if not isinstance(loss, Loss):
-        raise TypeError(f"loss: {type(loss).__name__} lacks needs_real, d_loss, g_loss or score")
-    if any(isinstance(m, _BatchNorm) for m in discriminator.modules()):
-        for name in (n for n, r in regularizers.items() if r.per_sample):
-            raise ValueError(
-                f"regularizer.{name} looks at the gradient of each image by itself, which "
-                "BatchNorm mixes with the others' (Gulrajani et al. 2017, section 4); "
-                "set model.discriminator.norm=layer or none"
-            )

@@ -4,29 +4,46 @@ Every loss takes D's raw outputs (logits, any shape), never probabilities: log s
 computed as -softplus(-l), which stays finite where log(sigmoid(l)) overflows.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import ClassVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
+from ganlab.spec import at_least, positive
 
-@runtime_checkable
-class Loss(Protocol):
-    """A two-player game.  `needs_real`: G's loss looks at real logits too (relativistic losses)."""
 
-    needs_real: bool
+class Loss(nn.Module):
+    """Base of all losses: a two-player game.
+
+    `needs_real`: G's loss looks at real logits too (relativistic losses).
+    `energy`: D gives energies, low on real images, as an autoencoder's reconstruction error is.
+    """
+
+    needs_real: ClassVar[bool] = False
+    energy: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """Scalar that D minimises, from logits of real and generated images."""
+        raise NotImplementedError
 
     def g_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """Scalar that G minimises, from logits of generated (and, if needed, real) images."""
+        raise NotImplementedError
 
     def score(self, logits: Tensor) -> Tensor:
-        """D(x) as the loss reads it: a probability, a regression target or a critic's value."""
+        """D(x) as the loss reads it: a probability, a regression target, a critic's value."""
+        return logits
+
+    def readings(self) -> dict[str, Tensor]:
+        """Scalars of the loss's own state to log, by name."""
+        return {}
 
 
-class Minimax:
+class Minimax(Loss):
     """min_G max_D V = E[log D(x)] + E[log(1 - D(G(z)))] (Goodfellow et al. 2014, eq. 1).
 
     The saturating game of Algorithm 1: G descends log(1 - D(G(z))), whose gradient vanishes
@@ -37,10 +54,8 @@ class Minimax:
             1 - smoothing (Salimans et al. 2016, section 3.4).
     """
 
-    needs_real = False
-    smoothing = 0.0  # for subclasses with a constructor of their own
-
     def __init__(self, smoothing: float = 0.0) -> None:
+        super().__init__()
         if not 0 <= smoothing < 0.5:
             raise ValueError(f"smoothing must be at least 0 and less than 0.5, got {smoothing}")
         self.smoothing = smoothing
@@ -66,10 +81,8 @@ class NonSaturating(Minimax):
         return softplus(-fake).mean()
 
 
-class LeastSquares:
+class LeastSquares(Loss):
     """D regresses real to b = 1 and fake to a = 0, G wants c = 1 (Mao et al. 2017, eq. 9)."""
-
-    needs_real = False
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean()
@@ -77,17 +90,12 @@ class LeastSquares:
     def g_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return 0.5 * (fake - 1).square().mean()
 
-    def score(self, logits: Tensor) -> Tensor:
-        return logits
 
-
-class Wasserstein:
+class Wasserstein(Loss):
     """The dual of the Wasserstein-1 distance (Arjovsky et al. 2017, eq. 2): D is a critic.
 
     The critic must be Lipschitz: add regularizer=weight_clip or regularizer=gradient_penalty.
     """
-
-    needs_real = False
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()
@@ -95,11 +103,8 @@ class Wasserstein:
     def g_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return -fake.mean()
 
-    def score(self, logits: Tensor) -> Tensor:
-        return logits
 
-
-class Relativistic:
+class Relativistic(Loss):
     """D tells which of a pair is real: RpGAN (Jolicoeur-Martineau 2019, section 3.2).
 
     d = E[softplus(D(G(z)) - D(x))], g = E[softplus(D(x) - D(G(z)))] over pairs of a real and a
@@ -113,9 +118,6 @@ class Relativistic:
 
     def g_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return self.d_loss(fake, present(real))
-
-    def score(self, logits: Tensor) -> Tensor:
-        return logits
 
 
 class RelativisticAverage(Relativistic):
@@ -145,3 +147,68 @@ class Hinge(Wasserstein):
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return relu(1 - real).mean() + relu(1 + fake).mean()
+
+
+class EBGAN(Loss):
+    """D's energy is low on real images, at least `margin` elsewhere (Zhao et al. 2017, eqs. 1-2).
+
+    Args:
+        margin: the paper's m, greater than 0, in units of the energy.
+    """
+
+    energy = True
+
+    def __init__(self, margin: float = 1.0) -> None:
+        super().__init__()
+        positive(margin=margin)
+        self.margin = margin
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return real.mean() + relu(self.margin - fake).mean()
+
+    def g_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return fake.mean()
+
+
+class BEGAN(Loss):
+    """Matches the energies of real and generated images (Berthelot et al. 2017, section 3.4).
+
+    d = E[L(x)] - k E[L(G(z))], g = E[L(G(z))]; after each pass of D,
+    k <- clamp(k + rate (gamma E[L(x)] - E[L(G(z))]), 0, 1), so the energies' ratio stays at gamma.
+    The convergence measure is M = E[L(x)] + |gamma E[L(x)] - E[L(G(z))]| (section 3.4.1).
+
+    Args:
+        gamma: diversity ratio, in (0, 1]: lower draws cleaner and less diverse images.
+        rate: the paper's lambda_k, at least 0: how fast k moves.
+    """
+
+    energy = True
+    k: Tensor
+    convergence: Tensor
+
+    def __init__(self, gamma: float = 0.5, rate: float = 0.001) -> None:
+        super().__init__()
+        positive(gamma=gamma)
+        at_least(0, rate=rate)
+        if gamma > 1:
+            raise ValueError(f"gamma must be at most 1, got {gamma}")
+        self.gamma, self.rate = gamma, rate
+        self.register_buffer("k", torch.zeros(()))
+        self.register_buffer("convergence", torch.zeros(()))
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        loss = real.mean() - self.k.clone() * fake.mean()
+        self._balance(real.detach().mean(), fake.detach().mean())
+        return loss
+
+    def g_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return fake.mean()
+
+    @torch.no_grad()
+    def _balance(self, real: Tensor, fake: Tensor) -> None:
+        surplus = self.gamma * real - fake
+        self.k.add_(self.rate * surplus.to(self.k)).clamp_(0, 1)
+        self.convergence.copy_(real + surplus.abs())
+
+    def readings(self) -> dict[str, Tensor]:
+        return {"began/k": self.k.clone(), "began/convergence": self.convergence.clone()}

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -33,6 +33,11 @@ class Observations:
     def add(self, name: str, value: Tensor) -> None:
         """Notes one scalar; no copy leaves the device."""
         self._scalars[name].append(value.detach())
+
+    def add_all(self, values: Mapping[str, Tensor]) -> None:
+        """Notes several scalars."""
+        for name, value in values.items():
+            self.add(name, value)
 
     def add_logits(self, real: Tensor, fake: Tensor) -> None:
         """Notes D's logits on one minibatch, (N,) each."""

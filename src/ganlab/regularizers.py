@@ -1,37 +1,25 @@
-"""Regularizers of the discriminator: penalties added to its loss, projections after its step."""
+"""Regularizers: terms added to D's loss or to G's, and projections of D's weights."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
+from ganlab.augment import shift_and_flip
+from ganlab.critique import Critique, Opinion
 from ganlab.spec import at_least, positive
 
 
-@dataclass(frozen=True)
-class Critique:
-    """One discriminator pass: all that a penalty may look at.
-
-    Args:
-        critic: the discriminator as a function of images alone.
-        real, fake: images (N, C, H, W) in [-1, 1]; `fake` is detached from the generator.
-        real_logits, fake_logits: the critic's outputs on them, (N,), part of the graph.
-    """
-
-    critic: Callable[[Tensor], Tensor]
-    real: Tensor
-    fake: Tensor
-    real_logits: Tensor
-    fake_logits: Tensor
-
-
 class Regularizer(nn.Module):
-    """Base of all regularizers; a subclass overrides `penalty` or `project`.
+    """Base of all regularizers; a subclass overrides `penalty`, `g_penalty` or `project`.
 
     `per_sample`: the term uses the critic's gradient at each image by itself, which BatchNorm
     makes meaningless (Gulrajani et al. 2017, section 4): such a discriminator is refused.
+    `needs_features`: the term looks at D's features; a discriminator without them is refused.
+    `needs_real`: G's term looks at real images.
+    `replaces`: G's term stands in place of G's loss instead of beside it.
 
     Args:
         every: the penalty is taken in every n-th update of D and multiplied by n, to save time
@@ -39,6 +27,9 @@ class Regularizer(nn.Module):
     """
 
     per_sample: ClassVar[bool] = False
+    needs_features: ClassVar[bool] = False
+    needs_real: ClassVar[bool] = False
+    replaces: bool = False
 
     def __init__(self, every: int = 1) -> None:
         super().__init__()
@@ -49,7 +40,11 @@ class Regularizer(nn.Module):
         """Scalar added to D's loss, or None."""
         return None
 
-    def project(self, discriminator: nn.Module) -> None:
+    def g_penalty(self, fake: Opinion, real: Opinion | None) -> Tensor | None:
+        """Scalar added to G's loss, or None; `real` is there if `needs_real` is."""
+        return None
+
+    def project(self, parameters: list[nn.Parameter]) -> None:
         """Changes D's parameters in place after its optimizer's step."""
 
 
@@ -66,10 +61,10 @@ class WeightClip(Regularizer):
         self.limit = limit
 
     @torch.no_grad()
-    def project(self, discriminator: nn.Module) -> None:
-        parameters: list[Tensor] = list(discriminator.parameters())
-        torch._foreach_clamp_min_(parameters, -self.limit)
-        torch._foreach_clamp_max_(parameters, self.limit)
+    def project(self, parameters: list[nn.Parameter]) -> None:
+        tensors: list[Tensor] = list(parameters)
+        torch._foreach_clamp_min_(tensors, -self.limit)
+        torch._foreach_clamp_max_(tensors, self.limit)
 
 
 class GradientPenalty(Regularizer):
@@ -94,8 +89,8 @@ class GradientPenalty(Regularizer):
 
     def points(self, critique: Critique) -> Tensor:
         """Images at which the gradient is taken, one for each real one."""
-        t = torch.rand_like(critique.real[:, :1, :1, :1])
-        return torch.lerp(critique.real, critique.fake, t)
+        real, fake = critique.real.images, critique.fake.images
+        return torch.lerp(real, fake, torch.rand_like(real[:, :1, :1, :1]))
 
 
 class DRAGAN(GradientPenalty):
@@ -118,7 +113,7 @@ class DRAGAN(GradientPenalty):
         self.spread = spread
 
     def points(self, critique: Critique) -> Tensor:
-        real = critique.real
+        real = critique.real.images
         noise = self.spread * real.std() * torch.rand_like(real)
         return real + torch.rand_like(real[:, :1, :1, :1]) * noise
 
@@ -144,14 +139,14 @@ class R1(Regularizer):
 
     def points(self, critique: Critique) -> Tensor:
         """Images at which the gradient is taken."""
-        return critique.real
+        return critique.real.images
 
 
 class R2(R1):
     """R1 on generated images (Mescheder et al. 2018, eq. 9 and below)."""
 
     def points(self, critique: Critique) -> Tensor:
-        return critique.fake
+        return critique.fake.images
 
 
 class LeCam(Regularizer):
@@ -177,7 +172,7 @@ class LeCam(Regularizer):
         self.register_buffer("fake_anchor", torch.zeros(()))
 
     def penalty(self, critique: Critique) -> Tensor:
-        real, fake = critique.real_logits, critique.fake_logits
+        real, fake = critique.real.logits, critique.fake.logits
         with torch.no_grad():
             self.real_anchor.lerp_(real.mean().to(self.real_anchor), 1 - self.decay)
             self.fake_anchor.lerp_(fake.mean().to(self.fake_anchor), 1 - self.decay)
@@ -185,6 +180,92 @@ class LeCam(Regularizer):
             fake - self.real_anchor
         ).square().mean()
         return self.weight * apart
+
+
+class Consistency(Regularizer):
+    """D should say the same of an image and of its shifted and flipped copy T(x).
+
+    weight E[(D(x) - D(T(x)))^2] (CR, Zhang et al. 2020, eq. 2) and, balanced,
+    fake_weight E[(D(G(z)) - D(T(G(z))))^2] (bCR, Zhao et al. 2021, algorithm 1).
+
+    Args:
+        weight: on real images, at least 0; 10 in both papers.
+        fake_weight: on generated images, at least 0; 10 in bCR, 0 is CR.
+        flip: whether T may mirror an image: False for digits and letters.
+        every: lazy application, as in Regularizer.
+    """
+
+    def __init__(
+        self, weight: float = 10.0, fake_weight: float = 0.0, flip: bool = False, every: int = 1
+    ) -> None:
+        super().__init__(every)
+        at_least(0, weight=weight, fake_weight=fake_weight)
+        self.weight, self.fake_weight, self.flip = weight, fake_weight, flip
+
+    def penalty(self, critique: Critique) -> Tensor:
+        penalty = critique.real.logits.new_zeros(())
+        for weight, seen in ((self.weight, critique.real), (self.fake_weight, critique.fake)):
+            if weight:
+                moved = critique.critic(shift_and_flip(seen.images, flip=self.flip))
+                penalty = penalty + weight * (seen.logits - moved).square().mean()
+        return penalty
+
+
+class PullAway(Regularizer):
+    """G's images should differ in D's features (EBGAN's pull-away term, Zhao et al. 2017, eq. 4).
+
+    weight / (N (N - 1)) sum over i, j != i of cos(S_i, S_j)^2, with S_i the features of image i.
+
+    Args:
+        weight: at least 0; 0.1 in the paper.
+    """
+
+    needs_features = True
+
+    def __init__(self, weight: float = 0.1) -> None:
+        super().__init__()
+        at_least(0, weight=weight)
+        self.weight = weight
+
+    def g_penalty(self, fake: Opinion, real: Opinion | None) -> Tensor:
+        rows = normalize(shown(fake).flatten(1).float(), dim=1)
+        n = len(rows)
+        among_others = (rows @ rows.T).square().sum() - (rows.square().sum(dim=1) ** 2).sum()
+        return self.weight * among_others / max(n * (n - 1), 1)
+
+
+class FeatureMatching(Regularizer):
+    """G matches the mean of D's features: ||E f(x) - E f(G(z))||^2 (Salimans et al. 2016, 3.1).
+
+    Args:
+        weight: at least 0.
+        alone: in place of G's loss, as in the paper, or beside it.
+    """
+
+    needs_features = True
+    needs_real = True
+
+    def __init__(self, weight: float = 1.0, alone: bool = True) -> None:
+        super().__init__()
+        at_least(0, weight=weight)
+        self.weight, self.replaces = weight, alone
+
+    def g_penalty(self, fake: Opinion, real: Opinion | None) -> Tensor:
+        if real is None:
+            raise ValueError("feature matching needs real images, got None")
+        apart = shown(fake).float().mean(dim=0) - shown(real).detach().float().mean(dim=0)
+        return self.weight * apart.square().sum()
+
+
+def shown(opinion: Opinion) -> Tensor:
+    """D's features.
+
+    Raises:
+        ValueError: D shows none.
+    """
+    if opinion.features is None:
+        raise ValueError("the discriminator shows no features")
+    return opinion.features
 
 
 def input_gradient(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ def sample(
     if singles:
         written.append(save_singles(images, folder / f"{stem}-n-{n}"))
     if interpolate:
-        start, end = gan.fixed_noise(2 * interpolate, seed).chunk(2)
+        start, end = gan.fixed_latents(2 * interpolate, seed).chunk(2)
         along = interpolation(start, end, steps, spherical=isinstance(gan.latent, Gaussian))
         written.append(folder / f"{stem}-interpolate-{interpolate}x{steps}.png")
         pictures.save(written[-1], pictures.grid(gan.generate(along), columns=steps))

@@ -74,8 +74,10 @@ def train(config: dict[str, Any], name: str, title: str = "", group: str | None 
 
 
 def folder_name(choices: Mapping[str, str], regularizers: Iterable[str]) -> str:
-    """`<data>-<model>-<loss>`, and the regularizers if there are any."""
-    return "-".join([choices["data"], choices["model"], choices["loss"], *regularizers])
+    """`<data>-<model>-<loss>`, and all that is chosen beside them."""
+    beside = [choices[group] for group in ("conditioning", "augment")]
+    chosen = [choice for choice in beside if choice != "none"]
+    return "-".join([choices["data"], choices["model"], choices["loss"], *chosen, *regularizers])
 
 
 def ending(run: Run) -> str:

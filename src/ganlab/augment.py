@@ -1,0 +1,124 @@
+"""What is done to images before D sees them, real and generated alike; all differentiable."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from ganlab.spec import at_least, one_of
+
+
+class NoAugment(nn.Module):
+    """D sees images as they are."""
+
+    def forward(self, images: Tensor, progress: float = 0.0) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W); `progress` is the share of the run that is done."""
+        return images
+
+
+class DiffAugment(NoAugment):
+    """Random changes of all that D sees, in both players' updates (Zhao et al. 2020, section 3).
+
+    color: brightness + U(-0.5, 0.5), saturation x U(0, 2), contrast x U(0.5, 1.5), on images in
+    [-1, 1]; translation: by up to 1/8 of the size, with black (0) moving in; cutout: a square of
+    half the size becomes 0 (section 4 and the authors' code).
+
+    Args:
+        policy: which of them, in this order.
+    """
+
+    def __init__(self, policy: tuple[str, ...] = ("color", "translation", "cutout")) -> None:
+        super().__init__()
+        for i, name in enumerate(policy):
+            one_of(tuple(POLICIES), **{f"policy[{i}]": name})
+        self.policy = policy
+
+    def forward(self, images: Tensor, progress: float = 0.0) -> Tensor:
+        for name in self.policy:
+            images = POLICIES[name](images)
+        return images
+
+
+class InstanceNoise(NoAugment):
+    """Gaussian noise on D's images makes the supports overlap (Sonderby et al. 2017, section 3.2).
+
+    x + sigma (1 - progress / until) N(0, 1), nothing from `until` on.
+
+    Args:
+        sigma: standard deviation at the start, at least 0, for images in [-1, 1].
+        until: share of the run at which the noise has gone, in (0, 1].
+    """
+
+    def __init__(self, sigma: float = 0.1, until: float = 1.0) -> None:
+        super().__init__()
+        at_least(0, sigma=sigma)
+        if not 0 < until <= 1:
+            raise ValueError(f"until must be greater than 0 and at most 1, got {until}")
+        self.sigma, self.until = sigma, until
+
+    def forward(self, images: Tensor, progress: float = 0.0) -> Tensor:
+        sigma = self.sigma * max(0.0, 1 - progress / self.until)
+        return images + sigma * torch.randn_like(images) if sigma else images
+
+
+def per_image(images: Tensor, low: float, high: float) -> Tensor:
+    """(N, 1, 1, 1) draws of U(low, high)."""
+    return low + (high - low) * torch.rand_like(images[:, :1, :1, :1])
+
+
+def color(images: Tensor) -> Tensor:
+    """Random brightness, saturation (no change of grey images) and contrast."""
+    images = images + per_image(images, -0.5, 0.5)
+    grey = images.mean(dim=1, keepdim=True)
+    images = grey + per_image(images, 0.0, 2.0) * (images - grey)
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    return mean + per_image(images, 0.5, 1.5) * (images - mean)
+
+
+def translation(images: Tensor, ratio: float = 0.125) -> Tensor:
+    """Shifts each image by up to `ratio` of its size along each axis; 0 moves in."""
+    return shifted(images, int(images.shape[-1] * ratio + 0.5), "constant")
+
+
+def cutout(images: Tensor, ratio: float = 0.5) -> Tensor:
+    """Sets a square of `ratio` times the size to 0, its centre anywhere in the image."""
+    n, _, size, _ = images.shape
+    side, places = int(size * ratio + 0.5), torch.arange(size, device=images.device)
+    inside = []
+    for _ in range(2):  # rows, columns
+        # The start may lie outside: the square is cut off at the edge.
+        start = torch.randint(0, size + (1 - side % 2), (n, 1), device=images.device) - side // 2
+        inside.append((places >= start) & (places < start + side))
+    hole = inside[0].unsqueeze(2) & inside[1].unsqueeze(1)
+    return images.masked_fill(hole.unsqueeze(1), 0.0)
+
+
+POLICIES: dict[str, Callable[[Tensor], Tensor]] = {
+    "color": color,
+    "translation": translation,
+    "cutout": cutout,
+}
+
+
+def shift_and_flip(images: Tensor, *, flip: bool) -> Tensor:
+    """Shifts by up to 1/8 of the size, edges reflected, and mirrors every other image at random.
+
+    The transformation of consistency regularization (Zhang et al. 2020, section 3.1: 4 of 32).
+    """
+    images = shifted(images, images.shape[-1] // 8, "reflect")
+    if not flip:
+        return images
+    mirrored = torch.rand_like(images[:, :1, :1, :1]) < 0.5
+    return torch.where(mirrored, images.flip(3), images)
+
+
+def shifted(images: Tensor, most: int, edge: str) -> Tensor:
+    """Each image shifted by up to `most` pixels along each axis; `edge`: a mode of `pad`."""
+    n, channels, height, width = images.shape
+    padded = pad(images, (most,) * 4, mode=edge)
+    down, right = torch.randint(0, 2 * most + 1, (2, n, 1), device=images.device)
+    rows = (down + torch.arange(height, device=images.device)).view(n, 1, height, 1)
+    columns = (right + torch.arange(width, device=images.device)).view(n, 1, 1, width)
+    chosen = padded.gather(2, rows.expand(-1, channels, -1, padded.shape[3]))
+    return chosen.gather(3, columns.expand(-1, channels, height, -1))

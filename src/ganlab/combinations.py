@@ -1,0 +1,81 @@
+"""Parts that cannot work together, each refusal with its reason."""
+
+from collections.abc import Iterator, Mapping
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ganlab.conditioning import NoConditioning
+from ganlab.losses import Loss
+from ganlab.regularizers import Regularizer
+
+
+def refuse(
+    discriminator: nn.Module,
+    loss: Loss,
+    regularizers: Mapping[str, Regularizer],
+    conditioning: NoConditioning,
+) -> None:
+    """Raises ValueError with every reason why these parts cannot play together."""
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss: {type(loss).__name__} is no ganlab.losses.Loss")
+    found = [
+        *of_energies(discriminator, loss, conditioning),
+        *of_features(discriminator, regularizers, conditioning),
+        *of_batchnorm(discriminator, regularizers),
+    ]
+    if found:
+        raise ValueError("; ".join(found))
+
+
+def of_energies(
+    discriminator: nn.Module, loss: Loss, conditioning: NoConditioning
+) -> Iterator[str]:
+    """An energy is low where a logit is high, and never negative."""
+    energy, network = getattr(discriminator, "energy", False), type(discriminator).__name__
+    if loss.energy and not energy:
+        yield (
+            f"loss: {type(loss).__name__} takes energies, the errors of an autoencoder, and "
+            f"{network} gives logits; say model=autoencoder"
+        )
+    if energy and not loss.energy:
+        yield (
+            f"loss: {type(loss).__name__} takes logits, and {network} gives energies, the errors "
+            "of an autoencoder; say loss=ebgan or loss=began, or another model"
+        )
+    if energy and conditioning.needs_logits:
+        yield (
+            f"conditioning: {type(conditioning).__name__} makes or changes a logit, and {network} "
+            "gives energies; say conditioning=concat, acgan or infogan, or another model"
+        )
+
+
+def of_features(
+    discriminator: nn.Module,
+    regularizers: Mapping[str, Regularizer],
+    conditioning: NoConditioning,
+) -> Iterator[str]:
+    """A discriminator from elsewhere may map images to logits and show nothing else."""
+    if hasattr(discriminator, "judge"):
+        return
+    wanting = [f"regularizer.{name}" for name, r in regularizers.items() if r.needs_features]
+    wanting += ["conditioning"] if conditioning.needs_features else []
+    for name in wanting:
+        yield (
+            f"{name} looks at D's features, which {type(discriminator).__name__} does not show; "
+            "derive it from ganlab.networks.Discriminator"
+        )
+
+
+def of_batchnorm(
+    discriminator: nn.Module, regularizers: Mapping[str, Regularizer]
+) -> Iterator[str]:
+    """BatchNorm makes each logit a function of the whole minibatch."""
+    if not any(isinstance(module, _BatchNorm) for module in discriminator.modules()):
+        return
+    for name in (name for name, r in regularizers.items() if r.per_sample):
+        yield (
+            f"regularizer.{name} looks at the gradient of each image by itself, which "
+            "BatchNorm mixes with the others' (Gulrajani et al. 2017, section 4); "
+            "set model.discriminator.norm=layer or none"
+        )
