@@ -23,7 +23,7 @@ from ganlab.networks import (
     VanillaDiscriminator,
     VanillaGenerator,
 )
-from ganlab.networks.layers import NORMS, needs_bias, power_of_two
+from ganlab.networks.layers import NORMS, GaussianNoise, needs_bias, power_of_two
 from ganlab.networks.resnet import DownBlock, UpBlock
 from ganlab.spec import ImageSpec
 
@@ -187,15 +187,22 @@ def kinds(network):
 
 @every_normed
 def test_norms_are_what_was_asked_for(name):
-    """One kind for images, one for features; spectral norm on every layer with weights, or none."""
+    """One kind for images, one for features; norms of weights on every layer with any, or none."""
     of_images = {"batch": "BatchNorm2d", "layer": "GroupNorm"} if "vanilla" not in name else {}
     of_features = {"batch": "BatchNorm1d", "layer": "LayerNorm"} if name in DENSE else {}
     for norm in NORMS:
         network = NORMED[name](ImageSpec(1, 16), norm)
         assert kinds(network) == {of.get(norm) for of in (of_images, of_features)} - {None}
-        spectral = [parametrize.is_parametrized(m, "weight") for m in weighted(network)]
-        assert len(spectral) >= 2
-        assert set(spectral) == {norm == "spectral"}
+        of_weights = [reparametrizations(module) for module in weighted(network)]
+        assert len(of_weights) >= 2
+        want = {"spectral": ["_SpectralNorm"], "weight": ["_WeightNorm"]}.get(norm, [])
+        assert all(found == want for found in of_weights)
+
+
+def reparametrizations(module):
+    if not parametrize.is_parametrized(module):
+        return []
+    return [type(m).__name__ for m in module.parametrizations["weight"]]
 
 
 def weighted(network):
@@ -218,7 +225,7 @@ def among_others(network, name):
     return [net(torch.cat([first, other]))[0] for net, other in zip(copies, others, strict=True)]
 
 
-@pytest.mark.parametrize("norm", ["layer", "none", "spectral"])
+@pytest.mark.parametrize("norm", ["layer", "none", "spectral", "weight"])
 @every_normed
 def test_without_batchnorm_each_image_is_judged_and_made_by_itself(name, norm):
     a, b = among_others(NORMED[name](ImageSpec(1, 16), norm), name)
@@ -312,6 +319,14 @@ def test_spectral_norm_starts_from_the_initialised_weights():
     assert ((singular_values(network) - 1).abs() < 0.1).all()
 
 
+def plain_parameters(network):
+    """Named parameters as they were before any reparametrization, except by the spectral norm."""
+    for module in weighted(network):
+        if "_WeightNorm" in reparametrizations(module):
+            parametrize.remove_parametrizations(module, "weight")
+    return list(network.named_parameters())
+
+
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize(
     ("g", "d"),
@@ -322,7 +337,7 @@ def test_convolutional_networks_start_from_the_papers_initialisation(g, d, norm)
     """Weights ~ N(0, 0.02^2), gains ~ N(1, 0.02^2), biases 0; torch's own start is rejected."""
     spec = ImageSpec(3, 32)
     for network in (g(spec, 100, width=32, norm=norm), d(spec, 32, norm)):
-        for name, p in network.named_parameters():
+        for name, p in plain_parameters(network):
             if name.endswith("bias"):
                 assert not p.any(), name
                 continue
@@ -339,7 +354,7 @@ def test_resnet_starts_from_glorots_initialisation(player, norm):
     """U(-a, a), a = gain sqrt(6 / (fan in + fan out)); gain sqrt 2 for 3 x 3 kernels alone."""
     network = NORMED[player](ImageSpec(3, 32), norm)
     for module in weighted(network):
-        spectral = parametrize.is_parametrized(module)
+        spectral = "_SpectralNorm" in reparametrizations(module)
         weight = module.parametrizations.weight.original if spectral else module.weight
         places = math.prod(weight.shape[2:])
         gain = math.sqrt(2) if places == 9 else 1
@@ -539,10 +554,11 @@ def test_the_residual_discriminator_sums_over_places(size, halvings, side):
     """Table 4: blocks in order, ReLU, a global sum, a dense layer; the mean is rejected."""
     d = lively(ResNetDiscriminator(ImageSpec(3, size), width=4, norm="none"))
     x = torch.randn(2, 3, size, size).double()
-    assert [block.down for block in d.blocks] == [True] * halvings + [False] * 2
-    assert [block.first for block in d.blocks] == [True] + [False] * (halvings + 1)
+    blocks = [module for module in d.features if isinstance(module, DownBlock)]
+    assert [block.down for block in blocks] == [True] * halvings + [False] * 2
+    assert [block.first for block in blocks] == [True] + [False] * (halvings + 1)
     h = x
-    for block in d.blocks:
+    for block in blocks:
         h = paper_down(block, h)
     assert h.shape == (2, 4, side, side)
     logit = lambda pooled: (pooled @ d.head.weight.T + d.head.bias).flatten()
@@ -553,7 +569,7 @@ def test_the_residual_discriminator_sums_over_places(size, halvings, side):
 @every_normed
 def test_without_batchnorm_layers_get_their_biases(name):
     """A bias before a norm is void; without one it is needed.  The resnet's have them anyway."""
-    assert [needs_bias(norm) for norm in ("batch", "layer", "spectral", "none")] == [0, 0, 1, 1]
+    assert [needs_bias(norm) for norm in NORMS] == [0, 0, 1, 1, 1]
     for norm in NORMS:
         layers = weighted(NORMED[name](ImageSpec(1, 32), norm))
         biases = [module.bias is not None for module in layers]
@@ -563,6 +579,67 @@ def test_without_batchnorm_layers_get_their_biases(name):
         assert set(inner) == {needs_bias(norm) or name.startswith("resnet")}
         assert all(biases[:outer])
         assert biases[-1]
+
+
+def by_the_paper(module):
+    """w = g v / ||v|| for each output, by a loop (Salimans & Kingma 2016, eq. 2), and all g."""
+    g, v = module.parametrizations.weight.original0, module.parametrizations.weight.original1
+    axis = 1 if isinstance(module, nn.ConvTranspose2d) else 0
+    pairs = zip(g.unbind(axis), v.unbind(axis), strict=True)
+    return torch.stack([length.sum() * row / row.norm() for length, row in pairs], axis), g
+
+
+@every_normed
+def test_weight_norm_is_a_direction_and_a_length_for_each_output(name):
+    """It starts as the same network; the scale of the directions is void, the lengths count."""
+    networks = []
+    for norm in ("weight", "none"):
+        torch.manual_seed(1)
+        networks.append(NORMED[name](ImageSpec(1, 16), norm).double().eval())
+    network, plain = networks
+    inputs = given_to(name, 3).double()
+    near = {"rtol": 1e-4, "atol": 1e-5}  # they were made in float32
+    torch.testing.assert_close(network(inputs), plain(inputs), **near)
+    for module in weighted(network):
+        weight, lengths = by_the_paper(module)
+        outputs = module.out_channels if hasattr(module, "out_channels") else module.out_features
+        assert lengths.numel() == outputs
+        torch.testing.assert_close(module.weight, weight, rtol=1e-9, atol=1e-12)
+        module.parametrizations.weight.original1.data *= 10
+    torch.testing.assert_close(network(inputs), plain(inputs), **near)
+    for module in weighted(network):
+        module.parametrizations.weight.original0.data *= 2
+    assert not torch.allclose(network(inputs), plain(inputs), rtol=0.01)
+
+
+@pytest.mark.parametrize("noises", [{"input_noise": 0.3}, {"hidden_noise": 0.5}])
+def test_noise_is_added_in_training_only(noises):
+    spec, x = ImageSpec(1, 8), torch.randn(4, 1, 8, 8)
+    discriminator = VanillaDiscriminator(spec, (16, 8), dropout=0, **noises)
+    assert not torch.equal(discriminator(x), discriminator(x))
+    assert torch.equal(discriminator.eval()(x), discriminator(x))
+    without = VanillaDiscriminator(spec, (16, 8), dropout=0)
+    dense = lambda network: [
+        module for module in network.modules() if isinstance(module, nn.Linear)
+    ]
+    for module, other in zip(dense(without), dense(discriminator), strict=True):
+        module.load_state_dict(other.state_dict())
+    assert torch.equal(without(x), discriminator(x))
+
+
+def test_noise_stands_before_each_dense_layer_with_its_standard_deviation():
+    """Salimans et al. 2016's network for MNIST: 0.3 at the images, 0.5 everywhere else."""
+    hidden = (1000, 500, 250, 250, 250)
+    network = VanillaDiscriminator(
+        ImageSpec(1, 28), hidden, dropout=0, input_noise=0.3, hidden_noise=0.5
+    )
+    kinds = (GaussianNoise, nn.Linear)
+    order = [module for module in network.modules() if isinstance(module, kinds)]
+    assert [type(module) for module in order] == list(kinds) * 6
+    assert [module.std for module in order[::2]] == [0.3] + [0.5] * 5
+    noise = GaussianNoise(0.3)(torch.full((100, 1000), 2.0)) - 2
+    assert noise.mean().item() == pytest.approx(0, abs=0.005)
+    assert noise.std().item() == pytest.approx(0.3, abs=0.005)
 
 
 def test_dropout_works_in_training_only():
@@ -585,6 +662,10 @@ def test_dropout_works_in_training_only():
         (
             lambda spec: VanillaDiscriminator(spec, dropout=-0.1),
             "dropout must be at least 0 and less than 1, got -0.1",
+        ),
+        (
+            lambda spec: VanillaDiscriminator(spec, input_noise=-0.1, hidden_noise=-1),
+            "input_noise must be at least 0, got -0.1; hidden_noise must be at least 0, got -1",
         ),
         (
             lambda spec: VanillaDiscriminator(spec, hidden=(4, 0)),

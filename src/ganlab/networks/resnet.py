@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from ganlab.networks.discriminator import Discriminator
-from ganlab.networks.layers import norm2d, power_of_two, spectral
+from ganlab.networks.layers import norm2d, power_of_two, reparametrize
 from ganlab.spec import ImageSpec, at_least
 
 
@@ -75,7 +75,7 @@ class ResNetGenerator(nn.Module):
 
     Args:
         width: channels of every block: 256 in SNGAN, 128 in WGAN-GP.
-        norm: "batch" (the papers'), "layer", "spectral" or "none".
+        norm: "batch" (the papers'), "layer", "spectral", "weight" or "none".
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class ResNetGenerator(nn.Module):
             nn.Tanh(),
         )
         residual_init(self)
-        spectral(self, norm)
+        reparametrize(self, norm)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
@@ -106,7 +106,7 @@ class ResNetDiscriminator(Discriminator):
 
     Args:
         width: channels of every block, 128 in the papers.
-        norm: "spectral" (SNGAN), "none" or "layer" (WGAN-GP), or "batch".
+        norm: "spectral" (SNGAN), "none" or "layer" (WGAN-GP), "weight" or "batch".
         minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
     """
 
@@ -127,4 +127,4 @@ class ResNetDiscriminator(Discriminator):
         )
         super().__init__(features, width, minibatch)
         residual_init(self)
-        spectral(self, norm)
+        reparametrize(self, norm)
