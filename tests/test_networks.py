@@ -23,6 +23,7 @@ from ganlab.networks import (
     VanillaDiscriminator,
     VanillaGenerator,
 )
+from ganlab.networks.conditional import CONDITIONAL_NORMS, ConditionalBatchNorm2d
 from ganlab.networks.layers import NORMS, GaussianNoise, needs_bias, power_of_two
 from ganlab.networks.resnet import DownBlock, UpBlock
 from ganlab.spec import ImageSpec
@@ -177,7 +178,8 @@ def test_an_unknown_norm_is_refused(name, size):
     """At size 8 as well, where the dcgan's discriminator has no layer to normalise."""
     with pytest.raises(ValueError) as error:
         NORMED[name](ImageSpec(1, size), "instance")
-    assert str(error.value) == f"norm must be one of {', '.join(NORMS)}; got 'instance'"
+    kinds = CONDITIONAL_NORMS if name == "resnet-g" else NORMS
+    assert str(error.value) == f"norm must be one of {', '.join(kinds)}; got 'instance'"
 
 
 def kinds(network):
@@ -566,6 +568,87 @@ def test_the_residual_discriminator_sums_over_places(size, halvings, side):
     assert not torch.allclose(d(x), logit(h.relu().mean(dim=(2, 3))), rtol=0.01)
 
 
+CLASSES = 3
+
+
+def of_class(label, noise):
+    """Noise followed by the one-hot class."""
+    code = nn.functional.one_hot(torch.full((len(noise),), label), CLASSES)
+    return torch.cat([noise, code.to(noise)], dim=1)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_conditional_batchnorm_is_a_batchnorm_for_each_class(train):
+    """Each image by the gain and bias of its own class; those of another class are rejected."""
+    norm = lively(ConditionalBatchNorm2d(4, CLASSES)).train(train)
+    norm.norm.running_mean.normal_()
+    x, labels = 3 * torch.randn(6, 4, 5, 5).double() + 1, torch.tensor([0, 1, 2, 2, 1, 0])
+    got = copy.deepcopy(norm)(x, nn.functional.one_hot(labels).double())
+    for label in range(CLASSES):
+        plain = nn.BatchNorm2d(4).double().train(train)
+        plain.load_state_dict(plain.state_dict() | norm.norm.state_dict())
+        plain.weight.data, plain.bias.data = 1 + norm.gain[label], norm.bias[label]
+        want = plain(x)
+        torch.testing.assert_close(got[labels == label], want[labels == label])
+        assert ((got - want)[labels != label].abs().amax(dim=(1, 2, 3)) > 0.01).all()
+
+
+def test_conditional_batchnorm_takes_mixtures_of_codes():
+    """What infoGAN's continuous codes need: linear in the code, and BatchNorm where it is 0."""
+    norm, x = lively(ConditionalBatchNorm2d(4, 2)), torch.randn(6, 4, 5, 5).double()
+    a, b = torch.randn(2, 6, 2).double()
+    zero = norm(x, 0 * a)
+    torch.testing.assert_close(norm(x, a + b) - zero, norm(x, a) + norm(x, b) - 2 * zero)
+    torch.testing.assert_close(zero, nn.BatchNorm2d(4).double()(x))
+
+
+def test_without_a_code_conditional_batchnorm_is_batchnorm():
+    """Bit for bit, parameters and images; it starts as one with a code, too, for any class."""
+    torch.manual_seed(1)
+    got = ResNetGenerator(ImageSpec(3, 16), LATENT, width=8)
+    torch.manual_seed(1)
+    want = ResNetGenerator(ImageSpec(3, 16), LATENT, width=8, norm="batch")
+    assert list(got.state_dict()) == list(want.state_dict())
+    noise = torch.randn(4, LATENT)
+    assert torch.equal(got(noise), want(noise))
+    torch.manual_seed(1)
+    told = ResNetGenerator(ImageSpec(3, 16), LATENT + CLASSES, width=8, code_dim=CLASSES)
+    for label in range(CLASSES):
+        torch.testing.assert_close(told(of_class(label, noise)), want(noise))
+
+
+def test_the_class_moves_the_images_by_the_norms_alone():
+    """All but the last norm are conditional; other norms leave the class to the first layer."""
+    spec, noise = ImageSpec(3, 32), torch.randn(4, LATENT)
+    made = lambda norm: ResNetGenerator(spec, LATENT + CLASSES, 8, norm, code_dim=CLASSES)
+    told, untold = made("conditional_batch"), made("batch")
+    assert (told.layers[0].in_features, untold.layers[0].in_features) == (LATENT, LATENT + CLASSES)
+    plain = [type(layer) for layer in told.layers if isinstance(layer, nn.BatchNorm2d)]
+    assert plain == [nn.BatchNorm2d]
+    norms = [module for module in told.modules() if isinstance(module, ConditionalBatchNorm2d)]
+    assert len(norms) == 2 * 3
+    assert not any(isinstance(module, ConditionalBatchNorm2d) for module in untold.modules())
+    assert parameters(told) - parameters(ResNetGenerator(spec, LATENT, 8)) == (
+        len(norms) * 2 * 8 * (CLASSES - 1)
+    )
+    for norm in norms:  # each of them alone moves the image
+        norm.gain.data[1] = 0.5
+        a, b, c = (told.eval()(of_class(label, noise)) for label in range(CLASSES))
+        assert (a - b).abs().max() > 1e-3
+        assert torch.equal(a, c)
+        norm.gain.data[1] = 0
+    a, b, _ = (untold.eval()(of_class(label, noise)) for label in range(CLASSES))
+    assert (a - b).abs().max() > 1e-3
+
+
+def test_every_class_has_gradients_of_its_own():
+    """A class that is not in the minibatch gets none."""
+    told = ResNetGenerator(ImageSpec(3, 8), LATENT + CLASSES, 8, code_dim=CLASSES)
+    assert not unreached(told, told(of_class(1, torch.randn(4, LATENT))))
+    norms = [module for module in told.modules() if isinstance(module, ConditionalBatchNorm2d)]
+    assert all(norm.gain.grad[1].any() and not norm.gain.grad[::2].any() for norm in norms)
+
+
 @every_normed
 def test_without_batchnorm_layers_get_their_biases(name):
     """A bias before a norm is void; without one it is needed.  The resnet's have them anyway."""
@@ -680,6 +763,14 @@ def test_dropout_works_in_training_only():
         (lambda spec: SNDCGANGenerator(spec, LATENT, width=0), "width must be at least 1, got 0"),
         (lambda spec: SNDCGANDiscriminator(spec, width=-2), "width must be at least 1, got -2"),
         (lambda spec: ResNetGenerator(spec, LATENT, width=0), "width must be at least 1, got 0"),
+        (
+            lambda spec: ResNetGenerator(spec, LATENT, code_dim=LATENT),
+            f"latent_dim must be at least {LATENT + 1}, got {LATENT}",
+        ),
+        (
+            lambda spec: ResNetGenerator(spec, LATENT, code_dim=-1),
+            "code_dim must be at least 0, got -1",
+        ),
         (lambda spec: ResNetDiscriminator(spec, width=-2), "width must be at least 1, got -2"),
     ],
 )
