@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 
 from ganlab.ema import EMA
 from ganlab.networks import (
+    AutoencoderDiscriminator,
     DCGANDiscriminator,
     DCGANGenerator,
     InfoGANDiscriminator,
@@ -50,13 +51,18 @@ MAKERS = {  # small ones; the infogan has no width to choose
         lambda spec: ResNetGenerator(spec, LATENT, width=8),
         lambda spec: ResNetDiscriminator(spec, width=8),
     ),
+    "autoencoder": (  # no generator of its own
+        lambda spec: VanillaGenerator(spec, LATENT, hidden=(8, 16)),
+        lambda spec: AutoencoderDiscriminator(spec, width=4, code=3),
+    ),
 }
 SIZES = {
     "vanilla": (5, 8, 20, 28, 64),
     "dcgan": (8, 16, 28, 32, 64),
-    "infogan": (16, 20, 28, 32),
+    "infogan": (16, 20, 28, 32, 64),
     "sndcgan": (8, 16, 32, 64),
     "resnet": (8, 16, 32, 64),
+    "autoencoder": (8, 20, 28, 64),
 }
 CASES = [
     pytest.param(name, ImageSpec(channels, size), id=f"{name}-{channels}x{size}")
@@ -167,8 +173,10 @@ NORMED = {  # every network that has a norm to choose
     "sndcgan-d": lambda spec, norm: SNDCGANDiscriminator(spec, width=4, norm=norm),
     "resnet-g": lambda spec, norm: ResNetGenerator(spec, LATENT, width=8, norm=norm),
     "resnet-d": lambda spec, norm: ResNetDiscriminator(spec, width=8, norm=norm),
+    "autoencoder-d": lambda spec, norm: AutoencoderDiscriminator(spec, 4, 3, norm=norm),
 }
-DENSE = ("vanilla-g", "vanilla-d", "infogan-d")  # with hidden layers of features
+DENSE = ("vanilla-g", "vanilla-d", "infogan-d", "autoencoder-d")  # with hidden layers of features
+IMAGELESS = ("vanilla-g", "vanilla-d", "autoencoder-d")  # without a norm of feature maps
 every_normed = pytest.mark.parametrize("name", NORMED)
 
 
@@ -190,7 +198,7 @@ def kinds(network):
 @every_normed
 def test_norms_are_what_was_asked_for(name):
     """One kind for images, one for features; norms of weights on every layer with any, or none."""
-    of_images = {"batch": "BatchNorm2d", "layer": "GroupNorm"} if "vanilla" not in name else {}
+    of_images = {"batch": "BatchNorm2d", "layer": "GroupNorm"} if name not in IMAGELESS else {}
     of_features = {"batch": "BatchNorm1d", "layer": "LayerNorm"} if name in DENSE else {}
     for norm in NORMS:
         network = NORMED[name](ImageSpec(1, 16), norm)
@@ -388,6 +396,10 @@ def test_parameter_counts_are_those_of_the_papers():
     )
     assert parameters(InfoGANDiscriminator(spec)) == (
         (conv * 64 + 64) + (conv * 64 * 128 + norm * 128) + (6272 * 1024 + norm * 1024) + (1024 + 1)
+    )
+    places = 64 * 14 * 14
+    assert parameters(AutoencoderDiscriminator(spec)) == (
+        (conv * 64 + 64) + (places + 1) * 32 + (32 * places + norm * places) + (conv * 64 + 1)
     )
     spec = ImageSpec(3, 64)  # the paper's figure 1
     assert parameters(DCGANGenerator(spec, 100, width=128)) == (
@@ -656,7 +668,8 @@ def test_without_batchnorm_layers_get_their_biases(name):
     for norm in NORMS:
         layers = weighted(NORMED[name](ImageSpec(1, 32), norm))
         biases = [module.bias is not None for module in layers]
-        outer = int(name in ("dcgan-d", "infogan-d", "sndcgan-g", "sndcgan-d"))  # no norm follows
+        outer = {"dcgan-d": 1, "infogan-d": 1, "sndcgan-g": 1, "sndcgan-d": 1, "autoencoder-d": 2}
+        outer = outer.get(name, 0)  # no norm follows
         inner = biases[outer:-1]
         assert len(inner) >= 1
         assert set(inner) == {needs_bias(norm) or name.startswith("resnet")}
@@ -691,7 +704,7 @@ def test_weight_norm_is_a_direction_and_a_length_for_each_output(name):
         module.parametrizations.weight.original1.data *= 10
     torch.testing.assert_close(network(inputs), plain(inputs), **near)
     for module in weighted(network):
-        module.parametrizations.weight.original0.data *= 2
+        module.parametrizations.weight.original0.data *= 20
     assert not torch.allclose(network(inputs), plain(inputs), rtol=0.01)
 
 
@@ -723,6 +736,43 @@ def test_noise_stands_before_each_dense_layer_with_its_standard_deviation():
     noise = GaussianNoise(0.3)(torch.full((100, 1000), 2.0)) - 2
     assert noise.mean().item() == pytest.approx(0, abs=0.005)
     assert noise.std().item() == pytest.approx(0.3, abs=0.005)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 13])
+@pytest.mark.parametrize("error", ["l1", "l2"])
+def test_energies_are_the_errors_of_the_reconstruction(error, channels):
+    """Mean over an image's pixels, by a loop; the mean over the batch and the sum are rejected."""
+    d = lively(AutoencoderDiscriminator(ImageSpec(channels, 8), 4, 3, error)).eval()
+    x = torch.randn(5, channels, 8, 8).double()
+    energies, codes = d.judge(x)
+    assert d.energy
+    assert codes.shape == (5, d.feature_dim) == (5, 3)
+    assert torch.equal(d(x), energies)
+    assert (energies > 0).all()
+    power = {"l1": 1, "l2": 2}[error]
+    for image, energy, code in zip(x, energies, codes, strict=True):
+        drawn = d.decoder(code[None])[0]
+        pixels = zip(drawn.flatten().tolist(), image.flatten().tolist(), strict=True)
+        errors = [abs(a - b) ** power for a, b in pixels]
+        assert energy.item() == pytest.approx(sum(errors) / len(errors))
+        assert energy.item() != pytest.approx(energies.mean().item())
+        assert energy.item() != pytest.approx(sum(errors))
+
+
+def test_the_energy_is_zero_where_the_reconstruction_is_the_image_and_only_there():
+    """A decoder that draws one grey whatever the code: the energy is the distance from it."""
+    for error, far in (("l1", 0.75), ("l2", 0.5625)):
+        d = AutoencoderDiscriminator(ImageSpec(1, 8), 4, 3, error).eval()
+        nn.init.zeros_(d.decoder[-1].weight)
+        nn.init.constant_(d.decoder[-1].bias, 0.25)
+        greys = torch.tensor([0.25, 1.0, -0.5])
+        energies = d(greys.view(3, 1, 1, 1).expand(3, 1, 8, 8))
+        torch.testing.assert_close(energies, torch.tensor([0, far, far]))
+
+
+def test_reconstructions_are_not_bound_to_the_range():
+    d = lively(AutoencoderDiscriminator(ImageSpec(1, 8), 4, 3))
+    assert d.decoder(100 * torch.randn(4, 3).double()).abs().max() > 1
 
 
 def test_dropout_works_in_training_only():
@@ -763,6 +813,18 @@ def test_dropout_works_in_training_only():
         (lambda spec: SNDCGANGenerator(spec, LATENT, width=0), "width must be at least 1, got 0"),
         (lambda spec: SNDCGANDiscriminator(spec, width=-2), "width must be at least 1, got -2"),
         (lambda spec: ResNetGenerator(spec, LATENT, width=0), "width must be at least 1, got 0"),
+        (
+            lambda spec: AutoencoderDiscriminator(spec, width=0, code=-1),
+            "width must be at least 1, got 0; code must be at least 1, got -1",
+        ),
+        (
+            lambda spec: AutoencoderDiscriminator(spec, error="l3"),
+            "error must be one of l1, l2; got 'l3'",
+        ),
+        (
+            lambda _: AutoencoderDiscriminator(ImageSpec(1, 7)),
+            "autoencoder takes images of even size, got 1 x 7 x 7",
+        ),
         (
             lambda spec: ResNetGenerator(spec, LATENT, code_dim=LATENT),
             f"latent_dim must be at least {LATENT + 1}, got {LATENT}",
