@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 
 from ganlab.ema import EMA
 from ganlab.networks import (
+    AutoencoderDiscriminator,
     DCGANDiscriminator,
     DCGANGenerator,
     InfoGANDiscriminator,
@@ -23,7 +24,8 @@ from ganlab.networks import (
     VanillaDiscriminator,
     VanillaGenerator,
 )
-from ganlab.networks.layers import NORMS, needs_bias, power_of_two
+from ganlab.networks.conditional import CONDITIONAL_NORMS, ConditionalBatchNorm2d
+from ganlab.networks.layers import NORMS, GaussianNoise, needs_bias, power_of_two
 from ganlab.networks.resnet import DownBlock, UpBlock
 from ganlab.spec import ImageSpec
 
@@ -49,13 +51,18 @@ MAKERS = {  # small ones; the infogan has no width to choose
         lambda spec: ResNetGenerator(spec, LATENT, width=8),
         lambda spec: ResNetDiscriminator(spec, width=8),
     ),
+    "autoencoder": (  # no generator of its own
+        lambda spec: VanillaGenerator(spec, LATENT, hidden=(8, 16)),
+        lambda spec: AutoencoderDiscriminator(spec, width=4, code=3),
+    ),
 }
 SIZES = {
     "vanilla": (5, 8, 20, 28, 64),
     "dcgan": (8, 16, 28, 32, 64),
-    "infogan": (16, 20, 28, 32),
+    "infogan": (16, 20, 28, 32, 64),
     "sndcgan": (8, 16, 32, 64),
     "resnet": (8, 16, 32, 64),
+    "autoencoder": (8, 20, 28, 64),
 }
 CASES = [
     pytest.param(name, ImageSpec(channels, size), id=f"{name}-{channels}x{size}")
@@ -166,8 +173,10 @@ NORMED = {  # every network that has a norm to choose
     "sndcgan-d": lambda spec, norm: SNDCGANDiscriminator(spec, width=4, norm=norm),
     "resnet-g": lambda spec, norm: ResNetGenerator(spec, LATENT, width=8, norm=norm),
     "resnet-d": lambda spec, norm: ResNetDiscriminator(spec, width=8, norm=norm),
+    "autoencoder-d": lambda spec, norm: AutoencoderDiscriminator(spec, 4, 3, norm=norm),
 }
-DENSE = ("vanilla-g", "vanilla-d", "infogan-d")  # with hidden layers of features
+DENSE = ("vanilla-g", "vanilla-d", "infogan-d", "autoencoder-d")  # with hidden layers of features
+IMAGELESS = ("vanilla-g", "vanilla-d", "autoencoder-d")  # without a norm of feature maps
 every_normed = pytest.mark.parametrize("name", NORMED)
 
 
@@ -177,7 +186,8 @@ def test_an_unknown_norm_is_refused(name, size):
     """At size 8 as well, where the dcgan's discriminator has no layer to normalise."""
     with pytest.raises(ValueError) as error:
         NORMED[name](ImageSpec(1, size), "instance")
-    assert str(error.value) == f"norm must be one of {', '.join(NORMS)}; got 'instance'"
+    kinds = CONDITIONAL_NORMS if name == "resnet-g" else NORMS
+    assert str(error.value) == f"norm must be one of {', '.join(kinds)}; got 'instance'"
 
 
 def kinds(network):
@@ -187,15 +197,22 @@ def kinds(network):
 
 @every_normed
 def test_norms_are_what_was_asked_for(name):
-    """One kind for images, one for features; spectral norm on every layer with weights, or none."""
-    of_images = {"batch": "BatchNorm2d", "layer": "GroupNorm"} if "vanilla" not in name else {}
+    """One kind for images, one for features; norms of weights on every layer with any, or none."""
+    of_images = {"batch": "BatchNorm2d", "layer": "GroupNorm"} if name not in IMAGELESS else {}
     of_features = {"batch": "BatchNorm1d", "layer": "LayerNorm"} if name in DENSE else {}
     for norm in NORMS:
         network = NORMED[name](ImageSpec(1, 16), norm)
         assert kinds(network) == {of.get(norm) for of in (of_images, of_features)} - {None}
-        spectral = [parametrize.is_parametrized(m, "weight") for m in weighted(network)]
-        assert len(spectral) >= 2
-        assert set(spectral) == {norm == "spectral"}
+        of_weights = [reparametrizations(module) for module in weighted(network)]
+        assert len(of_weights) >= 2
+        want = {"spectral": ["_SpectralNorm"], "weight": ["_WeightNorm"]}.get(norm, [])
+        assert all(found == want for found in of_weights)
+
+
+def reparametrizations(module):
+    if not parametrize.is_parametrized(module):
+        return []
+    return [type(m).__name__ for m in module.parametrizations["weight"]]
 
 
 def weighted(network):
@@ -218,7 +235,7 @@ def among_others(network, name):
     return [net(torch.cat([first, other]))[0] for net, other in zip(copies, others, strict=True)]
 
 
-@pytest.mark.parametrize("norm", ["layer", "none", "spectral"])
+@pytest.mark.parametrize("norm", ["layer", "none", "spectral", "weight"])
 @every_normed
 def test_without_batchnorm_each_image_is_judged_and_made_by_itself(name, norm):
     a, b = among_others(NORMED[name](ImageSpec(1, 16), norm), name)
@@ -312,6 +329,14 @@ def test_spectral_norm_starts_from_the_initialised_weights():
     assert ((singular_values(network) - 1).abs() < 0.1).all()
 
 
+def plain_parameters(network):
+    """Named parameters as they were before any reparametrization, except by the spectral norm."""
+    for module in weighted(network):
+        if "_WeightNorm" in reparametrizations(module):
+            parametrize.remove_parametrizations(module, "weight")
+    return list(network.named_parameters())
+
+
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize(
     ("g", "d"),
@@ -322,7 +347,7 @@ def test_convolutional_networks_start_from_the_papers_initialisation(g, d, norm)
     """Weights ~ N(0, 0.02^2), gains ~ N(1, 0.02^2), biases 0; torch's own start is rejected."""
     spec = ImageSpec(3, 32)
     for network in (g(spec, 100, width=32, norm=norm), d(spec, 32, norm)):
-        for name, p in network.named_parameters():
+        for name, p in plain_parameters(network):
             if name.endswith("bias"):
                 assert not p.any(), name
                 continue
@@ -339,7 +364,7 @@ def test_resnet_starts_from_glorots_initialisation(player, norm):
     """U(-a, a), a = gain sqrt(6 / (fan in + fan out)); gain sqrt 2 for 3 x 3 kernels alone."""
     network = NORMED[player](ImageSpec(3, 32), norm)
     for module in weighted(network):
-        spectral = parametrize.is_parametrized(module)
+        spectral = "_SpectralNorm" in reparametrizations(module)
         weight = module.parametrizations.weight.original if spectral else module.weight
         places = math.prod(weight.shape[2:])
         gain = math.sqrt(2) if places == 9 else 1
@@ -371,6 +396,10 @@ def test_parameter_counts_are_those_of_the_papers():
     )
     assert parameters(InfoGANDiscriminator(spec)) == (
         (conv * 64 + 64) + (conv * 64 * 128 + norm * 128) + (6272 * 1024 + norm * 1024) + (1024 + 1)
+    )
+    places = 64 * 14 * 14
+    assert parameters(AutoencoderDiscriminator(spec)) == (
+        (conv * 64 + 64) + (places + 1) * 32 + (32 * places + norm * places) + (conv * 64 + 1)
     )
     spec = ImageSpec(3, 64)  # the paper's figure 1
     assert parameters(DCGANGenerator(spec, 100, width=128)) == (
@@ -539,10 +568,11 @@ def test_the_residual_discriminator_sums_over_places(size, halvings, side):
     """Table 4: blocks in order, ReLU, a global sum, a dense layer; the mean is rejected."""
     d = lively(ResNetDiscriminator(ImageSpec(3, size), width=4, norm="none"))
     x = torch.randn(2, 3, size, size).double()
-    assert [block.down for block in d.blocks] == [True] * halvings + [False] * 2
-    assert [block.first for block in d.blocks] == [True] + [False] * (halvings + 1)
+    blocks = [module for module in d.features if isinstance(module, DownBlock)]
+    assert [block.down for block in blocks] == [True] * halvings + [False] * 2
+    assert [block.first for block in blocks] == [True] + [False] * (halvings + 1)
     h = x
-    for block in d.blocks:
+    for block in blocks:
         h = paper_down(block, h)
     assert h.shape == (2, 4, side, side)
     logit = lambda pooled: (pooled @ d.head.weight.T + d.head.bias).flatten()
@@ -550,19 +580,199 @@ def test_the_residual_discriminator_sums_over_places(size, halvings, side):
     assert not torch.allclose(d(x), logit(h.relu().mean(dim=(2, 3))), rtol=0.01)
 
 
+CLASSES = 3
+
+
+def of_class(label, noise):
+    """Noise followed by the one-hot class."""
+    code = nn.functional.one_hot(torch.full((len(noise),), label), CLASSES)
+    return torch.cat([noise, code.to(noise)], dim=1)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_conditional_batchnorm_is_a_batchnorm_for_each_class(train):
+    """Each image by the gain and bias of its own class; those of another class are rejected."""
+    norm = lively(ConditionalBatchNorm2d(4, CLASSES)).train(train)
+    norm.norm.running_mean.normal_()
+    x, labels = 3 * torch.randn(6, 4, 5, 5).double() + 1, torch.tensor([0, 1, 2, 2, 1, 0])
+    got = copy.deepcopy(norm)(x, nn.functional.one_hot(labels).double())
+    for label in range(CLASSES):
+        plain = nn.BatchNorm2d(4).double().train(train)
+        plain.load_state_dict(plain.state_dict() | norm.norm.state_dict())
+        plain.weight.data, plain.bias.data = 1 + norm.gain[label], norm.bias[label]
+        want = plain(x)
+        torch.testing.assert_close(got[labels == label], want[labels == label])
+        assert ((got - want)[labels != label].abs().amax(dim=(1, 2, 3)) > 0.01).all()
+
+
+def test_conditional_batchnorm_takes_mixtures_of_codes():
+    """What infoGAN's continuous codes need: linear in the code, and BatchNorm where it is 0."""
+    norm, x = lively(ConditionalBatchNorm2d(4, 2)), torch.randn(6, 4, 5, 5).double()
+    a, b = torch.randn(2, 6, 2).double()
+    zero = norm(x, 0 * a)
+    torch.testing.assert_close(norm(x, a + b) - zero, norm(x, a) + norm(x, b) - 2 * zero)
+    torch.testing.assert_close(zero, nn.BatchNorm2d(4).double()(x))
+
+
+def test_without_a_code_conditional_batchnorm_is_batchnorm():
+    """Bit for bit, parameters and images; it starts as one with a code, too, for any class."""
+    torch.manual_seed(1)
+    got = ResNetGenerator(ImageSpec(3, 16), LATENT, width=8)
+    torch.manual_seed(1)
+    want = ResNetGenerator(ImageSpec(3, 16), LATENT, width=8, norm="batch")
+    assert list(got.state_dict()) == list(want.state_dict())
+    noise = torch.randn(4, LATENT)
+    assert torch.equal(got(noise), want(noise))
+    torch.manual_seed(1)
+    told = ResNetGenerator(ImageSpec(3, 16), LATENT + CLASSES, width=8, code_dim=CLASSES)
+    for label in range(CLASSES):
+        torch.testing.assert_close(told(of_class(label, noise)), want(noise))
+
+
+def test_the_class_moves_the_images_by_the_norms_alone():
+    """All but the last norm are conditional; other norms leave the class to the first layer."""
+    spec, noise = ImageSpec(3, 32), torch.randn(4, LATENT)
+    made = lambda norm: ResNetGenerator(spec, LATENT + CLASSES, 8, norm, code_dim=CLASSES)
+    told, untold = made("conditional_batch"), made("batch")
+    assert (told.layers[0].in_features, untold.layers[0].in_features) == (LATENT, LATENT + CLASSES)
+    plain = [type(layer) for layer in told.layers if isinstance(layer, nn.BatchNorm2d)]
+    assert plain == [nn.BatchNorm2d]
+    norms = [module for module in told.modules() if isinstance(module, ConditionalBatchNorm2d)]
+    assert len(norms) == 2 * 3
+    assert not any(isinstance(module, ConditionalBatchNorm2d) for module in untold.modules())
+    assert parameters(told) - parameters(ResNetGenerator(spec, LATENT, 8)) == (
+        len(norms) * 2 * 8 * (CLASSES - 1)
+    )
+    for norm in norms:  # each of them alone moves the image
+        norm.gain.data[1] = 0.5
+        a, b, c = (told.eval()(of_class(label, noise)) for label in range(CLASSES))
+        assert (a - b).abs().max() > 1e-3
+        assert torch.equal(a, c)
+        norm.gain.data[1] = 0
+    a, b, _ = (untold.eval()(of_class(label, noise)) for label in range(CLASSES))
+    assert (a - b).abs().max() > 1e-3
+
+
+def test_every_class_has_gradients_of_its_own():
+    """A class that is not in the minibatch gets none."""
+    told = ResNetGenerator(ImageSpec(3, 8), LATENT + CLASSES, 8, code_dim=CLASSES)
+    assert not unreached(told, told(of_class(1, torch.randn(4, LATENT))))
+    norms = [module for module in told.modules() if isinstance(module, ConditionalBatchNorm2d)]
+    assert all(norm.gain.grad[1].any() and not norm.gain.grad[::2].any() for norm in norms)
+
+
 @every_normed
 def test_without_batchnorm_layers_get_their_biases(name):
     """A bias before a norm is void; without one it is needed.  The resnet's have them anyway."""
-    assert [needs_bias(norm) for norm in ("batch", "layer", "spectral", "none")] == [0, 0, 1, 1]
+    assert [needs_bias(norm) for norm in NORMS] == [0, 0, 1, 1, 1]
     for norm in NORMS:
         layers = weighted(NORMED[name](ImageSpec(1, 32), norm))
         biases = [module.bias is not None for module in layers]
-        outer = int(name in ("dcgan-d", "infogan-d", "sndcgan-g", "sndcgan-d"))  # no norm follows
+        outer = {"dcgan-d": 1, "infogan-d": 1, "sndcgan-g": 1, "sndcgan-d": 1, "autoencoder-d": 2}
+        outer = outer.get(name, 0)  # no norm follows
         inner = biases[outer:-1]
         assert len(inner) >= 1
         assert set(inner) == {needs_bias(norm) or name.startswith("resnet")}
         assert all(biases[:outer])
         assert biases[-1]
+
+
+def by_the_paper(module):
+    """w = g v / ||v|| for each output, by a loop (Salimans & Kingma 2016, eq. 2), and all g."""
+    g, v = module.parametrizations.weight.original0, module.parametrizations.weight.original1
+    axis = 1 if isinstance(module, nn.ConvTranspose2d) else 0
+    pairs = zip(g.unbind(axis), v.unbind(axis), strict=True)
+    return torch.stack([length.sum() * row / row.norm() for length, row in pairs], axis), g
+
+
+@every_normed
+def test_weight_norm_is_a_direction_and_a_length_for_each_output(name):
+    """It starts as the same network; the scale of the directions is void, the lengths count."""
+    networks = []
+    for norm in ("weight", "none"):
+        torch.manual_seed(1)
+        networks.append(NORMED[name](ImageSpec(1, 16), norm).double().eval())
+    network, plain = networks
+    inputs = given_to(name, 3).double()
+    near = {"rtol": 1e-4, "atol": 1e-5}  # they were made in float32
+    torch.testing.assert_close(network(inputs), plain(inputs), **near)
+    for module in weighted(network):
+        weight, lengths = by_the_paper(module)
+        outputs = module.out_channels if hasattr(module, "out_channels") else module.out_features
+        assert lengths.numel() == outputs
+        torch.testing.assert_close(module.weight, weight, rtol=1e-9, atol=1e-12)
+        module.parametrizations.weight.original1.data *= 10
+    torch.testing.assert_close(network(inputs), plain(inputs), **near)
+    for module in weighted(network):
+        module.parametrizations.weight.original0.data *= 20
+    assert not torch.allclose(network(inputs), plain(inputs), rtol=0.01)
+
+
+@pytest.mark.parametrize("noises", [{"input_noise": 0.3}, {"hidden_noise": 0.5}])
+def test_noise_is_added_in_training_only(noises):
+    spec, x = ImageSpec(1, 8), torch.randn(4, 1, 8, 8)
+    discriminator = VanillaDiscriminator(spec, (16, 8), dropout=0, **noises)
+    assert not torch.equal(discriminator(x), discriminator(x))
+    assert torch.equal(discriminator.eval()(x), discriminator(x))
+    without = VanillaDiscriminator(spec, (16, 8), dropout=0)
+    dense = lambda network: [
+        module for module in network.modules() if isinstance(module, nn.Linear)
+    ]
+    for module, other in zip(dense(without), dense(discriminator), strict=True):
+        module.load_state_dict(other.state_dict())
+    assert torch.equal(without(x), discriminator(x))
+
+
+def test_noise_stands_before_each_dense_layer_with_its_standard_deviation():
+    """Salimans et al. 2016's network for MNIST: 0.3 at the images, 0.5 everywhere else."""
+    hidden = (1000, 500, 250, 250, 250)
+    network = VanillaDiscriminator(
+        ImageSpec(1, 28), hidden, dropout=0, input_noise=0.3, hidden_noise=0.5
+    )
+    kinds = (GaussianNoise, nn.Linear)
+    order = [module for module in network.modules() if isinstance(module, kinds)]
+    assert [type(module) for module in order] == list(kinds) * 6
+    assert [module.std for module in order[::2]] == [0.3] + [0.5] * 5
+    noise = GaussianNoise(0.3)(torch.full((100, 1000), 2.0)) - 2
+    assert noise.mean().item() == pytest.approx(0, abs=0.005)
+    assert noise.std().item() == pytest.approx(0.3, abs=0.005)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 13])
+@pytest.mark.parametrize("error", ["l1", "l2"])
+def test_energies_are_the_errors_of_the_reconstruction(error, channels):
+    """Mean over an image's pixels, by a loop; the mean over the batch and the sum are rejected."""
+    d = lively(AutoencoderDiscriminator(ImageSpec(channels, 8), 4, 3, error)).eval()
+    x = torch.randn(5, channels, 8, 8).double()
+    energies, codes = d.judge(x)
+    assert d.energy
+    assert codes.shape == (5, d.feature_dim) == (5, 3)
+    assert torch.equal(d(x), energies)
+    assert (energies > 0).all()
+    power = {"l1": 1, "l2": 2}[error]
+    for image, energy, code in zip(x, energies, codes, strict=True):
+        drawn = d.decoder(code[None])[0]
+        pixels = zip(drawn.flatten().tolist(), image.flatten().tolist(), strict=True)
+        errors = [abs(a - b) ** power for a, b in pixels]
+        assert energy.item() == pytest.approx(sum(errors) / len(errors))
+        assert energy.item() != pytest.approx(energies.mean().item())
+        assert energy.item() != pytest.approx(sum(errors))
+
+
+def test_the_energy_is_zero_where_the_reconstruction_is_the_image_and_only_there():
+    """A decoder that draws one grey whatever the code: the energy is the distance from it."""
+    for error, far in (("l1", 0.75), ("l2", 0.5625)):
+        d = AutoencoderDiscriminator(ImageSpec(1, 8), 4, 3, error).eval()
+        nn.init.zeros_(d.decoder[-1].weight)
+        nn.init.constant_(d.decoder[-1].bias, 0.25)
+        greys = torch.tensor([0.25, 1.0, -0.5])
+        energies = d(greys.view(3, 1, 1, 1).expand(3, 1, 8, 8))
+        torch.testing.assert_close(energies, torch.tensor([0, far, far]))
+
+
+def test_reconstructions_are_not_bound_to_the_range():
+    d = lively(AutoencoderDiscriminator(ImageSpec(1, 8), 4, 3))
+    assert d.decoder(100 * torch.randn(4, 3).double()).abs().max() > 1
 
 
 def test_dropout_works_in_training_only():
@@ -587,6 +797,10 @@ def test_dropout_works_in_training_only():
             "dropout must be at least 0 and less than 1, got -0.1",
         ),
         (
+            lambda spec: VanillaDiscriminator(spec, input_noise=-0.1, hidden_noise=-1),
+            "input_noise must be at least 0, got -0.1; hidden_noise must be at least 0, got -1",
+        ),
+        (
             lambda spec: VanillaDiscriminator(spec, hidden=(4, 0)),
             "hidden[1] must be at least 1, got 0",
         ),
@@ -599,6 +813,26 @@ def test_dropout_works_in_training_only():
         (lambda spec: SNDCGANGenerator(spec, LATENT, width=0), "width must be at least 1, got 0"),
         (lambda spec: SNDCGANDiscriminator(spec, width=-2), "width must be at least 1, got -2"),
         (lambda spec: ResNetGenerator(spec, LATENT, width=0), "width must be at least 1, got 0"),
+        (
+            lambda spec: AutoencoderDiscriminator(spec, width=0, code=-1),
+            "width must be at least 1, got 0; code must be at least 1, got -1",
+        ),
+        (
+            lambda spec: AutoencoderDiscriminator(spec, error="l3"),
+            "error must be one of l1, l2; got 'l3'",
+        ),
+        (
+            lambda _: AutoencoderDiscriminator(ImageSpec(1, 7)),
+            "autoencoder takes images of even size, got 1 x 7 x 7",
+        ),
+        (
+            lambda spec: ResNetGenerator(spec, LATENT, code_dim=LATENT),
+            f"latent_dim must be at least {LATENT + 1}, got {LATENT}",
+        ),
+        (
+            lambda spec: ResNetGenerator(spec, LATENT, code_dim=-1),
+            "code_dim must be at least 0, got -1",
+        ),
         (lambda spec: ResNetDiscriminator(spec, width=-2), "width must be at least 1, got -2"),
     ],
 )

@@ -1,10 +1,12 @@
 """Generators and discriminators, one file per architecture.
 
-A generator is built as `Generator(spec, latent_dim, ...)` and maps noise (N, latent_dim) to images
-(N, C, H, W) in [-1, 1]; a discriminator, `Discriminator(spec, ...)`, maps images to logits (N,), by
+A generator is built as `Generator(spec, latent_dim, ...)` and maps z (N, latent_dim), noise with
+the code behind it, to images (N, C, H, W) in [-1, 1]; those that tell the code from the noise take
+its width, `code_dim`.  A discriminator, `Discriminator(spec, ...)`, maps images to logits (N,), by
 way of features (networks/discriminator.py).
 """
 
+from ganlab.networks.autoencoder import AutoencoderDiscriminator
 from ganlab.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from ganlab.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from ganlab.networks.resnet import ResNetDiscriminator, ResNetGenerator
@@ -12,6 +14,7 @@ from ganlab.networks.sndcgan import SNDCGANDiscriminator, SNDCGANGenerator
 from ganlab.networks.vanilla import VanillaDiscriminator, VanillaGenerator
 
 __all__ = [
+    "AutoencoderDiscriminator",
     "DCGANDiscriminator",
     "DCGANGenerator",
     "InfoGANDiscriminator",

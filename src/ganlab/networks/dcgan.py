@@ -9,8 +9,8 @@ from ganlab.networks.layers import (
     needs_bias,
     norm2d,
     normal_init,
+    reparametrize,
     rising,
-    spectral,
 )
 from ganlab.spec import ImageSpec, at_least, one_of
 
@@ -20,7 +20,7 @@ class DCGANGenerator(nn.Module):
 
     Args:
         width: channels before the last layer; each layer below has twice as many.
-        norm: "batch" (the paper's), "layer", "spectral" or "none".
+        norm: "batch" (the paper's), "layer", "spectral", "weight" or "none".
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class DCGANGenerator(nn.Module):
             nn.Tanh(),
         ]
         self.layers = nn.Sequential(*layers).apply(normal_init(0.02))
-        spectral(self, norm)
+        reparametrize(self, norm)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
@@ -52,7 +52,8 @@ class DCGANDiscriminator(Discriminator):
 
     Args:
         width: channels after the first layer; each layer after it has twice as many.
-        norm: "batch" (the paper's: not on the first layer), "layer", "spectral" or "none".
+        norm: "batch" (the paper's), "layer", "spectral", "weight" or "none"; not on the first
+            layer, unless it is one of weights.
         minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
     """
 
@@ -75,4 +76,4 @@ class DCGANDiscriminator(Discriminator):
             width *= 2
         super().__init__(nn.Sequential(*layers, nn.Flatten()), width * end**2, minibatch)
         self.apply(normal_init(0.02))
-        spectral(self, norm)
+        reparametrize(self, norm)

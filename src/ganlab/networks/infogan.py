@@ -6,7 +6,7 @@ The small net that collections of GANs on MNIST share; Lucic et al. 2018 compare
 from torch import Tensor, nn
 
 from ganlab.networks.discriminator import Discriminator
-from ganlab.networks.layers import needs_bias, norm1d, norm2d, normal_init, spectral
+from ganlab.networks.layers import needs_bias, norm1d, norm2d, normal_init, reparametrize
 from ganlab.spec import ImageSpec
 
 
@@ -50,7 +50,7 @@ class InfoGANDiscriminator(Discriminator):
     """Images (N, C, H, W) in [-1, 1] -> logits (N,).
 
     Args:
-        norm: "batch" (the paper's), "layer", "spectral" or "none".
+        norm: "batch" (the paper's), "layer", "spectral", "weight" or "none".
         minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
     """
 
@@ -69,4 +69,4 @@ class InfoGANDiscriminator(Discriminator):
         )
         super().__init__(features, 1024, minibatch)
         self.apply(normal_init(0.02))
-        spectral(self, norm)
+        reparametrize(self, norm)

@@ -3,26 +3,29 @@
 import math
 from collections.abc import Callable
 
-from torch import nn
-from torch.nn.utils.parametrizations import spectral_norm
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from ganlab.spec import ImageSpec, one_of
 
-NORMS = ("batch", "layer", "spectral", "none")
+NORMS = ("batch", "layer", "spectral", "weight", "none")
+Weighted = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 
 
 def norm2d(kind: str, channels: int) -> nn.Module:
     """Normalisation of (N, channels, H, W).
 
     "layer" is one group over all of an image (Ba et al. 2016), as the critics of Gulrajani et al.
-    2017 use it: unlike BatchNorm it leaves each image to itself.  "spectral" normalises weights,
-    not activations: see `spectral`.
+    2017 use it: unlike BatchNorm it leaves each image to itself.  "spectral" and "weight" normalise
+    weights, not activations: see `reparametrize`.
     """
     one_of(NORMS, norm=kind)
     layers: dict[str, Callable[[], nn.Module]] = {
         "batch": lambda: nn.BatchNorm2d(channels),
         "layer": lambda: nn.GroupNorm(1, channels),
         "spectral": nn.Identity,
+        "weight": nn.Identity,
         "none": nn.Identity,
     }
     return layers[kind]()
@@ -35,6 +38,7 @@ def norm1d(kind: str, features: int) -> nn.Module:
         "batch": lambda: nn.BatchNorm1d(features),
         "layer": lambda: nn.LayerNorm(features),
         "spectral": nn.Identity,
+        "weight": nn.Identity,
         "none": nn.Identity,
     }
     return layers[kind]()
@@ -58,23 +62,42 @@ def rising(channels: int, times: int, norm: str) -> list[nn.Module]:
     return layers
 
 
-def spectral(network: nn.Module, norm: str) -> None:
-    """With norm="spectral", divides each layer's weight by its largest singular value.
+def reparametrize(network: nn.Module, norm: str) -> None:
+    """Normalises each layer's weight, if the norm is one of weights; call it after initialising.
 
-    Estimated by one power iteration per training pass (Miyato et al. 2018, algorithm 1); call it
-    after the weights are initialised.
+    "spectral" divides it by its largest singular value, estimated by one power iteration per
+    training pass (Miyato et al. 2018, algorithm 1).  "weight" gives each output's weights a length
+    to learn, apart from their direction (Salimans & Kingma 2016, eq. 2): at first the same layer.
     """
-    if norm == "spectral":
-        for module in list(network.modules()):
-            if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+    if norm not in ("spectral", "weight"):
+        return
+    for module in list(network.modules()):
+        if isinstance(module, Weighted):
+            if norm == "spectral":
                 spectral_norm(module)
+            else:
+                weight_norm(module, dim=1 if isinstance(module, nn.ConvTranspose2d) else 0)
+
+
+class GaussianNoise(nn.Module):
+    """Adds N(0, std^2) to everything in training, nothing in evaluation."""
+
+    def __init__(self, std: float) -> None:
+        super().__init__()
+        self.std = std
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.std * torch.randn_like(x) if self.training else x
+
+    def extra_repr(self) -> str:
+        return f"std={self.std}"
 
 
 def normal_init(std: float) -> Callable[[nn.Module], None]:
     """Weights ~ N(0, std^2), norms' gains ~ N(1, std^2), biases 0 (Radford et al. 2016, sec. 4)."""
 
     def init(module: nn.Module) -> None:
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, Weighted):
             nn.init.normal_(module.weight, 0.0, std)
         elif isinstance(module, nn.modules.batchnorm._BatchNorm | nn.GroupNorm | nn.LayerNorm):
             nn.init.normal_(module.weight, 1.0, std)

@@ -5,8 +5,14 @@ import math
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
+from ganlab.networks.conditional import (
+    Conditional,
+    conditional_norm2d,
+    given,
+    noise_and_code,
+)
 from ganlab.networks.discriminator import Discriminator
-from ganlab.networks.layers import norm2d, power_of_two, spectral
+from ganlab.networks.layers import norm2d, power_of_two, reparametrize
 from ganlab.spec import ImageSpec, at_least
 
 
@@ -23,19 +29,20 @@ def residual_init(network: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-class UpBlock(nn.Module):
+class UpBlock(Conditional):
     """norm, ReLU, double, conv, norm, ReLU, conv; beside it double, 1x1 conv."""
 
-    def __init__(self, fan_in: int, fan_out: int, norm: str) -> None:
+    def __init__(self, fan_in: int, fan_out: int, norm: str, code_dim: int = 0) -> None:
         super().__init__()
-        self.norm1, self.norm2 = norm2d(norm, fan_in), norm2d(norm, fan_out)
+        self.norm1 = conditional_norm2d(norm, fan_in, code_dim)
+        self.norm2 = conditional_norm2d(norm, fan_out, code_dim)
         self.conv1 = nn.Conv2d(fan_in, fan_out, 3, 1, 1)
         self.conv2 = nn.Conv2d(fan_out, fan_out, 3, 1, 1)
         self.shortcut = nn.Conv2d(fan_in, fan_out, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(interpolate(self.norm1(x).relu(), scale_factor=2))
-        h = self.conv2(self.norm2(h).relu())
+    def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
+        h = self.conv1(interpolate(given(self.norm1, x, code).relu(), scale_factor=2))
+        h = self.conv2(given(self.norm2, h, code).relu())
         return h + interpolate(self.shortcut(x), scale_factor=2)  # 1x1 before doubling: the same
 
 
@@ -75,28 +82,43 @@ class ResNetGenerator(nn.Module):
 
     Args:
         width: channels of every block: 256 in SNGAN, 128 in WGAN-GP.
-        norm: "batch" (the papers'), "layer", "spectral" or "none".
+        norm: "conditional_batch" (Miyato & Koyama 2018): the blocks' norms see the code and the
+            first layer the noise alone; the last norm sees neither.  Without a code it is "batch"
+            (the papers'), which like "layer", "spectral", "weight" and "none" takes z as one.
+        code_dim: how many entries at the end of z are the code.
     """
 
     def __init__(
-        self, spec: ImageSpec, latent_dim: int, width: int = 256, norm: str = "batch"
+        self,
+        spec: ImageSpec,
+        latent_dim: int,
+        width: int = 256,
+        norm: str = "conditional_batch",
+        code_dim: int = 0,
     ) -> None:
         super().__init__()
         at_least(1, width=width)
+        at_least(0, code_dim=code_dim)
+        at_least(code_dim + 1, latent_dim=latent_dim)
+        self.code_dim = code_dim if norm == "conditional_batch" else 0
+        ups = power_of_two(spec, "resnet")
         self.layers = nn.Sequential(
-            nn.Linear(latent_dim, width * 16),
+            nn.Linear(latent_dim - self.code_dim, width * 16),
             nn.Unflatten(1, (width, 4, 4)),
-            *(UpBlock(width, width, norm) for _ in range(power_of_two(spec, "resnet"))),
-            norm2d(norm, width),
+            *(UpBlock(width, width, norm, code_dim) for _ in range(ups)),
+            conditional_norm2d(norm, width, code_dim=0),
             nn.ReLU(inplace=True),
             nn.Conv2d(width, spec.channels, 3, 1, 1),
             nn.Tanh(),
         )
         residual_init(self)
-        spectral(self, norm)
+        reparametrize(self, norm)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.layers(z)
+        x, code = noise_and_code(z, self.code_dim)
+        for layer in self.layers:
+            x = given(layer, x, code)
+        return x
 
 
 class ResNetDiscriminator(Discriminator):
@@ -106,7 +128,7 @@ class ResNetDiscriminator(Discriminator):
 
     Args:
         width: channels of every block, 128 in the papers.
-        norm: "spectral" (SNGAN), "none" or "layer" (WGAN-GP), or "batch".
+        norm: "spectral" (SNGAN), "none" or "layer" (WGAN-GP), "weight" or "batch".
         minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
     """
 
@@ -127,4 +149,4 @@ class ResNetDiscriminator(Discriminator):
         )
         super().__init__(features, width, minibatch)
         residual_init(self)
-        spectral(self, norm)
+        reparametrize(self, norm)

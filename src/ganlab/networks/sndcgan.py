@@ -8,8 +8,8 @@ from ganlab.networks.layers import (
     norm2d,
     normal_init,
     power_of_two,
+    reparametrize,
     rising,
-    spectral,
 )
 from ganlab.spec import ImageSpec, at_least
 
@@ -19,7 +19,7 @@ class SNDCGANGenerator(nn.Module):
 
     Args:
         width: channels before the last layer; the first has `width` times size / 4.
-        norm: "batch" (the paper's), "layer", "spectral" or "none".
+        norm: "batch" (the paper's), "layer", "spectral", "weight" or "none".
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class SNDCGANGenerator(nn.Module):
             nn.Tanh(),
         ]
         self.layers = nn.Sequential(*layers).apply(normal_init(0.02))
-        spectral(self, norm)
+        reparametrize(self, norm)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
@@ -48,7 +48,7 @@ class SNDCGANDiscriminator(Discriminator):
 
     Args:
         width: channels of the first layer; they double with each halving of the image.
-        norm: "spectral" (the paper's), "batch", "layer" or "none".
+        norm: "spectral" (the paper's), "weight", "batch", "layer" or "none".
         minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
     """
 
@@ -71,4 +71,4 @@ class SNDCGANDiscriminator(Discriminator):
             width *= 2
         super().__init__(nn.Sequential(*layers, nn.Flatten()), width * 16, minibatch)
         self.apply(normal_init(0.02))
-        spectral(self, norm)
+        reparametrize(self, norm)

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ganlab.networks.discriminator import Discriminator
-from ganlab.networks.layers import NORMS, needs_bias, norm1d, spectral
+from ganlab.networks.layers import NORMS, GaussianNoise, needs_bias, norm1d, reparametrize
 from ganlab.spec import ImageSpec, at_least, one_of
 
 
-def dense(widths: Sequence[int], norm: str = "none", dropout: float = 0.0) -> list[nn.Module]:
-    """Linear, normalisation, LeakyReLU and dropout between each width and the next."""
+def dense(
+    widths: Sequence[int], norm: str = "none", dropout: float = 0.0, noise: float = 0.0
+) -> list[nn.Module]:
+    """Linear, normalisation, LeakyReLU, dropout and noise between each width and the next."""
     one_of(NORMS, norm=norm)
     layers: list[nn.Module] = []
     for fan_in, fan_out in itertools.pairwise(widths):
@@ -23,6 +25,8 @@ def dense(widths: Sequence[int], norm: str = "none", dropout: float = 0.0) -> li
         ]
         if dropout:
             layers.append(nn.Dropout(dropout))
+        if noise:
+            layers.append(GaussianNoise(noise))
     return layers
 
 
@@ -31,7 +35,7 @@ class VanillaGenerator(nn.Module):
 
     Args:
         hidden: widths of the hidden layers.
-        norm: "none", "batch", "layer" or "spectral".
+        norm: "none", "batch", "layer", "spectral" or "weight".
     """
 
     def __init__(
@@ -50,7 +54,7 @@ class VanillaGenerator(nn.Module):
             nn.Tanh(),
             nn.Unflatten(1, spec.shape),
         )
-        spectral(self, norm)
+        reparametrize(self, norm)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
@@ -62,8 +66,11 @@ class VanillaDiscriminator(Discriminator):
     Args:
         hidden: widths of the hidden layers.
         dropout: share of hidden units dropped in training, in [0, 1).
-        norm: "none", "batch", "layer" or "spectral".
+        norm: "none", "batch", "layer", "spectral" or "weight".
         minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
+        input_noise, hidden_noise: standard deviations of Gaussian noise added in training to the
+            images and behind each hidden layer; 0.3 and 0.5 in Salimans et al. 2016's code for
+            MNIST.  The features have the last noise in them.
     """
 
     def __init__(
@@ -73,11 +80,16 @@ class VanillaDiscriminator(Discriminator):
         dropout: float = 0.3,
         norm: str = "none",
         minibatch: str = "none",
+        input_noise: float = 0.0,
+        hidden_noise: float = 0.0,
     ) -> None:
         at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout}")
+        at_least(0, input_noise=input_noise, hidden_noise=hidden_noise)
         widths = (math.prod(spec.shape), *hidden)
-        layers = nn.Sequential(nn.Flatten(), *dense(widths, norm, dropout))
-        super().__init__(layers, widths[-1], minibatch)
-        spectral(self, norm)
+        layers = [nn.Flatten(), *dense(widths, norm, dropout, hidden_noise)]
+        if input_noise:
+            layers.insert(0, GaussianNoise(input_noise))
+        super().__init__(nn.Sequential(*layers), widths[-1], minibatch)
+        reparametrize(self, norm)
