@@ -118,6 +118,18 @@ class ImageData(LightningDataModule):
             if self.labels is not None:
                 self.labeled = self.labels.choose(self.images.labels, self.spec.classes)
 
+    def test_images(self) -> Images | None:
+        """The source's held-out images, downloaded and read anew; None where there are none.
+
+        Raises:
+            DataError: they are missing or corrupt.
+        """
+        test: Source | None = getattr(self.source, "test", lambda: None)()
+        if test is None:
+            return None
+        test.prepare()
+        return test.read()
+
     def train_dataloader(self) -> IterationLoader:
         images, device = self._read(), self._running.strategy.root_device
         if fits(images.images, device):
