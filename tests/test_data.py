@@ -442,6 +442,71 @@ def test_budgets_out_of_range_are_refused(options, sentence):
     assert str(error.value) == sentence
 
 
+# Mirror images ------------------------------------------------------------------------------------
+
+
+def uneven(n=6):
+    """Images of noise, each with its number as label."""
+    pixels, _ = random_images(n, 3, 4)
+    return Images(torch.from_numpy(pixels), torch.arange(n))
+
+
+def pixels(batch):
+    return ((batch.images + 1) * 127.5).round().to(torch.uint8)
+
+
+def test_indices_beyond_the_images_mean_their_mirror_images():
+    """Left and right change places, and nothing else: upside down is rejected."""
+    images, index = uneven(), torch.tensor([[3, 9, 0, 6], [11, 5, 10, 4]])
+    batch = transferred(served(images, 4, mirror=True), index)
+    assert torch.equal(batch.labels, index % 6)
+    got, original = pixels(batch), images.images[index % 6]
+    flipped = torch.from_numpy(original.numpy()[..., ::-1].copy())
+    for i, number in np.ndenumerate(index.numpy()):
+        assert torch.equal(got[i], (flipped if number >= 6 else original)[i])
+        assert not torch.equal(got[i], (original if number >= 6 else flipped)[i])
+        assert not torch.equal(got[i], original[i].flip(-2))
+
+
+def test_each_image_comes_once_as_it_is_and_once_mirrored():
+    """6 images in 4 x 3 rows an iteration; without mirror, twice as they are."""
+    images = uneven()
+    both = torch.cat([images.images, images.images.flip(-1)])
+    want = sorted(image.flatten().tolist() for image in both)
+    plain = sorted(image.flatten().tolist() for image in images.images.repeat(2, 1, 1, 1))
+    for mirror, expected in ((True, want), (False, plain)):
+        for batch in batches(served(images, 3, minibatches=4, mirror=mirror)):
+            rows = pixels(batch).flatten(0, 1).flatten(1)
+            assert sorted(rows.tolist()) == expected
+    assert want != plain
+
+
+def test_mirroring_changes_no_image_in_memory():
+    images = uneven()
+    before, data = images.images.clone(), served(images, 3, mirror=True)
+    assert len(batches(data)) == 5
+    assert data.images.images is images.images
+    assert torch.equal(images.images, before)
+
+
+def test_labeled_images_are_not_mirrored():
+    images = Images(uneven(30).images, torch.arange(30) % 3)
+    for batch in batches(few(images, mirror=True)):
+        for row in pixels(batch.labeled).flatten(0, 1):
+            assert (images.images == row).flatten(1).all(dim=1).any()
+    flips = (pixels(batch).flatten(0, 1)[:, None] == images.images).flatten(2).all(dim=2).any(dim=1)
+    assert not flips.all(), "the others are"
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_ranks_share_mirrored_images(world):
+    index = MinibatchOrder(12, (2, 4), seed=1)(0)
+    whole = transferred(served(uneven(), 4, mirror=True), index)
+    options = {"world": world, "mirror": True}
+    parts = [transferred(served(uneven(), 4, rank, **options), index) for rank in range(world)]
+    assert torch.equal(torch.cat([part.images for part in parts], dim=1), whole.images)
+
+
 # Images in memory ---------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ class Digits:
     The test set of the UCI "Optical Recognition of Handwritten Digits" (Alpaydin & Kaynak 1998):
     nothing to download.
 
-    Their order shows 14 sheets with the same numbers to copy, each by one hand.  The last three
+    Their order shows 14 sheets with the same numbers to copy.  The last three
     sheets, 382 images, can be held out: then no sheet is in both parts.
 
     Args:
