@@ -30,6 +30,7 @@ from ganlab.data import (
     DataError,
     Digits,
     FashionMNIST,
+    Folder,
     ImageData,
     Images,
     LabelBudget,
@@ -203,6 +204,20 @@ def test_data_is_read_once_however_often_it_is_set_up():
         data.setup()
     assert source.calls == ["prepare", "read"]
     assert data.spec is source.spec
+
+
+def test_sources_that_hold_nothing_out_have_no_test_images(tmp_path):
+    """Whether they say so or, like a source of one's own, say nothing."""
+    for source in (held(levels()), Digits(), Folder(tmp_path)):
+        assert ImageData(source, 4, 1, 5).test_images() is None
+
+
+def test_test_images_are_prepared_and_read():
+    source = held(levels())
+    source.test = lambda: test
+    test = held(levels(3))
+    assert len(ImageData(source, 4, 1, 5).test_images().labels) == 3
+    assert (source.calls, test.calls) == ([], ["prepare", "read"])
 
 
 def test_using_the_data_too_early_says_so():
@@ -427,6 +442,71 @@ def test_budgets_out_of_range_are_refused(options, sentence):
     assert str(error.value) == sentence
 
 
+# Mirror images ------------------------------------------------------------------------------------
+
+
+def uneven(n=6):
+    """Images of noise, each with its number as label."""
+    pixels, _ = random_images(n, 3, 4)
+    return Images(torch.from_numpy(pixels), torch.arange(n))
+
+
+def pixels(batch):
+    return ((batch.images + 1) * 127.5).round().to(torch.uint8)
+
+
+def test_indices_beyond_the_images_mean_their_mirror_images():
+    """Left and right change places, and nothing else: upside down is rejected."""
+    images, index = uneven(), torch.tensor([[3, 9, 0, 6], [11, 5, 10, 4]])
+    batch = transferred(served(images, 4, mirror=True), index)
+    assert torch.equal(batch.labels, index % 6)
+    got, original = pixels(batch), images.images[index % 6]
+    flipped = torch.from_numpy(original.numpy()[..., ::-1].copy())
+    for i, number in np.ndenumerate(index.numpy()):
+        assert torch.equal(got[i], (flipped if number >= 6 else original)[i])
+        assert not torch.equal(got[i], (original if number >= 6 else flipped)[i])
+        assert not torch.equal(got[i], original[i].flip(-2))
+
+
+def test_each_image_comes_once_as_it_is_and_once_mirrored():
+    """6 images in 4 x 3 rows an iteration; without mirror, twice as they are."""
+    images = uneven()
+    both = torch.cat([images.images, images.images.flip(-1)])
+    want = sorted(image.flatten().tolist() for image in both)
+    plain = sorted(image.flatten().tolist() for image in images.images.repeat(2, 1, 1, 1))
+    for mirror, expected in ((True, want), (False, plain)):
+        for batch in batches(served(images, 3, minibatches=4, mirror=mirror)):
+            rows = pixels(batch).flatten(0, 1).flatten(1)
+            assert sorted(rows.tolist()) == expected
+    assert want != plain
+
+
+def test_mirroring_changes_no_image_in_memory():
+    images = uneven()
+    before, data = images.images.clone(), served(images, 3, mirror=True)
+    assert len(batches(data)) == 5
+    assert data.images.images is images.images
+    assert torch.equal(images.images, before)
+
+
+def test_labeled_images_are_not_mirrored():
+    images = Images(uneven(30).images, torch.arange(30) % 3)
+    for batch in batches(few(images, mirror=True)):
+        for row in pixels(batch.labeled).flatten(0, 1):
+            assert (images.images == row).flatten(1).all(dim=1).any()
+    flips = (pixels(batch).flatten(0, 1)[:, None] == images.images).flatten(2).all(dim=2).any(dim=1)
+    assert not flips.all(), "the others are"
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_ranks_share_mirrored_images(world):
+    index = MinibatchOrder(12, (2, 4), seed=1)(0)
+    whole = transferred(served(uneven(), 4, mirror=True), index)
+    options = {"world": world, "mirror": True}
+    parts = [transferred(served(uneven(), 4, rank, **options), index) for rank in range(world)]
+    assert torch.equal(torch.cat([part.images for part in parts], dim=1), whole.images)
+
+
 # Images in memory ---------------------------------------------------------------------------------
 
 
@@ -521,6 +601,30 @@ def test_digits_need_nothing_and_refuse_tiny_sizes():
     Digits().prepare()
     with pytest.raises(ValueError, match=r"^size must be at least 4, got 3$"):
         Digits(3)
+
+
+def test_digits_can_hold_their_last_sheets_out():
+    """The parts are the whole, in order, and the cut is where a sheet begins: 0 to 9, thrice."""
+    whole, train, test = (Digits(split=split).read() for split in ("all", "train", "test"))
+    assert (len(train.labels), len(test.labels)) == (1415, 382)
+    assert torch.equal(torch.cat([train.images, test.images]), whole.images)
+    assert torch.equal(torch.cat([train.labels, test.labels]), whole.labels)
+    start = torch.arange(30) % 10
+    assert torch.equal(test.labels[:30], start)
+    begins = [i for i in range(1797 - 30) if torch.equal(whole.labels[i : i + 30], start)]
+    assert begins[0] == 0
+    assert 1415 in begins
+    assert test.labels.bincount().min() >= 35
+    assert test.labels.bincount().max() <= 40
+
+
+def test_only_the_training_digits_have_a_test_part():
+    held_out = Digits(size=8, split="train").test()
+    assert (held_out.size, held_out.split) == (8, "test")
+    assert Digits().test() is None
+    assert held_out.test() is None
+    with pytest.raises(ValueError, match=r"^split must be one of all, train, test; got 'val'$"):
+        Digits(split="val")
 
 
 # torchvision's data sets, written here in their own formats ---------------------------------------
@@ -679,6 +783,36 @@ def test_a_data_set_is_read_exactly(tmp_path, monkeypatch, name, part):
     assert got.labels.tolist() == labels.tolist()
     assert got.labels.max() < made.spec.classes
     assert not np.array_equal(got.images.numpy(), want.swapaxes(2, 3))
+
+
+@every_set
+def test_the_test_part_comes_from_the_same_place_at_the_same_size(tmp_path, monkeypatch, name):
+    source, write, *_ = SETS[name]
+    want, labels = write(tmp_path, monkeypatch)["test"]
+    got = ImageData(source(tmp_path, download=False, size=16), 4, 1, 5).test_images()
+    assert torch.equal(got.images, resized(torch.from_numpy(want), 16))
+    assert got.labels.tolist() == labels.tolist()
+    test = source(tmp_path, download=False).test()
+    assert type(test) is source
+    assert not test.download
+    assert test.test() is None
+
+
+@pytest.mark.parametrize(
+    "source", [SVHN("x", split="extra"), STL10("x", split="unlabeled")], ids=["svhn", "stl10"]
+)
+def test_every_other_part_has_the_test_part(source):
+    assert source.test().split == "test"
+    assert source.test().spec.classes == 10
+
+
+def test_a_missing_test_part_is_a_data_error(tmp_path, monkeypatch):
+    write_svhn(tmp_path, monkeypatch)
+    (tmp_path / "test_32x32.mat").unlink()
+    data = ImageData(SVHN(tmp_path, download=False), 4, 1, 5)
+    data.prepare_data()
+    with pytest.raises(DataError, match=r"^SVHN \(test\) is missing or damaged in "):
+        data.test_images()
 
 
 def test_wrong_readings_of_the_formats_are_rejected(tmp_path, monkeypatch):

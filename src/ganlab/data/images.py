@@ -23,7 +23,10 @@ class Images(NamedTuple):
 
 
 class Source(Protocol):
-    """A data set: knows its spec before anything is read."""
+    """A data set: knows its spec before anything is read.
+
+    One with a held-out part may say so by `test() -> Source | None`; others need no such method.
+    """
 
     @property
     def spec(self) -> ImageSpec:

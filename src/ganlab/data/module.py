@@ -79,8 +79,10 @@ class ImageData(LightningDataModule):
         minibatches: minibatches per iteration: k, and one more if G's loss needs real images.
         iterations: length of the run.
         seed: of the order.
+        mirror: every image counts twice, as it is and flipped from left to right, as if there were
+            2 N; the labeled images are served as they are.
         labels: how many labels are known; every minibatch then comes with as many labeled images,
-            which are among the others as well (Salimans et al. 2016).  None: all are.
+            which are among the others as well (Salimans et al. 2016).  None: no such limit.
 
     Raises:
         DataError: labels are asked for where there are no classes.
@@ -93,6 +95,8 @@ class ImageData(LightningDataModule):
         minibatches: int,
         iterations: int,
         seed: int = 0,
+        *,
+        mirror: bool = False,
         labels: LabelBudget | None = None,
     ) -> None:
         super().__init__()
@@ -100,7 +104,8 @@ class ImageData(LightningDataModule):
         if labels is not None:
             labels.check(source.spec.classes)
         self.source, self.batch_size, self.minibatches = source, batch_size, minibatches
-        self.iterations, self.seed, self.labels = iterations, seed, labels
+        self.iterations, self.seed = iterations, seed
+        self.mirror, self.labels = mirror, labels
         self.images: Images | None = None  # a plain attribute: neither checkpointed nor broadcast
 
     @property
@@ -114,15 +119,28 @@ class ImageData(LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         if self.images is None:
-            self.images = self.source.read()
+            images = self.source.read()
             if self.labels is not None:
-                self.labeled = self.labels.choose(self.images.labels, self.spec.classes)
+                self.labeled = self.labels.choose(images.labels, self.spec.classes)
+            self.images = images
+
+    def test_images(self) -> Images | None:
+        """The source's held-out images, downloaded and read anew; None where there are none.
+
+        Raises:
+            DataError: they are missing or corrupt.
+        """
+        test: Source | None = getattr(self.source, "test", lambda: None)()
+        if test is None:
+            return None
+        test.prepare()
+        return test.read()
 
     def train_dataloader(self) -> IterationLoader:
         images, device = self._read(), self._running.strategy.root_device
         if fits(images.images, device):
             self.images = Images(*(tensor.to(device) for tensor in images))
-        orders: list[Order] = [self._walk(len(images.labels), ORDER)]
+        orders: list[Order] = [self._walk(len(images.labels) * (1 + self.mirror), ORDER)]
         if self.labels is not None:
             labeled, walk = self.labeled, self._walk(len(self.labeled), LABELED)
             orders.append(lambda iteration: labeled[walk(iteration)])
@@ -139,12 +157,20 @@ class ImageData(LightningDataModule):
         return MinibatchOrder(n, (self.minibatches, self.batch_size), self.seed, key)
 
     def _gather(self, index: Tensor, device: torch.device) -> Batch:
-        """Gathers this rank's share of the indexed images and normalises it on the device."""
+        """Gathers this rank's share of the indexed images and normalises it on the device.
+
+        Of N images, index i >= N means the mirror image of i - N.
+        """
         (images, labels), trainer = self._read(), self._running
         share = self.batch_size // trainer.world_size
         index = index.narrow(1, trainer.global_rank * share, share).to(images.device)
-        pixels = images[index].to(device, non_blocking=True).float().div_(127.5).sub_(1)
-        return Batch(trainer.precision_plugin.convert_input(pixels), labels[index].to(device))
+        original = index % len(labels)
+        pixels = images[original].to(device, non_blocking=True)
+        if self.mirror:
+            mirrored = (index >= len(labels)).to(device)[..., None, None, None]
+            pixels = torch.where(mirrored, pixels.flip(-1), pixels)
+        pixels = trainer.precision_plugin.convert_input(pixels.float().div_(127.5).sub_(1))
+        return Batch(pixels, labels[original].to(device))
 
     @property
     def _running(self) -> Trainer:

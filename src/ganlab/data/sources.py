@@ -13,6 +13,8 @@ from ganlab.data.images import DataError, Images, resized
 from ganlab.spec import ImageSpec, at_least, one_of
 
 ORIGINAL, MARGIN = 8, 1  # pixels of a digit, and of black around it when it is resized
+HELD_OUT = 1415  # where the last three of the digits' 14 sheets begin
+DIGITS = {"all": slice(None), "train": slice(HELD_OUT), "test": slice(HELD_OUT, None)}
 
 
 class Digits:
@@ -21,14 +23,19 @@ class Digits:
     The test set of the UCI "Optical Recognition of Handwritten Digits" (Alpaydin & Kaynak 1998):
     nothing to download.
 
+    Their order shows 14 sheets with the same numbers to copy.  The last three
+    sheets, 382 images, can be held out: then no sheet is in both parts.
+
     Args:
         size: pixels; 8 gives the originals, which touch their edges; for all other sizes they are
             framed by one black pixel and resized smoothly.
+        split: all, train (the first 1,415) or test (the last 382).
     """
 
-    def __init__(self, size: int = 16) -> None:
+    def __init__(self, size: int = 16, split: str = "all") -> None:
         at_least(4, size=size)
-        self.size = size
+        one_of(tuple(DIGITS), split=split)
+        self.size, self.split = size, split
 
     @property
     def spec(self) -> ImageSpec:
@@ -47,7 +54,12 @@ class Digits:
         images = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
         if self.size != ORIGINAL:
             images = resized(pad(images, (MARGIN,) * 4), self.size)
-        return Images(images, torch.from_numpy(digits.target).long())
+        part = DIGITS[self.split]
+        return Images(images[part], torch.from_numpy(digits.target).long()[part])
+
+    def test(self) -> "Digits | None":
+        """The held-out part of split=train; the others hold nothing out."""
+        return Digits(self.size, "test") if self.split == "train" else None
 
 
 class TorchvisionSource:
@@ -99,6 +111,12 @@ class TorchvisionSource:
             labels = torch.zeros_like(labels)
         self._require_sound(images, labels)
         return Images(resized(images, self.size), labels)
+
+    def test(self) -> "TorchvisionSource | None":
+        """The test images, of the same size and from the same place; None if these are they."""
+        if self.split == "test":
+            return None
+        return type(self)(self.root, "test", self.download, self.size)
 
     def _require_sound(self, images: Tensor, labels: Tensor) -> None:
         """Raises DataError unless the files hold what the data set is known to hold."""
