@@ -23,14 +23,15 @@ LAYERS = (
         {"pytorch_lightning", "lightning_fabric", "sklearn", "filelock"},
     ),
     (
-        {"config", "runs", "loggers", "callbacks", "experiment", "session"},
-        {"hydra", "omegaconf", "pydantic", "yaml", "tqdm", "wandb"},
+        {"config", "runs", "loggers", "figures", "callbacks", "experiment", "session"},
+        {"hydra", "omegaconf", "pydantic", "yaml", "tqdm", "wandb", "matplotlib"},
     ),
     ({"cli", "train", "sample", "__main__", "__init__"}, set()),
 )
 # They meet only through ImageSpec and the Batch.
 APART = {"gan": {"data"}, "distributed": {"data"}, "data": {"gan", "distributed"}}
-ONLY_IN = {"wandb": "loggers", "hydra._internal": "cli"}
+ONLY_IN = {"wandb": "loggers", "matplotlib": "figures", "hydra._internal": "cli"}
+LAZY = {"wandb", "matplotlib"}  # slow to import
 
 
 def modules() -> dict[str, Path]:
@@ -72,7 +73,7 @@ def forbidden(module: str, source: str) -> list[str]:
         else:
             wrong = top not in libraries | sys.stdlib_module_names
         wrong |= any(name.startswith(a) and part != b for a, b in ONLY_IN.items())
-        wrong |= top == "wandb" and not is_lazy(tree, statement)
+        wrong |= top in LAZY and not is_lazy(tree, statement)
         found += [name] if wrong else []
     return found
 
@@ -116,6 +117,8 @@ def test_each_module_imports_only_its_own_layer_and_those_below(module):
         ("data", "import wandb", "wandb"),
         ("runs", "import wandb.sdk", "wandb.sdk"),
         ("loggers", "import wandb", "wandb"),
+        ("figures", "import matplotlib.figure", "matplotlib.figure"),
+        ("callbacks.curves", "def f():\n    import matplotlib", "matplotlib"),
         ("callbacks.samples", "def f():\n    import wandb", "wandb"),
         ("experiment", "from ganlab.cli import main", "ganlab.cli.main"),
         ("experiment", "from hydra._internal import utils", "hydra._internal.utils"),

@@ -9,7 +9,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
-from ganlab.callbacks import Checkpoints, Interruption, Journal, Progress, SampleGrids
+from ganlab.callbacks import Checkpoints, Curves, Interruption, Journal, Progress, SampleGrids
 from ganlab.config import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.loggers import MetricsFile, WandbRun
@@ -51,6 +51,7 @@ class Session:
                 self.checkpoints,
                 self.interruption,
                 Progress(self.journal),
+                Curves(run.path),  # last: weights and signals are in order before it draws
             ],
         )
         devices, m = self.trainer.world_size, experiment.batch_size

@@ -1,0 +1,51 @@
+"""The chart of all that a run read of itself, when it ends."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer
+
+from ganlab import figures, pictures
+from ganlab.gan import GAN
+
+
+class Curves(Callback):
+    """Draws RUN/curves.png from RUN/metrics.csv, which has all parts of a resumed run.
+
+    At the end, after an interruption, and after a failure, where it shows how it came about.
+
+    Args:
+        folder: the run's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+        self.draw(trainer, gan)
+
+    def on_exception(self, trainer: Trainer, gan: GAN, exception: BaseException) -> None:  # type: ignore[override]
+        if isinstance(exception, Exception):  # who presses Ctrl-C twice does not want to wait
+            self.draw(trainer, gan)
+
+    def draw(self, trainer: Trainer, gan: GAN) -> None:
+        """Saves and logs the chart, if anything was read."""
+        if not trainer.is_global_zero:
+            return
+        readings = figures.read(self.folder / "metrics.csv")
+        if not readings:
+            return
+        likely = is_probability(gan.observations.score)
+        name = self.folder.absolute().parent.name
+        pixels = figures.to_pixels(figures.curves(readings, name, probability=likely))
+        pictures.save(self.folder / "curves.png", pixels)
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_picture"):
+                logger.log_picture("curves", pixels, gan.iterations)
+
+
+def is_probability(score: Any) -> bool:
+    """Whether a loss takes even extreme logits for something between 0 and 1."""
+    low, high = score(torch.tensor([-1e4, 1e4])).tolist()
+    return 0 <= low < high <= 1

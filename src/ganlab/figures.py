@@ -1,0 +1,129 @@
+"""Charts of a run's readings, for people.  Only drawing needs matplotlib, and never pyplot."""
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ganlab.loggers import AXES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Series = tuple[list[float], list[float]]  # iterations, and a reading at each of them
+
+SCORES = ("D(x)", "D(G(z))")
+NOT_DRAWN = (*AXES, "images_per_second")
+LOSSES, SCORE, NORMS = "loss", "output of D", "gradient norm"
+PANELS = {"loss": LOSSES, "penalty": LOSSES, "grad_norm": NORMS} | dict.fromkeys(SCORES, SCORE)
+
+# Okabe and Ito's colours, which colour-blind people tell apart.  G's images are G's.
+D, G, OTHERS = "#0072B2", "#D55E00", ("#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+PLAYERS = {"d": D, "g": G, "D(x)": D, "D(G(z))": G}
+STYLES = ("-", "--", ":", "-.")  # of lines that share a colour
+INK, FAINT = "#404040", "#E4E4E4"
+INCHES, DPI = 8.4, 120  # about 1000 pixels wide
+
+
+def read(path: Path) -> dict[str, Series]:
+    """The columns of metrics.csv by name, each where it has a value; empty without a file."""
+    if not path.exists():
+        return {}
+    columns: dict[str, Series] = defaultdict(lambda: ([], []))
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            for name, value in row.items():
+                if value:
+                    columns[name][0].append(float(row["iterations"]))
+                    columns[name][1].append(float(value))
+    return dict(columns)
+
+
+def curves(readings: Mapping[str, Series], name: str, *, probability: bool = False) -> "Figure":
+    """A panel of lines for each kind of reading, above one axis of iterations.
+
+    Args:
+        readings: what `read` returns.
+        name: stands above, before the run's length and speed.
+        probability: whether D(x) is one, not a value without bounds.
+    """
+    from matplotlib.figure import Figure
+
+    panels = arranged(readings)
+    n = max(1, len(panels))
+    figure = Figure((INCHES, 0.7 + 1.75 * n), dpi=DPI, layout="constrained", facecolor="white")
+    figure.suptitle(heading(readings, name), x=0.01, ha="left", fontsize=10, color=INK)
+    stacked = figure.subplots(n, sharex=True, squeeze=False)[:, 0]
+    for axes, (kind, names) in zip(stacked, panels.items(), strict=False):
+        draw(axes, kind, {name: readings[name] for name in names})
+        if kind == NORMS and any(y > 0 for name in names for y in readings[name][1]):
+            axes.set_yscale("log")
+        elif kind == SCORE and probability:
+            axes.set_ylim(-0.03, 1.03)
+            axes.set_ylabel("probability of real")
+    stacked[-1].set_xlabel("iterations", color=INK, fontsize=9)
+    stacked[-1].xaxis.set_major_formatter("{x:,.0f}")
+    figure.align_ylabels()
+    return figure
+
+
+def arranged(names: Iterable[str]) -> dict[str, list[str]]:
+    """Kind -> its columns, from top to bottom: losses, scores, whatever else there is, norms."""
+    kinds: dict[str, list[str]] = {LOSSES: [], SCORE: []}
+    for name in names:
+        if name not in NOT_DRAWN:
+            prefix = name.partition("/")[0]
+            kinds.setdefault(PANELS.get(prefix, prefix.replace("_", " ")), []).append(name)
+    if NORMS in kinds:
+        kinds[NORMS] = kinds.pop(NORMS)  # to the end
+    return {kind: columns for kind, columns in kinds.items() if columns}
+
+
+def heading(readings: Mapping[str, Series], name: str) -> str:
+    """Name, iterations, seconds and images per second of the whole run, as far as it was read."""
+    if "iterations" not in readings:
+        return name
+    iterations, images, seconds = (readings[axis][1][-1] for axis in AXES)
+    speed = images / max(seconds, 1e-9)
+    return f"{name} · {iterations:,.0f} iterations · {seconds:,.0f} s · {speed:,.0f} images/s"
+
+
+def draw(axes: "Axes", label: str, lines: Mapping[str, Series]) -> None:
+    """One panel: thin lines by name, the players in their colours, names on the right."""
+    used: Counter[str] = Counter()
+    others = 0
+    for name, (x, y) in lines.items():
+        color = PLAYERS.get(name.rpartition("/")[2])
+        if color is None:
+            color, others = OTHERS[others % len(OTHERS)], others + 1
+        style = STYLES[used[color] % len(STYLES)]
+        used[color] += 1
+        dot = "o" if len(x) == 1 else ""  # a line of one point cannot be seen
+        axes.plot(x, y, style, color=color, lw=1.2, marker=dot, ms=3, label=name)
+    axes.set_ylabel(label, color=INK, fontsize=9)
+    axes.grid(color=FAINT, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(which="both", length=0, labelsize=8, labelcolor=INK)
+    axes.margins(x=0.01)
+    axes.legend(
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.03),
+        frameon=False,
+        fontsize=8,
+        labelcolor="linecolor",
+        handlelength=1.4,
+    )
+
+
+def to_pixels(figure: "Figure") -> np.ndarray:
+    """uint8 RGB (H, W, 3), drawn without a screen and without pyplot's global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
