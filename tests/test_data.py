@@ -34,9 +34,9 @@ from ganlab.data import (
     ImageData,
     Images,
     LabelBudget,
+    module,
 )
 from ganlab.data import images as images_module
-from ganlab.data import module
 from ganlab.data import sources as sources_module
 from ganlab.data.images import allocate, resized
 from ganlab.data.module import IterationLoader, MinibatchOrder
