@@ -34,11 +34,12 @@ from ganlab.data import (
     ImageData,
     Images,
     LabelBudget,
+    module,
 )
 from ganlab.data import images as images_module
 from ganlab.data import sources as sources_module
 from ganlab.data.images import allocate, resized
-from ganlab.data.module import LABELED, IterationLoader, MinibatchOrder
+from ganlab.data.module import IterationLoader, MinibatchOrder
 from ganlab.spec import ImageSpec
 
 # The order ----------------------------------------------------------------------------------------
@@ -353,11 +354,19 @@ def test_a_budget_leaves_the_unlabeled_stream_as_it_is():
         assert b.labeled is None
 
 
-def test_the_labeled_order_is_not_the_datas():
-    """Were all labels kept, the same stream would serve the same images on both sides."""
-    order, labeled = (MinibatchOrder(50, (1, 50), 0, *key) for key in ([], [LABELED]))
-    assert not torch.equal(order(0), labeled(0))
-    assert torch.equal(order(0), MinibatchOrder(50, (1, 50), 0)(0))
+def test_the_labeled_order_is_not_the_datas(monkeypatch):
+    """With all labels kept, the same stream would walk both sides in step."""
+    images = Images(levels(60).images, torch.arange(60) % 3)
+    budget = LabelBudget(20)
+    kept = budget.choose(images.labels, 3)
+
+    def in_step():
+        served_ = batches(few(images, budget=budget))
+        return [torch.equal(kept[numbers(b)], numbers(b.labeled)) for b in served_]
+
+    assert in_step() == [False] * 5
+    monkeypatch.setattr(module, "LABELED", module.ORDER)
+    assert in_step() == [True] * 5
 
 
 def test_the_labeled_rows_resume_from_the_trainers_step():
