@@ -306,3 +306,14 @@ def test_loggers_that_take_pictures_get_the_pixels_of_the_file(tmp_path):
     ((name, pixels, step),) = logger.shown
     assert (name, step) == ("curves", 2)
     assert np.array_equal(pixels, picture(tmp_path / "curves.png"))
+
+
+def test_after_a_failure_the_picture_is_of_the_last_reading(tmp_path):
+    """Not of the iteration that failed, which no logger has heard of."""
+    written(tmp_path, AXES | READING)
+    gan, steps = small_gan(), []
+    gan.iterations = 11
+    logger = SimpleNamespace(log_picture=lambda name, pixels, step: steps.append(step))
+    trainer = SimpleNamespace(is_global_zero=True, loggers=[logger])
+    Curves(tmp_path).on_exception(trainer, gan, RuntimeError())
+    assert steps == [10]

@@ -40,9 +40,10 @@ class Curves(Callback):
         name = self.folder.absolute().parent.name
         pixels = figures.to_pixels(figures.curves(readings, name, probability=likely))
         pictures.save(self.folder / "curves.png", pixels)
+        last = int(readings["iterations"][1][-1])  # a failure may have come after it
         for logger in trainer.loggers:
             if hasattr(logger, "log_picture"):
-                logger.log_picture("curves", pixels, gan.iterations)
+                logger.log_picture("curves", pixels, last)
 
 
 def is_probability(score: Any) -> bool:
