@@ -21,6 +21,7 @@ class NoConditioning(nn.Module):
 
     `labels`: the data must have classes.  `needs_features`: D must show its features.
     `needs_logits`: the condition enters D's logit, which an energy does not have.
+    `names_classes`: the answers of D's added head are logits of the data's classes.
 
     Args:
         spec: shape of the images and number of classes.
@@ -29,6 +30,7 @@ class NoConditioning(nn.Module):
     labels: ClassVar[bool] = False
     needs_features: ClassVar[bool] = False
     needs_logits: ClassVar[bool] = False
+    names_classes: ClassVar[bool] = False
     code_dim: int = 0  # numbers that G gets after its noise
 
     def __init__(self, spec: ImageSpec) -> None:
@@ -150,6 +152,8 @@ class ACGAN(_WithHead, ByClass):
         weight: of the classification, at least 0; 1 in the paper.
     """
 
+    names_classes = True
+
     def __init__(self, spec: ImageSpec, weight: float = 1.0) -> None:
         super().__init__(spec)
         at_least(0, weight=weight)
@@ -254,6 +258,7 @@ class SemiSupervised(_WithHead):
 
     labels = True
     needs_logits = True
+    names_classes = True
 
     def __init__(
         self,

@@ -63,6 +63,7 @@ class Experiment:
     seed: int = 0
     d_steps: int = 1
     batch_size: int = 64
+    mirror: bool = False
     iterations: int = 2500
     ema: float | None = None
     g_clip: float | None = None
@@ -130,6 +131,7 @@ class Experiment:
             minibatches=self.d_steps + gan.needs_real,
             iterations=self.iterations,
             seed=self.seed,
+            mirror=self.mirror,
             labels=labels,
         )
 

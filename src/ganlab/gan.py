@@ -183,7 +183,7 @@ class GAN(LightningModule):
         return self.loss.needs_real or any(r.needs_real for r in self.regularizers.values())
 
     @property
-    def d_networks(self) -> tuple[nn.Module, nn.Module]:
+    def d_networks(self) -> tuple[nn.Module, NoConditioning]:
         """What D's optimizer trains: its network, and the head that conditioning adds."""
         return self.discriminator, self.conditioning
 
@@ -217,6 +217,12 @@ class GAN(LightningModule):
             labels = torch.arange(n) % max(self.spec.classes, 1)
         weight = next(self.generator.parameters())
         return self._draw(labels.cpu(), stream("cpu", seed, SAMPLE)).to(weight)
+
+    def sheets(self, rows: int, seed: int = 0) -> dict[str, Tensor]:
+        """Latents of pictures that show what each code does, by name; as many in every row."""
+        weight = next(self.generator.parameters())
+        noise = self.latent.sample(rows, stream("cpu", seed, SAMPLE))
+        return self.conditioning.sheets(noise.to(weight))
 
     def _draw(self, labels: Tensor, generator: torch.Generator) -> Tensor:
         noise = self.latent.sample(len(labels), generator)

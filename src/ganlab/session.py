@@ -9,7 +9,15 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
-from ganlab.callbacks import Checkpoints, Curves, Interruption, Journal, Progress, SampleGrids
+from ganlab.callbacks import (
+    Checkpoints,
+    Curves,
+    Interruption,
+    Journal,
+    Progress,
+    SampleGrids,
+    TestError,
+)
 from ganlab.config import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.loggers import MetricsFile, WandbRun
@@ -46,7 +54,8 @@ class Session:
         self.trainer = experiment.trainer_with(
             self.loggers,
             [
-                self.journal,  # first: nothing is drawn or saved of a GAN that is not finite
+                TestError(self.data, experiment.sample_every),  # the journal reads what it finds
+                self.journal,  # before what follows: no GAN is drawn or saved that is not finite
                 SampleGrids(run.samples, experiment.sample_every),
                 self.checkpoints,
                 self.interruption,
@@ -79,7 +88,7 @@ class Session:
         """What is about to run, in two lines."""
         spec, images = self.data.spec, len(self.data.images.labels)  # type: ignore[union-attr]
         classes = f" in {spec.classes} classes" if spec.classes else ""
-        sizes = f"G {parameters(self.gan.generator)}, D {parameters(self.gan.discriminator)}"
+        sizes = f"G {parameters(self.gan.generator)}, D {parameters(*self.gan.d_networks)}"
         where, n = self.trainer.strategy.root_device.type, self.trainer.world_size
         on = f"on {n} x {where}" if n > 1 else f"on {where}"
         return f"{self.run.path}\n{images:,} images {spec}{classes}; parameters {sizes}; {on}"
@@ -99,9 +108,9 @@ class Session:
                 print(f"W&B is offline; to upload this run: {command}")
 
 
-def parameters(network: nn.Module) -> str:
+def parameters(*networks: nn.Module) -> str:
     """Number of parameters as people say it: 1.2M."""
-    n = sum(p.numel() for p in network.parameters())
+    n = sum(p.numel() for network in networks for p in network.parameters())
     power = min(2, int(math.log10(max(n, 1)) // 3))
     return f"{n / 1000**power:.1f}{'kM'[power - 1]}" if power else str(n)
 

@@ -6,5 +6,14 @@ from ganlab.callbacks.interruption import Interruption
 from ganlab.callbacks.journal import Journal
 from ganlab.callbacks.progress import Progress
 from ganlab.callbacks.samples import SampleGrids
+from ganlab.callbacks.test_error import TestError
 
-__all__ = ["Checkpoints", "Curves", "Interruption", "Journal", "Progress", "SampleGrids"]
+__all__ = [
+    "Checkpoints",
+    "Curves",
+    "Interruption",
+    "Journal",
+    "Progress",
+    "SampleGrids",
+    "TestError",
+]

@@ -3,16 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pytorch_lightning import Callback, Trainer
 
 from ganlab import pictures
 from ganlab.callbacks.intervals import due
 from ganlab.gan import GAN
 
+ROWS = 8  # of a sheet that shows what a code does
+
 
 class SampleGrids(Callback):
     """Saves samples/iteration-N.png at intervals and samples.gif at the end; tells the loggers.
 
+    Where G is told a code, its sheets go beside it: samples/classes/iteration-N.png, classes.gif.
     Drawing does not disturb training: it uses no shared random numbers and leaves modes alone.
 
     Args:
@@ -33,16 +37,29 @@ class SampleGrids(Callback):
             self.draw(trainer, gan)
 
     def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
-        if trainer.is_global_zero:
-            frames = sorted(self.folder.glob("iteration-*.png"))
-            pictures.animate(frames, self.folder / "samples.gif")
-
-    def draw(self, trainer: Trainer, gan: GAN) -> None:
-        """Saves and logs one grid."""
         if not trainer.is_global_zero:
             return
-        pixels = pictures.grid(gan.sample(self.n))
-        pictures.save(self.folder / f"iteration-{gan.iterations:07d}.png", pixels)
+        for folder, name in [(self.folder, "samples"), *((f, f.name) for f in self._sheets())]:
+            frames = sorted(folder.glob("iteration-*.png"))
+            pictures.animate(frames, self.folder / f"{name}.gif")
+
+    def draw(self, trainer: Trainer, gan: GAN) -> None:
+        """Saves and logs one grid of each kind."""
+        if not trainer.is_global_zero:
+            return
+        self._save(trainer, gan, "samples", self.folder, pictures.grid(gan.sample(self.n)))
+        for name, latents in gan.sheets(ROWS).items():
+            pixels = pictures.grid(gan.generate(latents), columns=len(latents) // ROWS)
+            self._save(trainer, gan, name, self.folder / name, pixels)
+
+    def _save(
+        self, trainer: Trainer, gan: GAN, name: str, folder: Path, pixels: np.ndarray
+    ) -> None:
+        folder.mkdir(exist_ok=True)
+        pictures.save(folder / f"iteration-{gan.iterations:07d}.png", pixels)
         for logger in trainer.loggers:
             if hasattr(logger, "log_picture"):
-                logger.log_picture("samples", pixels, gan.iterations)
+                logger.log_picture(name, pixels, gan.iterations)
+
+    def _sheets(self) -> list[Path]:
+        return sorted(folder for folder in self.folder.iterdir() if folder.is_dir())

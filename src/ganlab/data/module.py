@@ -136,6 +136,12 @@ class ImageData(LightningDataModule):
         test.prepare()
         return test.read()
 
+    def labeled_images(self) -> Images:
+        """The images that keep their labels, where labels are few."""
+        images, labels = self._read()
+        chosen = self.labeled.to(labels.device)
+        return Images(images[chosen], labels[chosen])
+
     def train_dataloader(self) -> IterationLoader:
         images, device = self._read(), self._running.strategy.root_device
         if fits(images.images, device):

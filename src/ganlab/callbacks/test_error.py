@@ -1,0 +1,101 @@
+"""How well D's class head names held-out images, beside a supervised baseline."""
+
+import copy
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from ganlab.callbacks.intervals import due
+from ganlab.conditioning import NoConditioning
+from ganlab.data import ImageData, Images
+from ganlab.gan import GAN
+from ganlab.latent import mixed
+
+BASELINE = 21  # first number of the baseline's random stream; others are in gan.py and data/
+
+
+class TestError(Callback):
+    """Reads test_error, the share of held-out images that D's class head names wrongly.
+
+    Beside it test_error/supervised, where labels are few: the same networks from the same initial
+    weights, trained by D's own rule on the same labeled images and nothing else.
+
+    Args:
+        data: whose held-out images are named.
+        every: iterations between two readings.
+        updates: of the supervised networks, which learn a few hundred labels by heart sooner.
+    """
+
+    def __init__(self, data: ImageData, every: int, updates: int = 1000) -> None:
+        self.data, self.every, self.updates = data, every, updates
+        self.supervised: float | None = None
+        self._test: Images | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"supervised": self.supervised}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.supervised = state_dict["supervised"]
+
+    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+        if not gan.conditioning.names_classes or not trainer.is_global_zero:
+            return
+        self._test = self.data.test_images()
+        if self._test is None or self.data.labels is None or self.supervised is not None:
+            return
+        with torch.random.fork_rng():
+            torch.manual_seed(mixed(gan.seed, BASELINE))
+            networks = supervised(gan, self.data.labeled_images(), self.updates)
+        self.supervised = error(*networks, self._test)
+
+    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
+        if self._test is None or not due(gan, self.every):
+            return
+        gan.observations.add("test_error", torch.tensor(error(*gan.d_networks, self._test)))
+        if self.supervised is not None:
+            gan.observations.add("test_error/supervised", torch.tensor(self.supervised))
+
+
+def supervised(
+    gan: GAN, images: Images, updates: int, batch_size: int = 100
+) -> tuple[nn.Module, NoConditioning]:
+    """Copies of D's networks after training on labeled images alone."""
+    network, conditioning = copy.deepcopy(gan.d_networks)
+    parameters = [*network.parameters(), *conditioning.parameters()]
+    optimizer = gan.d_rule.build(parameters, fused=False)
+    for _ in range(updates):
+        chosen = torch.randint(len(images.labels), (batch_size,))
+        answers = class_logits(network, conditioning, images.images[chosen])
+        optimizer.zero_grad()
+        cross_entropy(answers, images.labels[chosen].to(answers.device)).backward()
+        optimizer.step()
+    return network, conditioning
+
+
+@torch.no_grad()
+def error(network: nn.Module, conditioning: NoConditioning, images: Images) -> float:
+    """Share of images whose class is named wrongly; the networks' modes stay as they are."""
+    modes = {module: module.training for net in (network, conditioning) for module in net.modules()}
+    for module in modes:
+        module.training = False
+    try:
+        parts = [class_logits(network, conditioning, part) for part in images.images.split(512)]
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    named = torch.cat([answers.argmax(dim=1).cpu() for answers in parts])
+    return (named != images.labels.cpu()).float().mean().item()
+
+
+def class_logits(network: nn.Module, conditioning: NoConditioning, pixels: Tensor) -> Tensor:
+    """(N, K) of uint8 images (N, C, H, W), on the network's device."""
+    weight = next(network.parameters())
+    images = pixels.to(weight.device).to(weight.dtype).div(127.5).sub(1)
+    nothing = images.new_zeros(len(images), conditioning.code_dim)
+    answers = conditioning.judge(network, images, nothing).answers
+    if answers is None:
+        raise ValueError(f"{type(conditioning).__name__} names no classes")
+    return answers
