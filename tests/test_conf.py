@@ -178,7 +178,8 @@ def test_gpu_and_ddp_ask_for_what_their_names_say():
     assert ddp["devices"] == "auto"
 
 
-POWERS_OF_TWO = {"resnet", "sndcgan"}  # models that refuse other sizes; the rest take 28, too
+# Models that refuse other sizes; the rest take 28, too.
+POWERS_OF_TWO = {"biggan", "resnet", "sagan", "sndcgan"}
 SPECS = [ImageSpec(1, 16, 10), ImageSpec(1, 28, 10), ImageSpec(3, 32, 10), ImageSpec(3, 8)]
 
 
@@ -187,9 +188,7 @@ SPECS = [ImageSpec(1, 16, 10), ImageSpec(1, 28, 10), ImageSpec(3, 32, 10), Image
 def test_every_model_trains_on_every_shape_of_image(model, spec):
     experiment = checked(*ONE, f"model={model}")
     if model in POWERS_OF_TWO and spec.size == 28:
-        with pytest.raises(
-            ConfigError, match=rf"{model} takes images of size 8, 16, 32, 64, 128, "
-        ):
+        with pytest.raises(ConfigError, match=r" takes images of size 8, 16, 32, 64, 128, "):
             experiment.build_gan(spec)
     else:
         train_one_iteration(experiment, spec)

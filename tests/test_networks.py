@@ -1,8 +1,10 @@
 """Every network: shapes, ranges, gradients, sizes it refuses, and what its normalisation mixes."""
 
 import copy
+import inspect
 import itertools
 import math
+import statistics
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from torch.nn.utils import parametrize
 from ganlab.ema import EMA
 from ganlab.networks import (
     AutoencoderDiscriminator,
+    BigGANGenerator,
     DCGANDiscriminator,
     DCGANGenerator,
     InfoGANDiscriminator,
@@ -24,12 +27,24 @@ from ganlab.networks import (
     VanillaDiscriminator,
     VanillaGenerator,
 )
+from ganlab.networks.attention import SelfAttention
 from ganlab.networks.conditional import CONDITIONAL_NORMS, ConditionalBatchNorm2d
+from ganlab.networks.discriminator import MinibatchDiscrimination, MinibatchStd
 from ganlab.networks.layers import NORMS, GaussianNoise, needs_bias, power_of_two
 from ganlab.networks.resnet import DownBlock, UpBlock
 from ganlab.spec import ImageSpec
 
 LATENT = 6
+
+
+def attentive(network):
+    """The network with an attention that does something: gamma starts at 0."""
+    for module in network.modules():
+        if isinstance(module, SelfAttention):
+            module.gamma.data.fill_(0.5)
+    return network
+
+
 MAKERS = {  # small ones; the infogan has no width to choose
     "vanilla": (
         lambda spec: VanillaGenerator(spec, LATENT, hidden=(8, 16)),
@@ -51,6 +66,16 @@ MAKERS = {  # small ones; the infogan has no width to choose
         lambda spec: ResNetGenerator(spec, LATENT, width=8),
         lambda spec: ResNetDiscriminator(spec, width=8),
     ),
+    "sagan": (
+        lambda spec: attentive(
+            ResNetGenerator(spec, LATENT, width=8, spectral=True, attention=True)
+        ),
+        lambda spec: attentive(ResNetDiscriminator(spec, width=8, attention=True)),
+    ),
+    "biggan": (
+        lambda spec: attentive(BigGANGenerator(spec, LATENT, width=8, attention=True)),
+        lambda spec: ResNetDiscriminator(spec, width=8, init="orthogonal"),
+    ),
     "autoencoder": (  # no generator of its own
         lambda spec: VanillaGenerator(spec, LATENT, hidden=(8, 16)),
         lambda spec: AutoencoderDiscriminator(spec, width=4, code=3),
@@ -62,6 +87,8 @@ SIZES = {
     "infogan": (16, 20, 28, 32, 64),
     "sndcgan": (8, 16, 32, 64),
     "resnet": (8, 16, 32, 64),
+    "sagan": (8, 16, 32, 64),
+    "biggan": (8, 16, 32, 64),
     "autoencoder": (8, 20, 28, 64),
 }
 CASES = [
@@ -173,6 +200,9 @@ NORMED = {  # every network that has a norm to choose
     "sndcgan-d": lambda spec, norm: SNDCGANDiscriminator(spec, width=4, norm=norm),
     "resnet-g": lambda spec, norm: ResNetGenerator(spec, LATENT, width=8, norm=norm),
     "resnet-d": lambda spec, norm: ResNetDiscriminator(spec, width=8, norm=norm),
+    "sagan-d": lambda spec, norm: attentive(
+        ResNetDiscriminator(spec, width=8, norm=norm, attention=True)
+    ),
     "autoencoder-d": lambda spec, norm: AutoencoderDiscriminator(spec, 4, 3, norm=norm),
 }
 DENSE = ("vanilla-g", "vanilla-d", "infogan-d", "autoencoder-d")  # with hidden layers of features
@@ -661,9 +691,12 @@ def test_every_class_has_gradients_of_its_own():
     assert all(norm.gain.grad[1].any() and not norm.gain.grad[::2].any() for norm in norms)
 
 
-@every_normed
+@pytest.mark.parametrize("name", [name for name in NORMED if name != "sagan-d"])
 def test_without_batchnorm_layers_get_their_biases(name):
-    """A bias before a norm is void; without one it is needed.  The resnet's have them anyway."""
+    """A bias before a norm is void; without one it is needed.  The resnet's have them anyway.
+
+    Attention never has any.
+    """
     assert [needs_bias(norm) for norm in NORMS] == [0, 0, 1, 1, 1]
     for norm in NORMS:
         layers = weighted(NORMED[name](ImageSpec(1, 32), norm))
@@ -775,6 +808,246 @@ def test_reconstructions_are_not_bound_to_the_range():
     assert d.decoder(100 * torch.randn(4, 3).double()).abs().max() > 1
 
 
+def test_attention_starts_as_nothing():
+    x = torch.randn(2, 16, 4, 4)
+    assert torch.equal(SelfAttention(16)(x), x)
+    assert not torch.allclose(attentive(SelfAttention(16))(x), x)
+
+
+def attended(layer, image):
+    """Zhang et al. 2019, equations 1 to 3, place by place, with the keys' 2 x 2 maxima."""
+    flat = lambda conv, x: torch.einsum("oc,chw->ohw", conv.weight[:, :, 0, 0], x)
+    pooled = lambda x: [
+        x[:, i : i + 2, j : j + 2].amax(dim=(1, 2)) for i in range(0, 4, 2) for j in range(0, 4, 2)
+    ]
+    queries = flat(layer.query, image)
+    keys, values = pooled(flat(layer.key, image)), pooled(flat(layer.value, image))
+    out = torch.zeros_like(image)
+    for i, j in itertools.product(range(4), repeat=2):
+        scores = [math.exp(queries[:, i, j] @ key) for key in keys]
+        seen = sum(score / sum(scores) * v for score, v in zip(scores, values, strict=True))
+        out[:, i, j] = layer.out.weight[:, :, 0, 0] @ seen
+    return out
+
+
+def test_attention_is_a_softmax_over_places():
+    """By a loop; an attention that is the same everywhere, or not added to x, is rejected."""
+    layer, x = lively(attentive(SelfAttention(16))), torch.randn(3, 16, 4, 4).double()
+    with torch.no_grad():
+        got = layer(x)
+        seen = torch.stack([attended(layer, image) for image in x])
+        torch.testing.assert_close(got, x + layer.gamma * seen, rtol=1e-9, atol=1e-9)
+        assert (got - layer.gamma * seen).abs().max() > 0.1
+        even = seen.mean(dim=(2, 3), keepdim=True)
+        assert (got - (x + layer.gamma * even)).abs().max() > 0.01
+    assert parameters(layer) == 16 * (2 + 2 + 8) + 8 * 16 + 1
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 64])
+def test_attention_stands_where_the_image_has_half_its_size(size):
+    spec, sides = ImageSpec(3, size), []
+    note = lambda module, inputs, output: sides.append(output.shape[2])
+    for name in ("sagan", "biggan"):
+        for network in made(name, spec):
+            for module in network.modules():
+                if isinstance(module, SelfAttention):
+                    module.register_forward_hook(note)
+            is_g = hasattr(network, "code_dim")
+            network(torch.randn(2, LATENT) if is_g else torch.randn(2, 3, size, size))
+    assert sides == [size // 2] * 3
+
+
+def test_penalties_reach_the_attention_by_second_derivatives():
+    d, x = made("sagan", ImageSpec(1, 16))[1], torch.randn(2, 1, 16, 16, requires_grad=True)
+    (gradient,) = torch.autograd.grad(d(x).sum(), x, create_graph=True)
+    gradient.square().sum().backward()
+    layers = [module for module in d.modules() if isinstance(module, SelfAttention)]
+    assert len(layers) == 1
+    assert all(p.grad is not None and p.grad.any() for p in layers[0].parameters())
+
+
+def test_the_sagans_players_have_spectral_norm_on_all_weights_and_the_class_in_batchnorm():
+    """The tables of the classes are no weights: at their start, 0, they have no direction."""
+    g = ResNetGenerator(
+        ImageSpec(3, 32), LATENT + CLASSES, 8, code_dim=CLASSES, spectral=True, attention=True
+    )
+    for network in (g, made("sagan", ImageSpec(3, 32))[1]):
+        assert {tuple(reparametrizations(m)) for m in weighted(network)} == {("_SpectralNorm",)}
+    norms = [module for module in g.modules() if isinstance(module, ConditionalBatchNorm2d)]
+    assert len(norms) == 6
+    assert not any(parametrize.is_parametrized(norm) for norm in norms)
+    noise = torch.randn(4, LATENT)
+    a, b, _ = (g.eval()(of_class(label, noise)) for label in range(CLASSES))
+    assert torch.equal(a, b)  # all classes start alike, and finite
+    norms[0].gain.data[1] = 1.0
+    assert (g(of_class(1, noise)) - a).abs().max() > 1e-4
+
+
+def biggan(size=32, latent=LATENT, code_dim=0, **options):
+    options = {"width": 8, "embedding": 5, **options}
+    return BigGANGenerator(ImageSpec(3, size), latent + code_dim, code_dim, **options)
+
+
+@pytest.mark.parametrize("code_dim", [0, 10])
+@pytest.mark.parametrize(
+    ("size", "latent", "sizes"),
+    [(8, 2, [1, 1]), (8, 7, [4, 3]), (32, 7, [2, 2, 2, 1]), (64, 20, [4] * 5)],
+)
+def test_each_share_of_the_noise_moves_its_own_block_and_all_behind(size, latent, sizes, code_dim):
+    g = biggan(size, latent, code_dim).eval()
+    seen = []
+    for layer in (g.stem, *g.blocks):
+        layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    z = torch.randn(2, latent + code_dim)
+    before = g(z)
+    outputs, start = seen[:], 0
+    for i, share in enumerate(sizes):
+        for entry in range(start, start + share):
+            seen.clear()
+            moved = z.clone()
+            moved[:, entry] += 1
+            assert (g(moved) - before).abs().max() > 1e-5
+            same = [torch.equal(a, b) for a, b in zip(seen, outputs, strict=True)]
+            assert same == [True] * i + [False] * (len(sizes) - i)
+        start += share
+    assert start == latent
+
+
+def test_the_class_moves_every_block_of_the_biggan_by_one_embedding():
+    """But not the first layer, and no two classes alike; without a code there is no embedding."""
+    g, noise = biggan(code_dim=CLASSES).eval(), torch.randn(4, LATENT)
+    seen = []
+    for layer in (g.stem, *g.blocks):
+        layer.register_forward_hook(lambda module, inputs, output: seen.append((inputs, output)))
+    images = [g(of_class(label, noise)) for label in range(CLASSES)]
+    for a, b in itertools.combinations(images, 2):
+        assert (a - b).abs().max() > 1e-4
+    of_first, of_second = seen[:4], seen[4:8]
+    assert torch.equal(of_first[0][1], of_second[0][1])
+    for (inputs, _), share in zip(of_second[1:], noise.tensor_split(4, dim=1)[1:], strict=True):
+        torch.testing.assert_close(inputs[1][:, :5], g.embedding.weight[:, 1].expand(4, 5))
+        assert torch.equal(inputs[1][:, 5:], share)
+    assert isinstance(biggan().embedding, nn.Identity)
+
+
+def gram_is_identity(matrix):
+    """Of the rows or the columns, whichever are fewer."""
+    matrix = matrix.flatten(1)
+    matrix = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    return torch.allclose(matrix @ matrix.T, torch.eye(len(matrix)), atol=1e-5)
+
+
+def test_the_biggans_players_start_orthogonal_with_spectral_norm_everywhere():
+    """Weights and tables, before spectral norm; torch's own start is rejected."""
+    g, d = biggan(code_dim=10, attention=True), made("biggan", ImageSpec(3, 32))[1]
+    assert all(map(gram_is_identity, originals_of(g) + originals_of(d)))
+    assert gram_is_identity(g.embedding.weight)
+    assert not any(gram_is_identity(nn.Conv2d(8, 8, 3).weight) for _ in range(3))
+    norms = [module for module in g.modules() if isinstance(module, ConditionalBatchNorm2d)]
+    assert len(originals_of(g)) == len(weighted(g)) - 1 + 2 * len(norms)  # all but the embedding
+    assert len(originals_of(d)) == len(weighted(d))
+    for norm in norms:
+        for table in (norm.gain, norm.bias):
+            assert torch.linalg.matrix_norm(table, 2).item() == pytest.approx(1, abs=1e-3)
+
+
+def originals_of(network):
+    return [p.detach() for name, p in network.named_parameters() if name.endswith(".original")]
+
+
+def test_parameter_counts_of_the_biggan_are_those_of_its_layers():
+    """Of the authors' networks for 32 pixels, hierarchical with 10 shared classes; by hand."""
+    conv = lambda k, a, b: k * k * a * b + b
+    spec, told = ImageSpec(3, 32), 128 + 120 // 4
+    up = 2 * 2 * told * 256 + 2 * conv(3, 256, 256) + conv(1, 256, 256)
+    g = (120 // 4 + 1) * 16 * 256 + 3 * up + 2 * 256 + conv(3, 256, 3) + 10 * 128
+    assert parameters(BigGANGenerator(spec, 120 + 10, 10)) == g
+    same = 2 * conv(3, 256, 256)
+    first = conv(3, 3, 256) + conv(3, 256, 256) + conv(1, 3, 256)
+    d = first + (same + conv(1, 256, 256)) + same + same + 257
+    assert parameters(ResNetDiscriminator(spec, 256, init="orthogonal")) == d
+
+
+@pytest.mark.parametrize("name", ["sagan", "biggan"])
+def test_the_moving_average_follows_conditional_generators(name):
+    """Singular vectors of tables and running statistics included."""
+    spec = ImageSpec(1, 16)
+    g = {
+        "sagan": lambda: ResNetGenerator(spec, 9, 8, code_dim=CLASSES, spectral=True),
+        "biggan": lambda: BigGANGenerator(spec, 9, CLASSES, width=8),
+    }[name]().train()
+    average, z = EMA(g, decay=0.0), of_class(1, torch.randn(4, LATENT))
+    for parameter in g.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    g(z)
+    want = g.eval()(z)
+    assert not torch.allclose(average.network(z), want)
+    average.update(g, 1)
+    torch.testing.assert_close(average.network(z), want)
+
+
+def test_minibatch_std_is_one_number_for_the_minibatch():
+    """By a loop: population deviations, averaged; 0 where all images are alike."""
+    features = torch.randn(5, 3).double()
+    spreads = [statistics.pstdev(column) for column in features.T.tolist()]
+    got = MinibatchStd(3)(features)
+    assert torch.equal(got[:, :3], features)
+    assert got[:, 3].tolist() == pytest.approx([sum(spreads) / 3] * 5)
+    sample = sum(statistics.stdev(column) for column in features.T.tolist()) / 3
+    assert got[0, 3].item() != pytest.approx(sample)
+    assert MinibatchStd(3)(features[:1].expand(5, 3))[:, 3].max() < 1e-3
+
+
+def test_minibatch_discrimination_is_the_closeness_to_each_other_image():
+    """Salimans et al. 2016, section 3.2, by a loop; closeness to oneself is rejected."""
+    layer, features = MinibatchDiscrimination(4, depth=2).double(), torch.randn(5, 4).double()
+    got = layer(features)
+    rows = (features @ layer.project.weight.T).view(5, layer.extra, 2).tolist()
+    assert torch.equal(got[:, :4], features)
+    for i, b in itertools.product(range(5), range(0, layer.extra, 9)):
+        apart = [
+            sum(abs(x - y) for x, y in zip(rows[i][b], other[b], strict=True)) for other in rows
+        ]
+        terms = [math.exp(-distance) for distance in apart]
+        assert got[i, 4 + b].item() == pytest.approx(sum(terms) - terms[i])
+        assert got[i, 4 + b].item() != pytest.approx(sum(terms))
+    alike = layer(features[:1].expand(5, 4))[:, 4:]
+    torch.testing.assert_close(alike, torch.full_like(alike, 4.0))  # all 4 others
+    assert layer(1e4 * features)[:, 4:].abs().max() < 0.1
+
+
+@pytest.mark.parametrize("minibatch", ["none", "std", "discrimination"])
+@pytest.mark.parametrize(
+    "network",
+    [
+        VanillaDiscriminator,
+        DCGANDiscriminator,
+        InfoGANDiscriminator,
+        SNDCGANDiscriminator,
+        ResNetDiscriminator,
+    ],
+)
+def test_logits_are_linear_in_the_features_and_the_comparison(network, minibatch):
+    """Other images of the minibatch change the logit with a comparison only, never features."""
+    options = {"width": 4} if "width" in inspect.signature(network).parameters else {}
+    d = network(ImageSpec(1, 16), **options, minibatch=minibatch).eval()
+    for parameter in d.head.parameters():
+        nn.init.normal_(parameter)
+    x, others = torch.randn(2, 4, 1, 16, 16)
+    logits, features = d.judge(x)
+    assert features.shape == (4, d.feature_dim)
+    assert torch.equal(features, d.features(x))
+    assert torch.equal(logits, d(x))
+    extra = {"none": 0, "std": 1, "discrimination": 100}[minibatch]
+    assert d.head.in_features == d.feature_dim + extra
+    seen = d.compare(features)
+    torch.testing.assert_close(logits, (seen @ d.head.weight.T + d.head.bias).flatten())
+    mixed = torch.cat([x[:2], others[:2]])
+    first, of_first = d.judge(mixed)
+    torch.testing.assert_close(of_first[:2], features[:2])
+    assert torch.allclose(first[:2], logits[:2], rtol=1e-5, atol=1e-7) == (minibatch == "none")
+
+
 def test_dropout_works_in_training_only():
     spec, x = ImageSpec(1, 8), torch.randn(4, 1, 8, 8)
     discriminator = VanillaDiscriminator(spec, (16, 8), dropout=0.5)
@@ -824,6 +1097,22 @@ def test_dropout_works_in_training_only():
         (
             lambda _: AutoencoderDiscriminator(ImageSpec(1, 7)),
             "autoencoder takes images of even size, got 1 x 7 x 7",
+        ),
+        (
+            lambda spec: BigGANGenerator(spec, 5, code_dim=3),
+            "biggan needs noise for 3 layers, got 2 entries",
+        ),
+        (
+            lambda _: BigGANGenerator(ImageSpec(3, 28), 100),
+            "biggan takes images of size 8, 16, 32, 64, 128, ...; got 3 x 28 x 28",
+        ),
+        (
+            lambda spec: ResNetGenerator(spec, LATENT, norm="weight", spectral=True),
+            "spectral=true and norm=weight are two norms of the same weights",
+        ),
+        (
+            lambda spec: ResNetDiscriminator(spec, init="zero"),
+            "init must be one of glorot, orthogonal; got 'zero'",
         ),
         (
             lambda spec: ResNetGenerator(spec, LATENT, code_dim=LATENT),

@@ -7,6 +7,7 @@ way of features (networks/discriminator.py).
 """
 
 from ganlab.networks.autoencoder import AutoencoderDiscriminator
+from ganlab.networks.biggan import BigGANGenerator
 from ganlab.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from ganlab.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from ganlab.networks.resnet import ResNetDiscriminator, ResNetGenerator
@@ -15,6 +16,7 @@ from ganlab.networks.vanilla import VanillaDiscriminator, VanillaGenerator
 
 __all__ = [
     "AutoencoderDiscriminator",
+    "BigGANGenerator",
     "DCGANDiscriminator",
     "DCGANGenerator",
     "InfoGANDiscriminator",

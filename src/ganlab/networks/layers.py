@@ -109,6 +109,15 @@ def normal_init(std: float) -> Callable[[nn.Module], None]:
     return init
 
 
+def orthogonal_init(network: nn.Module) -> None:
+    """Orthonormal rows or columns of every weight, biases 0 (Saxe et al. 2014)."""
+    for module in network.modules():
+        if isinstance(module, Weighted):
+            nn.init.orthogonal_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
 def doublings(spec: ImageSpec, network: str) -> tuple[int, int]:
     """(smallest feature map, number of doublings) that lead to the image's size.
 

@@ -5,6 +5,7 @@ import math
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
+from ganlab.networks.attention import SelfAttention
 from ganlab.networks.conditional import (
     Conditional,
     conditional_norm2d,
@@ -12,8 +13,8 @@ from ganlab.networks.conditional import (
     noise_and_code,
 )
 from ganlab.networks.discriminator import Discriminator
-from ganlab.networks.layers import norm2d, power_of_two, reparametrize
-from ganlab.spec import ImageSpec, at_least
+from ganlab.networks.layers import norm2d, orthogonal_init, power_of_two, reparametrize
+from ganlab.spec import ImageSpec, at_least, one_of
 
 
 def residual_init(network: nn.Module) -> None:
@@ -27,6 +28,9 @@ def residual_init(network: nn.Module) -> None:
             nn.init.xavier_uniform_(module.weight, math.sqrt(2) if wide else 1.0)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+INITS = {"glorot": residual_init, "orthogonal": orthogonal_init}
 
 
 class UpBlock(Conditional):
@@ -86,6 +90,10 @@ class ResNetGenerator(nn.Module):
             first layer the noise alone; the last norm sees neither.  Without a code it is "batch"
             (the papers'), which like "layer", "spectral", "weight" and "none" takes z as one.
         code_dim: how many entries at the end of z are the code.
+        spectral: spectral norm besides the other (Zhang et al. 2019, section 4.1), but not of what
+            is learned for each code.
+        attention: self-attention in front of the last block, between places of half the image's
+            size: 16 x 16 for 32 pixels (Zhang et al. 2019 have 32 x 32 for 128).
     """
 
     def __init__(
@@ -95,24 +103,31 @@ class ResNetGenerator(nn.Module):
         width: int = 256,
         norm: str = "conditional_batch",
         code_dim: int = 0,
+        spectral: bool = False,
+        attention: bool = False,
     ) -> None:
         super().__init__()
         at_least(1, width=width)
         at_least(0, code_dim=code_dim)
         at_least(code_dim + 1, latent_dim=latent_dim)
+        if spectral and norm == "weight":
+            raise ValueError("spectral=true and norm=weight are two norms of the same weights")
         self.code_dim = code_dim if norm == "conditional_batch" else 0
         ups = power_of_two(spec, "resnet")
+        blocks: list[nn.Module] = [UpBlock(width, width, norm, code_dim) for _ in range(ups)]
+        if attention:
+            blocks.insert(-1, SelfAttention(width))
         self.layers = nn.Sequential(
             nn.Linear(latent_dim - self.code_dim, width * 16),
             nn.Unflatten(1, (width, 4, 4)),
-            *(UpBlock(width, width, norm, code_dim) for _ in range(ups)),
+            *blocks,
             conditional_norm2d(norm, width, code_dim=0),
             nn.ReLU(inplace=True),
             nn.Conv2d(width, spec.channels, 3, 1, 1),
             nn.Tanh(),
         )
         residual_init(self)
-        reparametrize(self, norm)
+        reparametrize(self, "spectral" if spectral else norm)
 
     def forward(self, z: Tensor) -> Tensor:
         x, code = noise_and_code(z, self.code_dim)
@@ -130,23 +145,30 @@ class ResNetDiscriminator(Discriminator):
         width: channels of every block, 128 in the papers.
         norm: "spectral" (SNGAN), "none" or "layer" (WGAN-GP), "weight" or "batch".
         minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
+        init: "glorot" (SNGAN's) or "orthogonal" (BigGAN's).
+        attention: self-attention behind the first block, where the image has half its size.
     """
 
     def __init__(
-        self, spec: ImageSpec, width: int = 128, norm: str = "spectral", minibatch: str = "none"
+        self,
+        spec: ImageSpec,
+        width: int = 128,
+        norm: str = "spectral",
+        minibatch: str = "none",
+        init: str = "glorot",
+        attention: bool = False,
     ) -> None:
         at_least(1, width=width)
+        one_of(tuple(INITS), init=init)
         halvings = max(1, power_of_two(spec, "resnet") - 1)
         fans = [spec.channels] + [width] * (halvings + 1)
-        features = nn.Sequential(
-            *(
-                DownBlock(fans[i], width, norm, down=i < halvings, first=i == 0)
-                for i in range(halvings + 2)
-            ),
-            norm2d(norm, width),
-            nn.ReLU(inplace=True),
-            SumOfPlaces(),
-        )
-        super().__init__(features, width, minibatch)
-        residual_init(self)
+        layers: list[nn.Module] = [
+            DownBlock(fans[i], width, norm, down=i < halvings, first=i == 0)
+            for i in range(halvings + 2)
+        ]
+        if attention:
+            layers.insert(1, SelfAttention(width))
+        layers += [norm2d(norm, width), nn.ReLU(inplace=True), SumOfPlaces()]
+        super().__init__(nn.Sequential(*layers), width, minibatch)
+        INITS[init](self)
         reparametrize(self, norm)

@@ -1,0 +1,89 @@
+"""BigGAN's generator (Brock et al. 2019, section 3 and appendix B), in its form for 32 pixels.
+
+Its discriminator is the residual one, 256 wide, with orthogonal initialisation: conf/model/biggan.
+Both have one width throughout, as the authors' code for 32 pixels has, at other sizes, too.
+"""
+
+from torch import Tensor, cat, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from ganlab.networks.attention import SelfAttention
+from ganlab.networks.conditional import ConditionalBatchNorm2d, noise_and_code
+from ganlab.networks.layers import orthogonal_init, power_of_two, reparametrize
+from ganlab.networks.resnet import UpBlock
+from ganlab.spec import ImageSpec, at_least
+
+
+def share_sizes(total: int, shares: int) -> list[int]:
+    """Sizes of `shares` parts of `total` entries as `Tensor.tensor_split` makes them.
+
+    Raises:
+        ValueError: there are fewer entries than parts.
+    """
+    if total < shares:
+        raise ValueError(f"biggan needs noise for {shares} layers, got {total} entries")
+    return [total // shares + (i < total % shares) for i in range(shares)]
+
+
+class BigGANGenerator(nn.Module):
+    """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1].
+
+    The noise is split: a share for the first layer and one for each block, whose BatchNorms see it
+    along with an embedding of the code that all blocks share.  Without a code they see the noise
+    alone.  Spectral norm on all weights but the embedding's; orthogonal initialisation.
+
+    Args:
+        code_dim: how many entries at the end of z are the code.
+        width: channels of every block.
+        embedding: width of the code's embedding.
+        attention: as in ResNetGenerator; the paper has it for images from 64 pixels on.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        latent_dim: int,
+        code_dim: int = 0,
+        width: int = 256,
+        embedding: int = 128,
+        attention: bool = False,
+    ) -> None:
+        super().__init__()
+        at_least(1, width=width, embedding=embedding)
+        at_least(0, code_dim=code_dim)
+        self.code_dim = code_dim
+        first, *others = share_sizes(latent_dim - code_dim, power_of_two(spec, "biggan") + 1)
+        told = embedding if code_dim else 0
+        self.stem = nn.Sequential(nn.Linear(first, width * 16), nn.Unflatten(1, (width, 4, 4)))
+        self.blocks = nn.ModuleList(
+            UpBlock(width, width, "conditional_batch", told + share) for share in others
+        )
+        self.attention = SelfAttention(width) if attention else nn.Identity()
+        self.top = nn.Sequential(
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, spec.channels, 3, 1, 1),
+            nn.Tanh(),
+        )
+        self.embedding = nn.Linear(code_dim, embedding, bias=False) if code_dim else nn.Identity()
+        self._start()
+
+    def _start(self) -> None:
+        orthogonal_init(self)
+        for part in (self.stem, self.blocks, self.attention, self.top):
+            reparametrize(part, "spectral")
+        for norm in self.modules():
+            if isinstance(norm, ConditionalBatchNorm2d):
+                for table in ("gain", "bias"):
+                    nn.init.orthogonal_(getattr(norm, table))
+                    spectral_norm(norm, table)
+
+    def forward(self, z: Tensor) -> Tensor:
+        noise, code = noise_and_code(z, self.code_dim)
+        first, *others = noise.tensor_split(len(self.blocks) + 1, dim=1)
+        x, embedded = self.stem(first), self.embedding(code)
+        for i, (block, share) in enumerate(zip(self.blocks, others, strict=True)):
+            if i == len(self.blocks) - 1:
+                x = self.attention(x)
+            x = block(x, cat([embedded, share], dim=1))
+        return self.top(x)
