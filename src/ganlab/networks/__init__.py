@@ -12,6 +12,7 @@ from ganlab.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from ganlab.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from ganlab.networks.resnet import ResNetDiscriminator, ResNetGenerator
 from ganlab.networks.sndcgan import SNDCGANDiscriminator, SNDCGANGenerator
+from ganlab.networks.tutorial import TutorialDiscriminator, TutorialGenerator
 from ganlab.networks.vanilla import VanillaDiscriminator, VanillaGenerator
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "ResNetGenerator",
     "SNDCGANDiscriminator",
     "SNDCGANGenerator",
+    "TutorialDiscriminator",
+    "TutorialGenerator",
     "VanillaDiscriminator",
     "VanillaGenerator",
 ]
