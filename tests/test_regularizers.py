@@ -9,11 +9,11 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from conftest import ROOT
+from ganlab.critique import Critique, Opinion
 from ganlab.regularizers import (
     DRAGAN,
     R1,
     R2,
-    Critique,
     GradientPenalty,
     LeCam,
     Regularizer,
@@ -35,10 +35,15 @@ def float64():
     torch.set_default_dtype(torch.float32)
 
 
+def opinion(critic, images, **shown):
+    """What a critic that is told nothing thinks of images; `shown`: any other part of it."""
+    return Opinion(images, images.new_zeros(len(images), 0), critic(images), **shown)
+
+
 def critique(critic, real=None, fake=None):
     real = torch.randn(SHAPE) if real is None else real
     fake = torch.randn(SHAPE) if fake is None else fake
-    return Critique(critic, real, fake, critic(real), critic(fake))
+    return Critique(critic, opinion(critic, real), opinion(critic, fake))
 
 
 def linear(w):
@@ -76,9 +81,9 @@ def test_r1_of_a_quadratic_critic_averages_squared_norms_over_real_images():
     critic, gradient = quadratic()
     given = critique(critic)
     got = R1(gamma=2.0).penalty(given)
-    norms = [float(row @ row) for row in gradient(given.real)]
+    norms = [float(row @ row) for row in gradient(given.real.images)]
     assert got.item() == pytest.approx(sum(norms) / len(norms), rel=1e-13)
-    assert got.item() != pytest.approx(R1(2.0).penalty(critique(critic, given.fake)).item())
+    assert got.item() != pytest.approx(R1(2.0).penalty(critique(critic, given.fake.images)).item())
 
 
 def test_r2_is_r1_with_real_and_generated_images_exchanged():
@@ -86,8 +91,9 @@ def test_r2_is_r1_with_real_and_generated_images_exchanged():
     critic, gradient = quadratic()
     given = critique(critic)
     got = R2(gamma=3.0).penalty(given)
-    assert torch.equal(got, R1(gamma=3.0).penalty(critique(critic, given.fake, given.real)))
-    norms = [float(row @ row) for row in gradient(given.fake)]
+    exchanged = replace(given, real=given.fake, fake=given.real)
+    assert torch.equal(got, R1(gamma=3.0).penalty(exchanged))
+    norms = [float(row @ row) for row in gradient(given.fake.images)]
     assert got.item() == pytest.approx(1.5 * sum(norms) / len(norms), rel=1e-13)
     assert got.item() != pytest.approx(R1(gamma=3.0).penalty(given).item(), rel=0.01)
 
@@ -96,7 +102,7 @@ def test_r1_sums_over_pixels():
     """The usual mistake, a mean over everything, is smaller by the number of pixels: rejected."""
     w = torch.randn(PIXELS)
     given = critique(linear(w))
-    wrong = 0.5 * 3.0 * input_gradient(given.critic, given.real).square().mean()
+    wrong = 0.5 * 3.0 * input_gradient(given.critic, given.real.images).square().mean()
     right = R1(gamma=3.0).penalty(given)
     assert right.item() == pytest.approx(PIXELS * wrong.item(), rel=1e-13)
     assert wrong.item() != pytest.approx(1.5 * w.square().sum().item(), rel=0.5)
@@ -112,10 +118,10 @@ def test_the_gradient_penalty_of_a_quadratic_critic_is_taken_where_it_looked():
     assert got.item() == pytest.approx(want, rel=1e-11)
 
 
-def watched(critic):
+def watched(critic, *images):
     """A critique, and the images that its critic is called with later."""
     seen = []
-    given = critique(critic)
+    given = critique(critic, *images)
 
     def watching(images):
         seen.append(images.detach().clone())
@@ -134,12 +140,11 @@ def test_the_gradient_penalty_looks_at_lines_from_real_to_fake():
     """One t per image, another for each; t per pixel (a usual mistake) is rejected."""
     given, seen = watched(linear(torch.ones(PIXELS)))
     GradientPenalty().penalty(given)
-    (between,) = seen
-    assert on_lines(between, given.real, given.fake)
-    t = ((between - given.real) / (given.fake - given.real)).flatten(1)[:, 0]
+    (between,), real, fake = seen, given.real.images, given.fake.images
+    assert on_lines(between, real, fake)
+    t = ((between - real) / (fake - real)).flatten(1)[:, 0]
     assert len(t.unique()) == len(t)
-    wrong = torch.lerp(given.real, given.fake, torch.rand(SHAPE))
-    assert not on_lines(wrong, given.real, given.fake)
+    assert not on_lines(torch.lerp(real, fake, torch.rand(SHAPE)), real, fake)
 
 
 def test_lines_are_drawn_afresh_and_uniformly():
@@ -147,7 +152,8 @@ def test_lines_are_drawn_afresh_and_uniformly():
     real, fake = torch.zeros(n, 1, 1, 1), torch.ones(n, 1, 1, 1)
     seen = []
     critic = lambda images: seen.append(images.detach()) or images.flatten()
-    given = Critique(critic, real, fake, real.flatten(), fake.flatten())
+    given = critique(critic, real, fake)
+    seen.clear()
     for _ in range(2):
         GradientPenalty().penalty(given)
     assert not torch.equal(*seen)
@@ -165,18 +171,18 @@ def near_the_data(images, real, spread):
 @pytest.mark.parametrize("spread", [0.5, 2.0])
 def test_dragan_looks_near_the_data_and_never_at_generated_images(spread):
     """Between real and real + spread std noise; GradientPenalty's lines are rejected."""
-    given, seen = watched(linear(torch.ones(PIXELS)))
-    given = replace(given, real=0.1 * given.real)
-    for fake in (given.fake, given.fake + 100):
+    real, fake = 0.1 * torch.randn(SHAPE), torch.randn(SHAPE)
+    given, seen = watched(linear(torch.ones(PIXELS)), real, fake)
+    for other in (fake, fake + 100):
         torch.manual_seed(1)
-        DRAGAN(spread=spread).penalty(replace(given, fake=fake))
+        DRAGAN(spread=spread).penalty(replace(given, fake=replace(given.fake, images=other)))
     assert torch.equal(*seen)
-    assert near_the_data(seen[0], given.real, spread)
+    assert near_the_data(seen[0], real, spread)
     DRAGAN(spread=spread).penalty(given)
     assert not torch.equal(seen[0], seen[2])  # drawn afresh
     GradientPenalty().penalty(given)
-    assert not near_the_data(seen[3], given.real, spread)
-    assert not near_the_data(given.real + spread * torch.randn(SHAPE), given.real, spread)
+    assert not near_the_data(seen[3], real, spread)
+    assert not near_the_data(real + spread * torch.randn(SHAPE), real, spread)
 
 
 def test_dragan_draws_one_uniform_length_per_image_and_uniform_noise_per_pixel():
@@ -185,7 +191,7 @@ def test_dragan_draws_one_uniform_length_per_image_and_uniform_noise_per_pixel()
     real = 0.1 * torch.arange(1, n + 1).view(n, 1, 1, 1) / n * torch.randn(n, 1, 20, 20)
     seen = []
     critic = lambda images: seen.append(images.detach()) or images.flatten(1).sum(dim=1)
-    DRAGAN(spread=0.5).penalty(Critique(critic, real, real, critic(real), critic(real)))
+    DRAGAN(spread=0.5).penalty(critique(critic, real, real))
     raised = ((seen[-1] - real) / (0.5 * real.std())).flatten(1)
     wrong = torch.rand(n, pixels) * torch.rand(n, pixels)
     uniform = lambda t, n: (  # mean 1/2 and variance 1/12, within 4 standard errors
@@ -202,8 +208,7 @@ def test_dragan_draws_one_uniform_length_per_image_and_uniform_noise_per_pixel()
 
 def logits(real, fake):
     """A critique of which only the logits matter."""
-    nothing = torch.zeros(0)
-    return Critique(lambda images: images, nothing, nothing, real, fake)
+    return critique(lambda images: images, real, fake)
 
 
 def lecam(real, fake, of_real, of_fake, weight=1.0):
@@ -290,8 +295,8 @@ def test_the_penalty_of_a_constant_critic_has_a_finite_gradient(center, dtype):
     given = critique(linear(w))
     (gradient,) = torch.autograd.grad(GradientPenalty(center=center).penalty(given), w)
     assert torch.isfinite(gradient).all()
-    wrong = (input_gradient(given.critic, given.real).square().sum(dim=1).sqrt() - center).square()
-    (gradient,) = torch.autograd.grad(wrong.mean(), w)
+    norm = input_gradient(given.critic, given.real.images).square().sum(dim=1).sqrt()
+    (gradient,) = torch.autograd.grad((norm - center).square().mean(), w)
     assert gradient.isnan().all()
 
 
@@ -320,7 +325,7 @@ def test_input_gradients_leave_the_images_alone_and_work_where_gradients_are_off
 def test_penalties_do_not_reach_the_generator():
     real, fake = torch.randn(SHAPE), torch.randn(SHAPE, requires_grad=True)
     w = torch.randn(PIXELS, requires_grad=True)
-    given = Critique(linear(w), real, fake, linear(w)(real), linear(w)(fake))
+    given = critique(linear(w), real, fake)
     for regularizer in (R1(), R2(), GradientPenalty(), DRAGAN()):
         regularizer.penalty(given).backward()
     assert fake.grad is None
@@ -331,7 +336,7 @@ def test_weight_clip_clamps_every_parameter_and_nothing_else():
     network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
     network[1].running_mean.fill_(5.0)
     before = [p.detach().clone() for p in network.parameters()]
-    WeightClip(0.1).project(network)
+    WeightClip(0.1).project(list(network.parameters()))
     for old, new in zip(before, network.parameters(), strict=True):
         assert torch.equal(new, old.clamp(-0.1, 0.1))
         assert new.requires_grad
@@ -345,7 +350,7 @@ def test_each_regularizer_does_one_thing():
     before = [p.detach().clone() for p in network.parameters()]
     given = critique(network)
     for regularizer in (Regularizer(), R1(), R2(), GradientPenalty(), DRAGAN(), LeCam()):
-        regularizer.project(network)
+        regularizer.project(list(network.parameters()))
     assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
     assert WeightClip().penalty(given) is None
     assert all(kind.per_sample for kind in (R1, R2, GradientPenalty, DRAGAN))
