@@ -11,6 +11,8 @@ from torch.nn.functional import softplus
 
 from conftest import ROOT
 from ganlab.losses import (
+    BEGAN,
+    EBGAN,
     Hinge,
     LeastSquares,
     Loss,
@@ -407,6 +409,293 @@ def test_relativistic_losses_and_gradients_are_finite_at_extreme_logits(loss, pa
 def test_a_relativistic_score_is_the_critics_value(loss, paper):
     """A logit alone is no probability: only differences are."""
     assert torch.equal(loss.score(tensor(REAL)), tensor(REAL))
+
+
+# Energies ----------------------------------------------------------------------------------------
+
+LOW = [0.2, 0.9, 0.05, 1.4, 0.35]  # of real images
+HIGH = [1.5, 0.3, 1.01, 2.0]  # of generated ones: on both sides of the margins below
+
+
+def ebgan(real, fake, m):
+    """D(x) + [m - D(G(z))]^+, Zhao et al. 2017, eq. 1."""
+    return mean(float, real) + mean(lambda x: max(0.0, m - x), fake)
+
+
+margins = pytest.mark.parametrize("m", [0.5, 1.0, 1.75])
+
+
+@margins
+@pytest.mark.parametrize(("dtype", "rel"), [(torch.float64, 1e-13), (torch.float32, 1e-6)])
+def test_ebgan_is_its_papers_formula(m, dtype, rel):
+    """A margin on the mean, as in popular code, the sides exchanged and no margin are rejected."""
+    real, fake = tensor(LOW, dtype=dtype), tensor(HIGH, dtype=dtype)
+    loss = EBGAN(margin=m)
+    d, g = loss.d_loss(real, fake), loss.g_loss(fake)
+    assert d.shape == g.shape == ()
+    assert d.item() == pytest.approx(ebgan(LOW, HIGH, m), rel=rel)
+    assert g.item() == pytest.approx(mean(float, HIGH), rel=rel)
+    of_mean = mean(float, LOW) + max(0.0, m - mean(float, HIGH))
+    unbounded = mean(float, LOW) + m - mean(float, HIGH)
+    for wrong in (of_mean, unbounded, ebgan(HIGH, LOW, m), ebgan(LOW, HIGH, m + 0.1)):
+        assert abs(d.item() - wrong) > 0.01
+
+
+def test_ebgans_margin_is_1_unless_told_otherwise():
+    assert EBGAN().d_loss(tensor(LOW), tensor(HIGH)).item() == pytest.approx(ebgan(LOW, HIGH, 1))
+
+
+@margins
+def test_ebgans_d_raises_only_energies_below_the_margin(m):
+    of_real, of_fake = slopes_of(EBGAN(m).d_loss, tensor(LOW), tensor(HIGH))
+    assert of_real.tolist() == pytest.approx([1 / 5] * 5)
+    assert of_fake.tolist() == pytest.approx([-1 / 4 if x < m else 0.0 for x in HIGH])
+    assert {float(s) for s in of_fake} == {0.0, -1 / 4}, "both sides of the margin are here"
+
+
+@margins
+def test_ebgan_between_equals_is_worth_its_margin(m):
+    """Theorem 1: V(G*, D*) = m, at every constant energy up to m; higher ones cost more."""
+    value = lambda c: EBGAN(m).d_loss(tensor([c] * 3), tensor([c] * 4)).item()
+    assert [value(share * m) for share in (0, 0.3, 1)] == pytest.approx([m] * 3)
+    assert value(1.2 * m) == pytest.approx(1.2 * m)
+
+
+@pytest.mark.parametrize("loss", [EBGAN(), BEGAN()], ids=["EBGAN", "BEGAN"])
+def test_g_lowers_the_energy_of_its_images_each_by_as_much(loss):
+    fake = tensor(HIGH, requires_grad=True)
+    (gradient,) = torch.autograd.grad(loss.g_loss(fake), fake)
+    assert gradient.tolist() == pytest.approx([1 / 4] * 4)
+    assert loss.g_loss(fake).item() == pytest.approx(mean(float, HIGH))
+
+
+def test_only_these_take_energies():
+    """And their score of an image is its energy; neither looks at real images in G's update."""
+    for loss in (EBGAN(), BEGAN()):
+        assert loss.energy
+        assert not loss.needs_real
+        assert torch.equal(loss.score(tensor(LOW)), tensor(LOW))
+    assert not any(loss.energy for loss in [*LOSSES, Relativistic(), RelativisticAverage()])
+
+
+# BEGAN's balance ---------------------------------------------------------------------------------
+
+PASSES = [  # (energies of real images, of generated ones)
+    ([1.0, 3.0], [0.5, 0.2, 0.1]),  # gamma L(x) > L(G(z)): k rises
+    ([2.0, 1.0], [0.4, 0.6, 0.5]),
+    ([0.5, 0.1], [0.9, 1.5, 0.3]),  # and falls
+    ([1.5, 0.7], [0.2, 0.3, 0.1]),
+]
+
+
+def began(passes, gamma, rate, *, surplus=None, late=False):
+    """(d, k afterwards, M) of each pass: Berthelot et al. 2017, section 3.4.
+
+    `surplus` and `late`, k moved before it is used, are for mistakes.
+    """
+    values, k = [], 0.0
+    for real, fake in passes:
+        of_real, of_fake = mean(float, real), mean(float, fake)
+        over = (surplus or (lambda real, fake: gamma * real - fake))(of_real, of_fake)
+        moved = min(max(k + rate * over, 0.0), 1.0)
+        values.append((of_real - (moved if late else k) * of_fake, moved, of_real + abs(over)))
+        k = moved
+    return values
+
+
+def played(loss, passes, **options):
+    """The same of a BEGAN."""
+    values = []
+    for real, fake in passes:
+        d = loss.d_loss(tensor(real, **options), tensor(fake, **options))
+        values.append((d.item(), loss.k.item(), loss.convergence.item()))
+    return values
+
+
+def apart(a, b):
+    """The greatest difference between any two of their numbers."""
+    return max(abs(x - y) for p, q in zip(a, b, strict=True) for x, y in zip(p, q, strict=True))
+
+
+@pytest.mark.parametrize(("gamma", "rate"), [(0.5, 0.1), (0.8, 0.2), (0.7, 0.001)])
+def test_began_is_its_papers_algorithm_pass_after_pass(gamma, rate):
+    """k starts at 0 and is used before it moves; the usual mistakes end elsewhere."""
+    got, want = played(BEGAN(gamma, rate).double(), PASSES), began(PASSES, gamma, rate)
+    assert apart(got, want) < 1e-14
+    assert got[0][0] == 2.0, "the first loss of D is E[L(x)] alone"
+    assert all(0 < k < 1 for _, k, _ in got), "k is never clamped here"
+    for wrong in (
+        began(PASSES, gamma, rate, late=True),
+        began(PASSES, gamma, rate, surplus=lambda real, fake: fake - gamma * real),
+        began(PASSES, gamma, rate, surplus=lambda real, fake: real - gamma * fake),
+        began(PASSES, gamma, 2 * rate),
+        began([(fake, real) for real, fake in PASSES], gamma, rate),
+    ):
+        assert apart(got, wrong) > 1e-4
+
+
+def test_k_stays_between_0_and_1():
+    loss = BEGAN(gamma=0.5, rate=1.0)
+    ks = [k for _, k, _ in played(loss, [([1.0], [9.0]), ([2.0], [0.5]), ([99.0], [0.0])])]
+    assert ks == [0.0, 0.5, 1.0]
+    assert played(loss, [([99.0], [0.0]), ([1.0], [0.75])])[1][1] == 0.75, "it comes back at once"
+
+
+@pytest.mark.parametrize("gamma", [0.3, 0.5, 1.0])
+def test_k_rests_where_the_energies_ratio_is_gamma(gamma):
+    """There M is E[L(x)], its least for these real images, and on both sides k moves."""
+    at = lambda fake: played(BEGAN(gamma, rate=0.1).double(), [([8.0], [0.0]), ([2.0], [fake])])
+    (_, before, _), (_, after, m) = at(2 * gamma)
+    assert after == pytest.approx(before, abs=1e-15)
+    assert m == pytest.approx(2.0, rel=1e-15)
+    for more in (-0.2, 0.2):
+        (_, before, _), (_, after, m) = at(2 * gamma + more)
+        assert after - before == pytest.approx(-0.1 * more, abs=1e-12)
+        assert m == pytest.approx(2.0 + abs(more), rel=1e-12)
+
+
+def test_rate_0_leaves_k_at_0():
+    assert all(k == 0 for _, k, _ in played(BEGAN(rate=0), PASSES))
+
+
+def in_graph(loss, real, fake):
+    """BEGAN's pass with a k that remembers the energies that it comes from: a mistake."""
+    d = real.mean() - loss.k * fake.mean()
+    loss.k = (loss.k + loss.rate * (loss.gamma * real.mean() - fake.mean())).clamp(0, 1)
+    return d
+
+
+def test_no_gradient_flows_through_k():
+    """Slopes 1/n and -k/n of the k before the pass, and none of an earlier pass's energies."""
+    earlier, later = ([tensor(x, requires_grad=True) for x in pair] for pair in PASSES[:2])
+    loss = BEGAN(rate=0.1).double()
+    loss.d_loss(*earlier)
+    k = loss.k.item()
+    of_real, of_fake, of_earlier = torch.autograd.grad(
+        loss.d_loss(*later), (*later, earlier[0]), allow_unused=True
+    )
+    assert of_real.tolist() == pytest.approx([1 / 2] * 2)
+    assert of_fake.tolist() == pytest.approx([-k / 3] * 3)
+    assert of_earlier is None
+    assert loss.k != k
+    assert not loss.k.requires_grad
+    assert not loss.convergence.requires_grad
+    wrong = BEGAN(rate=0.1).double()
+    in_graph(wrong, *earlier)
+    assert torch.autograd.grad(in_graph(wrong, *later), earlier[0])[0].abs().min() > 0.01
+
+
+class NoClone(BEGAN):
+    """The usual way to write it, which autograd refuses: the product needs the k that has gone."""
+
+    def d_loss(self, real, fake):
+        loss = real.mean() - self.k * fake.mean()
+        self._balance(real.detach().mean(), fake.detach().mean())
+        return loss
+
+
+def test_began_goes_backward_after_k_has_moved():
+    """Also through two passes at once, as in gradient accumulation."""
+    fakes = [tensor(fake, requires_grad=True) for _, fake in PASSES[:2]]
+    passes = lambda loss: sum(
+        loss.d_loss(tensor(real), fake) for (real, _), fake in zip(PASSES, fakes, strict=False)
+    )
+    passes(loss := BEGAN(rate=0.1).double()).backward()
+    k = began(PASSES, 0.5, 0.1)[0][1]
+    assert fakes[0].grad.tolist() == [0, 0, 0]
+    assert fakes[1].grad.tolist() == pytest.approx([-k / 3] * 3)
+    assert loss.k.item() == pytest.approx(began(PASSES, 0.5, 0.1)[1][1])
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        passes(NoClone(rate=0.1).double()).backward()
+
+
+def test_a_saved_began_goes_on_where_it_stopped():
+    """k and M are buffers: in checkpoints, and unknown to optimizers."""
+    whole, half, rest = (BEGAN(rate=0.1).double() for _ in range(3))
+    assert set(half.state_dict()) == {"k", "convergence"}
+    assert not list(half.parameters())
+    values = played(whole, PASSES)
+    assert played(half, PASSES[:2]) == values[:2]
+    rest.load_state_dict(half.state_dict())
+    assert rest.convergence.item() == values[1][2]
+    assert played(rest, PASSES[2:]) == values[2:]
+    assert played(BEGAN(rate=0.1).double(), PASSES[2:]) != values[2:]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "rel"),
+    [(torch.float64, 1e-6), (torch.float32, 1e-6), (torch.float16, 5e-3), (torch.bfloat16, 3e-2)],
+)
+def test_began_keeps_its_own_precision_whatever_the_energies(dtype, rel):
+    loss = BEGAN(rate=0.1)
+    got, want = played(loss, PASSES, dtype=dtype), began(PASSES, 0.5, 0.1)
+    assert loss.k.dtype == loss.convergence.dtype == torch.float32
+    assert apart(got, want) < 3 * rel
+    d = loss.d_loss(*(tensor(x, dtype=dtype) for x in PASSES[0]))
+    assert d.dtype == torch.promote_types(dtype, torch.float32)
+
+
+def test_small_steps_of_k_add_up_under_half_precision():
+    """1000 steps of 0.001 x 0.5: a k in bfloat16 stops rising on the way."""
+    loss, wrong = BEGAN(rate=0.001), torch.zeros((), dtype=torch.bfloat16)
+    for _ in range(1000):
+        loss.d_loss(*(torch.tensor([x], dtype=torch.bfloat16) for x in (2.0, 0.5)))
+        wrong += 0.001 * 0.5
+    assert loss.k.item() == pytest.approx(0.5, rel=1e-4)
+    assert wrong < 0.3
+
+
+# A loss's own state ------------------------------------------------------------------------------
+
+
+def test_began_reports_its_k_and_convergence():
+    """As they were at the time: a later pass does not change what was read."""
+    loss = BEGAN(rate=0.1).double()
+    ((_, k, m),) = played(loss, PASSES[:1])
+    read = loss.readings()
+    assert {name: value.item() for name, value in read.items()} == {
+        "began/k": k,
+        "began/convergence": m,
+    }
+    played(loss, PASSES[1:])
+    assert read["began/k"].item() == k != loss.k.item()
+    assert read["began/convergence"].item() == m != loss.convergence.item()
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [*LOSSES, Relativistic(), RelativisticAverage(), EBGAN()],
+    ids=lambda x: type(x).__name__,
+)
+def test_all_others_have_no_state(loss):
+    assert loss.readings() == {}
+    assert not loss.state_dict()
+
+
+def test_a_loss_of_ones_own_owes_both_games():
+    for unwritten in (Loss().d_loss, Loss().g_loss):
+        with pytest.raises(NotImplementedError):
+            unwritten(tensor(LOW), tensor(HIGH))
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: EBGAN(0), "margin must be greater than 0, got 0"),
+        (lambda: EBGAN(margin=-1.5), "margin must be greater than 0, got -1.5"),
+        (lambda: EBGAN(math.nan), "margin must be greater than 0, got nan"),
+        (lambda: BEGAN(0), "gamma must be greater than 0, got 0"),
+        (lambda: BEGAN(gamma=-0.5), "gamma must be greater than 0, got -0.5"),
+        (lambda: BEGAN(gamma=1.5), "gamma must be at most 1, got 1.5"),
+        (lambda: BEGAN(math.nan), "gamma must be greater than 0, got nan"),
+        (lambda: BEGAN(rate=-0.001), "rate must be at least 0, got -0.001"),
+        (lambda: BEGAN(rate=math.nan), "rate must be at least 0, got nan"),
+    ],
+)
+def test_games_of_energies_refuse_values_out_of_range(make, sentence):
+    with pytest.raises(ValueError) as error:
+        make()
+    assert str(error.value) == sentence
 
 
 # Configurations ----------------------------------------------------------------------------------

@@ -11,13 +11,14 @@ from PIL import Image
 from torch import nn
 
 from conftest import ROOT, adam
+from ganlab.critique import Critique, Opinion
 from ganlab.ema import EMA
 from ganlab.experiment import Experiment
 from ganlab.latent import Gaussian, Uniform, mixed, stream
 from ganlab.observations import NonFiniteError, Observations
 from ganlab.optim import UpdateRule, average_over_ranks, global_norm, gradients
 from ganlab.pictures import animate, grid, save, to_pixels
-from ganlab.regularizers import Critique, GradientPenalty
+from ganlab.regularizers import GradientPenalty
 from ganlab.schedules import Constant, Cosine, Linear
 from ganlab.spec import ImageSpec, at_least, one_of, positive
 
@@ -460,8 +461,8 @@ def test_the_gradient_penalty_works_in_the_images_precision(dtype):
     """Whatever torch's default is; D(x) = <w, x> with |w| = 3 costs 10 (3 - 1)^2."""
     real, fake = torch.randn(2, 4, 1, 3, 3).to(dtype)
     critic = lambda images: images.flatten(1).sum(dim=1)
-    given = Critique(critic, real, fake, critic(real), critic(fake))
-    penalty = GradientPenalty(weight=10.0).penalty(given)
+    seen = [Opinion(images, images.new_zeros(4, 0), critic(images)) for images in (real, fake)]
+    penalty = GradientPenalty(weight=10.0).penalty(Critique(critic, *seen))
     assert penalty.dtype == dtype
     assert penalty.item() == pytest.approx(40)
 
