@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
-from ganlab.critique import Critique, Opinion
+from ganlab.critique import Critique, Opinion, full
 from ganlab.spec import ImageSpec, at_least
 
 
@@ -283,11 +283,6 @@ class SemiSupervised(_WithHead):
 
     def readings(self, critique: Critique) -> dict[str, Tensor]:
         return {"accuracy/labeled": accuracy(the_labeled(critique))}
-
-
-def full(logits: Tensor) -> Tensor:
-    """Logits in float32 at least: losses average them, which half precision does badly."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def normalised_as(discriminator: nn.Module, layer: nn.Linear) -> nn.Module:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -40,3 +41,8 @@ class Critique:
     real: Opinion
     fake: Opinion
     labeled: Opinion | None = None
+
+
+def full(logits: Tensor) -> Tensor:
+    """Logits in float32 at least: losses average them, which half precision does badly."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

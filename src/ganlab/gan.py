@@ -156,14 +156,17 @@ class GAN(LightningModule):
         """G's loss with all its terms; only some losses and terms look at real images, too."""
         judged_real = self.judge(real.images, code) if self.needs_real else None
         judged = self.judge(fake, code)
-        terms = {n: r.g_penalty(judged, judged_real) for n, r in self.regularizers.items()}
-        terms["conditioning"] = self.conditioning.g_penalty(judged)
+        terms = [(f"/{n}", r.g_penalty(judged, judged_real)) for n, r in self.regularizers.items()]
+        terms.append(("/conditioning", self.conditioning.g_penalty(judged)))
         if not any(regularizer.replaces for regularizer in self.regularizers.values()):
             real_logits = judged_real.logits if judged_real is not None else None
-            terms[""] = self.loss.g_loss(judged.logits, real_logits)
-        given = {f"loss/g/{name}".rstrip("/"): t for name, t in terms.items() if t is not None}
-        self.observations.add_all(given)
-        return torch.stack(list(given.values())).sum()
+            terms.append(("", self.loss.g_loss(judged.logits, real_logits)))
+        loss = judged.logits.new_zeros(())
+        for name, term in terms:
+            if term is not None:
+                self.observations.add(f"loss/g{name}", term)
+                loss = loss + term
+        return loss
 
     def judge(self, images: Tensor, code: Tensor) -> Opinion:
         """D's opinion on images (N, C, H, W) in [-1, 1] under a condition (N, code_dim)."""
@@ -212,9 +215,17 @@ class GAN(LightningModule):
 
         Args:
             labels: int64 (n,), a class for each; None: one after the other.
+
+        Raises:
+            ValueError: the labels are not n classes of the data's.
         """
+        classes = max(self.spec.classes, 1)
         if labels is None:
-            labels = torch.arange(n) % max(self.spec.classes, 1)
+            labels = torch.arange(n) % classes
+        if len(labels) != n or not all(0 <= label < classes for label in labels.tolist()):
+            raise ValueError(
+                f"labels must be {n} numbers from 0 to {classes - 1}, got {labels.tolist()}"
+            )
         weight = next(self.generator.parameters())
         return self._draw(labels.cpu(), stream("cpu", seed, SAMPLE)).to(weight)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ganlab.augment import shift_and_flip
-from ganlab.critique import Critique, Opinion
+from ganlab.critique import Critique, Opinion, full
 from ganlab.spec import at_least, positive
 
 
@@ -228,7 +228,7 @@ class PullAway(Regularizer):
         self.weight = weight
 
     def g_penalty(self, fake: Opinion, real: Opinion | None) -> Tensor:
-        rows = normalize(shown(fake).flatten(1).float(), dim=1)
+        rows = normalize(shown(fake), dim=1)
         n = len(rows)
         among_others = (rows @ rows.T).square().sum() - (rows.square().sum(dim=1) ** 2).sum()
         return self.weight * among_others / max(n * (n - 1), 1)
@@ -253,19 +253,19 @@ class FeatureMatching(Regularizer):
     def g_penalty(self, fake: Opinion, real: Opinion | None) -> Tensor:
         if real is None:
             raise ValueError("feature matching needs real images, got None")
-        apart = shown(fake).float().mean(dim=0) - shown(real).detach().float().mean(dim=0)
+        apart = shown(fake).mean(dim=0) - shown(real).detach().mean(dim=0)
         return self.weight * apart.square().sum()
 
 
 def shown(opinion: Opinion) -> Tensor:
-    """D's features.
+    """D's features (N, F), in float32 at least.
 
     Raises:
         ValueError: D shows none.
     """
     if opinion.features is None:
         raise ValueError("the discriminator shows no features")
-    return opinion.features
+    return full(opinion.features.flatten(1))
 
 
 def input_gradient(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
