@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 from ganlab import cli, load, pictures
+from ganlab.callbacks.samples import ROWS
+from ganlab.conditioning import ByClass
+from ganlab.gan import GAN
 from ganlab.latent import Gaussian
 from ganlab.spec import at_least, seed_range
 
@@ -18,6 +21,8 @@ def sample(
     singles: bool = False,
     interpolate: int = 0,
     steps: int = 8,
+    labels: list[int] | None = None,
+    sheets: bool = False,
     output: str | None = None,
     trust: bool = False,
 ) -> list[Path]:
@@ -31,6 +36,8 @@ def sample(
         singles: save each image as a PNG of its own, too.
         interpolate: rows of a second grid that walk from one latent point to another.
         steps: images in such a row.
+        labels: classes to draw, one after the other, where G is told one; null: all.
+        sheets: save the pictures that show what each code does: classes, infoGAN's codes.
         output: folder for the files; null: RUN/sampled.
         trust: build parts that are not ganlab's own, if the run's config names any.
     """
@@ -39,20 +46,34 @@ def sample(
     seed_range(seed)
     at_least(2, steps=steps)
     gan = load(run, trust=trust)
+    if labels and not isinstance(gan.conditioning, ByClass):
+        raise ValueError("labels: the generator of this run is told no class")
     folder = Path(output) if output else Path(run) / "sampled"
     folder.mkdir(parents=True, exist_ok=True)
-    stem = f"iteration-{gan.iterations:07d}-seed-{seed}"
-    images = gan.sample(n, seed)
-    written = [folder / f"{stem}-n-{n}.png"]
-    pictures.save(written[0], pictures.grid(images, columns))
+    named = f"-labels-{'-'.join(map(str, labels))}" if labels else ""
+    stem = folder / f"iteration-{gan.iterations:07d}-seed-{seed}{named}"
+    images = gan.sample(n, seed, cycled(labels, n))
+    written = [save_grid(images, f"{stem}-n-{n}.png", columns)]
     if singles:
-        written.append(save_singles(images, folder / f"{stem}-n-{n}"))
+        written.append(save_singles(images, Path(f"{stem}-n-{n}")))
     if interpolate:
-        start, end = gan.fixed_latents(2 * interpolate, seed).chunk(2)
-        along = interpolation(start, end, steps, spherical=isinstance(gan.latent, Gaussian))
-        written.append(folder / f"{stem}-interpolate-{interpolate}x{steps}.png")
-        pictures.save(written[-1], pictures.grid(gan.generate(along), columns=steps))
+        along = gan.generate(walks(gan, interpolate, steps, seed, cycled(labels, interpolate)))
+        written.append(save_grid(along, f"{stem}-interpolate-{interpolate}x{steps}.png", steps))
+    for name, latents in gan.sheets(ROWS, seed).items() if sheets else ():
+        shown = gan.generate(latents)
+        written.append(save_grid(shown, f"{stem}-{name}.png", len(shown) // ROWS))
     return written
+
+
+def cycled(labels: list[int] | None, n: int) -> Tensor | None:
+    """int64 (n,): the labels one after the other, over and over."""
+    return torch.tensor([labels[i % len(labels)] for i in range(n)]) if labels else None
+
+
+def save_grid(images: Tensor, path: str, columns: int | None) -> Path:
+    """Writes one picture of all images."""
+    pictures.save(Path(path), pictures.grid(images, columns))
+    return Path(path)
 
 
 def save_singles(images: Tensor, folder: Path) -> Path:
@@ -61,6 +82,18 @@ def save_singles(images: Tensor, folder: Path) -> Path:
     for i, pixels in enumerate(pictures.to_pixels(images)):
         pictures.save(folder / f"{i:05d}.png", pixels)
     return folder
+
+
+def walks(gan: GAN, rows: int, steps: int, seed: int, labels: Tensor | None) -> Tensor:
+    """Latents (rows * steps, ...): in each row the noise goes from one point to another.
+
+    The code stays that of the row's start.
+    """
+    labels = labels.repeat(2) if labels is not None else None
+    start, end = gan.fixed_latents(2 * rows, seed, labels).chunk(2)
+    dim, spherical = gan.latent.dim, isinstance(gan.latent, Gaussian)
+    noise = interpolation(start[:, :dim], end[:, :dim], steps, spherical=spherical)
+    return torch.cat([noise, start[:, dim:].repeat_interleave(steps, dim=0)], dim=1)
 
 
 def interpolation(start: Tensor, end: Tensor, steps: int, *, spherical: bool) -> Tensor:
