@@ -224,7 +224,7 @@ class GAN(LightningModule):
             labels = torch.arange(n) % classes
         if len(labels) != n or not all(0 <= label < classes for label in labels.tolist()):
             raise ValueError(
-                f"labels must be {n} numbers from 0 to {classes - 1}, got {labels.tolist()}"
+                f"labels must be {n} numbers from 0 to {classes - 1}, got {labels[:9].tolist()}"
             )
         weight = next(self.generator.parameters())
         return self._draw(labels.cpu(), stream("cpu", seed, SAMPLE)).to(weight)
