@@ -174,7 +174,7 @@ def test_python_in_the_pages_is_python(page):
 def test_the_loss_network_and_data_set_of_the_pages_train_together(workplace):
     mine = {"loss": "my_losses.Softplus", "data": "my_data.Noise"}
     words = [f"{node}._target_={name}" for node, name in mine.items()]
-    words += ["model.discriminator={_target_:my_nets.Linear}", "~model.discriminator.norm"]
+    words += ["model.discriminator={_target_:my_nets.Shallow}", "~model.discriminator.norm"]
     outcome = run_train("trainer=smoke", "logger=csv", "model=infogan", "loss.t=0.9", *words)
     assert (outcome.code, outcome.err) == (0, "")
     assert len(runs_in(workplace / "outputs")) == 1

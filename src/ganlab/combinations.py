@@ -10,13 +10,21 @@ from ganlab.losses import Loss
 from ganlab.regularizers import Regularizer
 
 
+class CombinationError(ValueError):
+    """Parts that cannot play together; `reasons` has one sentence each."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        self.reasons = reasons
+        super().__init__("; ".join(reasons))
+
+
 def refuse(
     discriminator: nn.Module,
     loss: Loss,
     regularizers: Mapping[str, Regularizer],
     conditioning: NoConditioning,
 ) -> None:
-    """Raises ValueError with every reason why these parts cannot play together."""
+    """Raises CombinationError with every reason why these parts cannot play together."""
     if not isinstance(loss, Loss):
         raise TypeError(f"loss: {type(loss).__name__} is no ganlab.losses.Loss")
     found = [
@@ -25,7 +33,7 @@ def refuse(
         *of_batchnorm(discriminator, regularizers),
     ]
     if found:
-        raise ValueError("; ".join(found))
+        raise CombinationError(found)
 
 
 def of_energies(

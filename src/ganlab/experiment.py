@@ -13,6 +13,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
+from ganlab.combinations import CombinationError
 from ganlab.conditioning import SemiSupervised
 from ganlab.config import ConfigError, locate, parameters
 from ganlab.data import DataError, ImageData, LabelBudget
@@ -227,6 +228,8 @@ class blame:
         cause = error.__cause__ if isinstance(error, InstantiationException) else error
         if isinstance(cause, DataError | ConfigError):
             raise cause
+        if isinstance(cause, CombinationError):
+            raise ConfigError(cause.reasons) from error
         if isinstance(cause, ValueError | TypeError | ImportError | MisconfigurationException):
             raise ConfigError([f"{self.before}{cause}"]) from error
 

@@ -9,6 +9,7 @@ way of features (networks/discriminator.py).
 from ganlab.networks.autoencoder import AutoencoderDiscriminator
 from ganlab.networks.biggan import BigGANGenerator
 from ganlab.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from ganlab.networks.discriminator import Discriminator
 from ganlab.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from ganlab.networks.resnet import ResNetDiscriminator, ResNetGenerator
 from ganlab.networks.sndcgan import SNDCGANDiscriminator, SNDCGANGenerator
@@ -20,6 +21,7 @@ __all__ = [
     "BigGANGenerator",
     "DCGANDiscriminator",
     "DCGANGenerator",
+    "Discriminator",
     "InfoGANDiscriminator",
     "InfoGANGenerator",
     "ResNetDiscriminator",
