@@ -56,7 +56,9 @@ def fit(gan: GAN, batch_size: int = 16, callbacks=(), **trainer):
     quiet_lightning()
     ckpt = trainer.pop("ckpt_path", None)
     minibatches = gan.d_steps + gan.needs_real
-    data = ImageData(Digits(), batch_size, minibatches, gan.total_iterations, gan.seed)
+    labels = trainer.pop("labels", None)
+    length, seed = gan.total_iterations, gan.seed
+    data = ImageData(Digits(), batch_size, minibatches, length, seed, labels=labels)
     made = Trainer(
         **{
             "accelerator": "cpu",

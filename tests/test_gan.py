@@ -7,16 +7,10 @@ from pytorch_lightning import Callback
 from conftest import adam, fit, same, small_gan, weights
 from ganlab.gan import untouched
 from ganlab.losses import (
-    Hinge,
-    LeastSquares,
-    Minimax,
-    NonSaturating,
     Relativistic,
-    RelativisticAverage,
-    Wasserstein,
 )
 from ganlab.optim import UpdateRule
-from ganlab.regularizers import DRAGAN, R1, R2, GradientPenalty, LeCam, WeightClip
+from ganlab.regularizers import R1, GradientPenalty, LeCam, WeightClip
 
 
 def gradients(module):
@@ -301,51 +295,6 @@ def test_objects_that_are_no_loss_are_refused():
 def test_counts_below_one_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
         small_gan(**{name: value})
-
-
-def golden(**options):
-    """All parameters after 5 iterations at a rate large enough to tell variants apart."""
-    from ganlab.networks import VanillaDiscriminator, VanillaGenerator
-
-    sgd = lambda p: torch.optim.SGD(p, lr=0.1)
-    spec = small_gan().spec
-    torch.manual_seed(1)
-    networks = {
-        "generator": VanillaGenerator(spec, 8, (32,)),
-        "discriminator": VanillaDiscriminator(spec, (32,), dropout=0.0),
-    }
-    rules = {"g_rule": UpdateRule(sgd), "d_rule": UpdateRule(sgd)}
-    gan = small_gan(iterations=5, **rules, **networks, **options)
-    fit(gan)
-    return torch.cat([p.detach().double().flatten() for p in gan.parameters()])
-
-
-def test_every_variant_trains_differently():
-    """Golden runs must discriminate: any two variants end further apart than any tolerance."""
-    variants = {
-        "minimax": {"loss": Minimax()},
-        "nonsaturating": {"loss": NonSaturating()},
-        "least_squares": {"loss": LeastSquares()},
-        "wasserstein": {"loss": Wasserstein()},
-        "hinge": {"loss": Hinge()},
-        "relativistic": {"loss": Relativistic()},
-        "relativistic_average": {"loss": RelativisticAverage()},
-        "smoothed": {"loss": NonSaturating(smoothing=0.1)},
-        "hinge+r2": {"loss": Hinge(), "regularizers": {"r2": R2(0.1)}},
-        "hinge+dragan": {"loss": Hinge(), "regularizers": {"dragan": DRAGAN(0.1)}},
-        "hinge+lecam": {"loss": Hinge(), "regularizers": {"lecam": LeCam()}},
-        "hinge+r1": {"loss": Hinge(), "regularizers": {"r1": R1(0.1)}},
-        "wasserstein+gp": {"loss": Wasserstein(), "regularizers": {"gp": GradientPenalty(0.1)}},
-        "wasserstein+clip": {"loss": Wasserstein(), "regularizers": {"clip": WeightClip()}},
-        "k=2": {"d_steps": 2},
-    }
-    ends = {name: golden(**options) for name, options in variants.items()}
-    again = golden(**variants["minimax"])
-    assert torch.equal(ends["minimax"], again)
-    names = list(ends)
-    for i, a in enumerate(names):
-        for b in names[i + 1 :]:
-            assert (ends[a] - ends[b]).abs().max() > 1e-4, (a, b)
 
 
 def test_lazy_penalties_are_taken_every_nth_update_and_multiplied(tmp_path):
