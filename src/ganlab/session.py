@@ -47,6 +47,8 @@ class Session:
         self.journal = Journal(experiment.log_every)
         self.checkpoints = Checkpoints(run.checkpoints, experiment.checkpoint_every)
         self.interruption = Interruption(self.checkpoints)
+        names = self.gan.conditioning.names_classes
+        self.test_error = TestError(self.data, names_classes=names, every=experiment.sample_every)
         self.loggers: list[Logger] = [
             MetricsFile(run.path / "metrics.csv"),
             *experiment.loggers(run=run, name=title, group=group),
@@ -54,7 +56,7 @@ class Session:
         self.trainer = experiment.trainer_with(
             self.loggers,
             [
-                TestError(self.data, experiment.sample_every),  # the journal reads what it finds
+                self.test_error,  # the journal reads what it finds
                 self.journal,  # before what follows: no GAN is drawn or saved that is not finite
                 SampleGrids(run.samples, experiment.sample_every),
                 self.checkpoints,
@@ -85,13 +87,18 @@ class Session:
             self._conclude(status)
 
     def introduction(self) -> str:
-        """What is about to run, in two lines."""
+        """What is about to run, in a few lines."""
         spec, images = self.data.spec, len(self.data.images.labels)  # type: ignore[union-attr]
         classes = f" in {spec.classes} classes" if spec.classes else ""
         sizes = f"G {parameters(self.gan.generator)}, D {parameters(*self.gan.d_networks)}"
         where, n = self.trainer.strategy.root_device.type, self.trainer.world_size
         on = f"on {n} x {where}" if n > 1 else f"on {where}"
-        return f"{self.run.path}\n{images:,} images {spec}{classes}; parameters {sizes}; {on}"
+        lines = [str(self.run.path), f"{images:,} images {spec}{classes}; parameters {sizes}; {on}"]
+        if self.data.labels is not None:
+            test = "no test error: this part of the data holds no images out"
+            known = f"{len(self.data.labeled)} labels are known"
+            lines.append(f"{known}; {test}" if self.test_error.held_out is None else known)
+        return "\n".join(lines)
 
     @rank_zero_only
     def _conclude(self, status: str) -> None:

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from ganlab.callbacks.intervals import due
 from ganlab.conditioning import NoConditioning
-from ganlab.data import ImageData, Images
+from ganlab.data import DataError, ImageData, Images
 from ganlab.gan import GAN
 from ganlab.latent import mixed
 
@@ -24,15 +24,21 @@ class TestError(Callback):
     weights, trained by D's own rule on the same labeled images and nothing else.
 
     Args:
-        data: whose held-out images are named.
+        data: whose held-out images are named, if there are any.
+        names_classes: whether D's answers are class logits; otherwise there is nothing to do.
         every: iterations between two readings.
         updates: of the supervised networks, which learn a few hundred labels by heart sooner.
+
+    Raises:
+        DataError: labels are few and the held-out images cannot be read: what is the run for?
     """
 
-    def __init__(self, data: ImageData, every: int, updates: int = 1000) -> None:
+    def __init__(
+        self, data: ImageData, *, names_classes: bool, every: int, updates: int = 1000
+    ) -> None:
         self.data, self.every, self.updates = data, every, updates
         self.supervised: float | None = None
-        self._test: Images | None = None
+        self.held_out = self._read() if names_classes else None
 
     def state_dict(self) -> dict[str, Any]:
         return {"supervised": self.supervised}
@@ -41,22 +47,28 @@ class TestError(Callback):
         self.supervised = state_dict["supervised"]
 
     def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
-        if not gan.conditioning.names_classes or not trainer.is_global_zero:
-            return
-        self._test = self.data.test_images()
-        if self._test is None or self.data.labels is None or self.supervised is not None:
+        known = self.data.labels is None or self.supervised is not None
+        if self.held_out is None or known or not trainer.is_global_zero:
             return
         with torch.random.fork_rng():
             torch.manual_seed(mixed(gan.seed, BASELINE))
             networks = supervised(gan, self.data.labeled_images(), self.updates)
-        self.supervised = error(*networks, self._test)
+        self.supervised = error(*networks, self.held_out)
 
     def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
-        if self._test is None or not due(gan, self.every):
+        if self.held_out is None or not due(gan, self.every) or not trainer.is_global_zero:
             return
-        gan.observations.add("test_error", torch.tensor(error(*gan.d_networks, self._test)))
+        gan.observations.add("test_error", torch.tensor(error(*gan.d_networks, self.held_out)))
         if self.supervised is not None:
             gan.observations.add("test_error/supervised", torch.tensor(self.supervised))
+
+    def _read(self) -> Images | None:
+        try:
+            return self.data.test_images()
+        except DataError:
+            if self.data.labels is not None:
+                raise
+            return None  # where all labels are known, the error is only a companion
 
 
 def supervised(
