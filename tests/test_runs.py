@@ -139,7 +139,14 @@ def test_a_run_folder_has_what_is_documented_and_no_more(finished):
     names = {file.relative_to(finished).as_posix() for file in finished.rglob("*")}
     grids = {f"samples/iteration-{i:07d}.png" for i in (0, 2, 4, 6)}
     checkpoints = {f"checkpoints/iteration-{i:07d}.ckpt" for i in (4, 6)}
-    files = {"config.yaml", "metrics.csv", "summary.json", "environment.json", ".lock"}
+    files = {
+        "config.yaml",
+        "metrics.csv",
+        "summary.json",
+        "environment.json",
+        "curves.png",
+        ".lock",
+    }
     assert names == grids | checkpoints | files | {"samples", "checkpoints", "samples/samples.gif"}
     assert finished.parent.name == "digits-dcgan-nonsaturating"
 
@@ -496,7 +503,8 @@ def test_a_run_that_names_foreign_code_is_built_only_if_it_is_trusted(
     (tmp_path / "foreign_loss.py").write_text(
         "from pathlib import Path\nfrom ganlab.losses import NonSaturating\n"
         f"class Mine(NonSaturating):\n"
-        f"    def __init__(self):\n        Path({str(tmp_path / 'ran')!r}).touch()\n"
+        f"    def __init__(self):\n        super().__init__()\n"
+        f"        Path({str(tmp_path / 'ran')!r}).touch()\n"
     )
     run = tmp_path / "run"
     shutil.copytree(finished, run)
