@@ -3,6 +3,7 @@
 import copy
 import functools
 import signal
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
@@ -234,6 +235,16 @@ def test_the_baseline_is_the_same_for_every_random_state():
         return callback.supervised
 
     assert found(1) == found(2)
+
+
+def test_the_baseline_leaves_the_global_random_state_alone():
+    data = held_out(gan := classifier())
+    data.setup()
+    state = torch.get_rng_state()
+    callback = test_error.TestError(data, every=1, updates=1)
+    callback.on_train_start(SimpleNamespace(is_global_zero=True), gan)
+    assert callback.supervised is not None
+    assert torch.equal(state, torch.get_rng_state())
 
 
 def test_the_baseline_is_trained_once_and_kept_over_a_resume(tmp_path, baselines):
