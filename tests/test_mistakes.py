@@ -1,5 +1,7 @@
 """Every mistake is one plain sentence, exit code 2, and nothing is started or written."""
 
+import re
+
 import pytest
 import torch
 import yaml
@@ -250,6 +252,65 @@ def test_a_named_data_set_that_is_missing_and_must_not_be_downloaded_is_named(ou
     (sentence,) = told(run_train(*smoke(out, *words)))
     assert sentence.startswith(f"MNIST (train) is missing or damaged in '{root}': ")
     assert not root.exists()
+
+
+# Cells ------------------------------------------------------------------------------------------
+
+BATCHNORM = (
+    "looks at the gradient of each image by itself, which BatchNorm mixes with the others' "
+    "(Gulrajani et al. 2017, section 4); set model.discriminator.norm=layer or none"
+)
+WANTS_ENERGIES = (
+    "loss: BEGAN takes energies, the errors of an autoencoder, and DCGANDiscriminator gives "
+    "logits; say model=autoencoder"
+)
+WANTS_LOGITS = (
+    "loss: NonSaturating takes logits, and AutoencoderDiscriminator gives energies, the errors of "
+    "an autoencoder; say loss=ebgan or loss=began, or another model"
+)
+NO_LOGIT = (
+    "conditioning: Projection makes or changes a logit, and AutoencoderDiscriminator gives "
+    "energies; say conditioning=concat, acgan or infogan, or another model"
+)
+CELLS = {  # command line -> every reason why its parts cannot work together
+    "loss=began model=dcgan": [WANTS_ENERGIES],
+    "model=autoencoder": [WANTS_LOGITS],
+    "loss=wasserstein regularizer=gradient_penalty": [f"regularizer.gradient_penalty {BATCHNORM}"],
+    "loss=began regularizer=[gradient_penalty,r1]": [
+        WANTS_ENERGIES,
+        f"regularizer.gradient_penalty {BATCHNORM}",
+        f"regularizer.r1 {BATCHNORM}",
+    ],
+    "model=autoencoder conditioning=projection": [
+        WANTS_LOGITS,
+        NO_LOGIT,
+    ],
+    "model=tutorial": ["model.generator: tutorial takes images of size 28; got 1 x 16 x 16"],
+}
+
+
+@pytest.mark.parametrize("line", CELLS)
+def test_parts_that_cannot_work_together_are_refused_with_all_reasons_at_once(out, line):
+    where = ["trainer=smoke", "logger=csv", f"output_dir={out}"]
+    outcome = run_train(*where, *line.split())
+    assert (outcome.code, outcome.out) == (2, "")
+    head, said = outcome.err.split("\n", 1)
+    assert head.endswith(", nothing was started")
+    assert (
+        re.split(r"(?:; |\n)\s*(?=loss:|regularizer\.|conditioning:)", said.strip()) == CELLS[line]
+    )
+
+
+@pytest.mark.parametrize("conditioning", ["concat", "acgan", "projection", "semisupervised"])
+def test_a_conditioning_by_class_is_refused_where_images_have_none(out, tmp_path, conditioning):
+    (tmp_path / "images").mkdir()
+    for i in range(3):
+        Image.new("L", (16, 16), i).save(tmp_path / "images" / f"{i}.png")
+    words = [f"conditioning={conditioning}", *folder(tmp_path / "images")]
+    names = {"acgan": "ACGAN", "semisupervised": "SemiSupervised"}
+    name = names.get(conditioning, conditioning.title())
+    sentence = f"conditioning: {name} needs labeled images; these have no classes"
+    assert run_train(*smoke(out, *words)) == refused(sentence)
 
 
 # The machine ------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ from ganlab.networks import (
     ResNetGenerator,
     SNDCGANDiscriminator,
     SNDCGANGenerator,
+    TutorialDiscriminator,
+    TutorialGenerator,
     VanillaDiscriminator,
     VanillaGenerator,
 )
@@ -1129,3 +1131,87 @@ def test_options_out_of_range_are_refused(make, sentence):
     with pytest.raises(ValueError) as error:
         make(ImageSpec(1, 16))
     assert str(error.value) == sentence
+
+
+# The tutorial's network --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("latent", [1, 4, 6, 100])
+def test_the_tutorials_players_map_noise_to_images_and_images_to_logits(channels, latent):
+    spec = ImageSpec(channels, 28)
+    g, d = TutorialGenerator(spec, latent), TutorialDiscriminator(spec)
+    images = g(torch.randn(3, latent))
+    assert images.shape == (3, *spec.shape)
+    assert images.abs().max() <= 1
+    logits, features = d.judge(images)
+    assert (logits.shape, features.shape) == ((3,), (3, 32))
+
+
+def test_the_tutorials_images_pass_over_3_6_12_to_28_pixels():
+    """TensorFlow's "SAME" at stride 2 doubles, but its target of 3 cuts one off."""
+    sizes = []
+    g = TutorialGenerator(ImageSpec(1, 28), 100)
+    for module in g.modules():
+        if isinstance(module, nn.ConvTranspose2d):
+            module.register_forward_hook(lambda _m, _x, y: sizes.append(tuple(y.shape[1:])))
+    g(torch.randn(2, 100))
+    assert sizes == [(256, 3, 3), (128, 6, 6), (64, 12, 12), (1, 28, 28)]
+
+
+@pytest.mark.parametrize(("latent", "channels"), [(100, 25), (99, 25), (97, 25), (96, 24), (1, 1)])
+def test_parameter_counts_of_the_tutorials_players_are_those_of_its_layers(latent, channels):
+    """5 x 5 kernels; noise of 97 to 100 numbers becomes 25 channels of 2 x 2 places."""
+    spec, conv, norm = ImageSpec(1, 28), 5 * 5, 2
+    assert parameters(TutorialGenerator(spec, latent)) == (
+        (conv * channels * 256 + norm * 256)
+        + (conv * 256 * 128 + norm * 128)
+        + (conv * 128 * 64 + norm * 64)
+        + (conv * 64 * 1 + 1)
+    )
+    assert parameters(TutorialDiscriminator(spec)) == (
+        (conv * 1 * 8 + 8) + (conv * 8 * 16 + 16) + (16 * 7 * 7 * 32 + 32) + (32 + 1)
+    )
+
+
+def test_noise_that_is_no_multiple_of_4_is_padded_with_zeros():
+    """6 numbers fill 8 places: the same images as 8 numbers of which the last two are 0."""
+    short, whole = (TutorialGenerator(ImageSpec(1, 28), latent).eval() for latent in (6, 8))
+    whole.load_state_dict(short.state_dict())
+    z = torch.randn(3, 6)
+    padded = torch.cat([z, torch.zeros(3, 2)], dim=1)
+    assert torch.equal(short(z), whole(padded))
+    assert not torch.equal(short(z), whole(padded.roll(2, dims=1)))
+    z[:, -1] = z[:, -1].abs() + 1  # positive: ReLU lets it through
+    other = z.clone()
+    other[:, -1] += 1
+    assert (short(z) != short(other)).any(), "the last number is lost"
+
+
+@pytest.mark.parametrize("size", [8, 16, 27, 32])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_tutorial_takes_its_own_size_alone(size, channels):
+    spec = ImageSpec(channels, size)
+    for make in (lambda: TutorialGenerator(spec, 100), lambda: TutorialDiscriminator(spec)):
+        with pytest.raises(ValueError) as error:
+            make()
+        assert str(error.value) == (
+            f"tutorial takes images of size 28; got {channels} x {size} x {size}"
+        )
+
+
+def test_the_tutorials_players_start_from_truncated_normals():
+    """Within two standard deviations: 0.88 of the plain one's spread; G's biases are 0.1."""
+    spec = ImageSpec(1, 28)
+    truncated = 0.8796  # of N(0, 1) within [-2, 2]
+    for network, std, bias in (
+        (TutorialGenerator(spec, 100), 0.1, 0.1),
+        (TutorialDiscriminator(spec), 0.02, 0.0),
+    ):
+        for module in network.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+                assert module.weight.abs().max() <= 2 * std + 1e-6
+                if module.weight.numel() > 10_000:
+                    assert module.weight.std().item() == pytest.approx(truncated * std, rel=0.02)
+                if module.bias is not None:
+                    assert torch.equal(module.bias, torch.full_like(module.bias, bias))

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import json
 import os
 import shutil
@@ -21,10 +22,11 @@ from conftest import fit, same, small_gan, weights
 from ganlab import pictures
 from ganlab.callbacks import Checkpoints, Interruption
 from ganlab.config import ConfigError
-from ganlab.gan import GAN
+from ganlab.gan import GAN, SAMPLE
+from ganlab.latent import stream
 from ganlab.loggers import MetricsFile
 from ganlab.runs import Run, differences, identity, unused, write_atomically
-from ganlab.sample import interpolation, sample
+from ganlab.sample import interpolation, sample, walks
 
 SIX = ("iterations=6", "sample_every=2", "checkpoint_every=2")
 # Least squares with rates as these explode within a few iterations, after the first checkpoint.
@@ -139,7 +141,14 @@ def test_a_run_folder_has_what_is_documented_and_no_more(finished):
     names = {file.relative_to(finished).as_posix() for file in finished.rglob("*")}
     grids = {f"samples/iteration-{i:07d}.png" for i in (0, 2, 4, 6)}
     checkpoints = {f"checkpoints/iteration-{i:07d}.ckpt" for i in (4, 6)}
-    files = {"config.yaml", "metrics.csv", "summary.json", "environment.json", ".lock"}
+    files = {
+        "config.yaml",
+        "metrics.csv",
+        "summary.json",
+        "environment.json",
+        "curves.png",
+        ".lock",
+    }
     assert names == grids | checkpoints | files | {"samples", "checkpoints", "samples/samples.gif"}
     assert finished.parent.name == "digits-dcgan-nonsaturating"
 
@@ -496,7 +505,8 @@ def test_a_run_that_names_foreign_code_is_built_only_if_it_is_trusted(
     (tmp_path / "foreign_loss.py").write_text(
         "from pathlib import Path\nfrom ganlab.losses import NonSaturating\n"
         f"class Mine(NonSaturating):\n"
-        f"    def __init__(self):\n        Path({str(tmp_path / 'ran')!r}).touch()\n"
+        f"    def __init__(self):\n        super().__init__()\n"
+        f"        Path({str(tmp_path / 'ran')!r}).touch()\n"
     )
     run = tmp_path / "run"
     shutil.copytree(finished, run)
@@ -515,3 +525,156 @@ def test_a_run_without_a_checkpoint_cannot_be_sampled(finished, tmp_path):
     outcome = run_sample(f"run={tmp_path}")
     sentence = f"'{tmp_path}' has no checkpoint"
     assert outcome == (2, "", f"ganlab: 1 mistake, nothing was started\n  {sentence}\n")
+
+
+# Codes ------------------------------------------------------------------------------------------
+
+SHEETS = {  # conditioning -> pictures of what each code does, and their columns
+    "none": {},
+    "concat": {"classes": 10},
+    "acgan": {"classes": 10},
+    "projection": {"classes": 10},
+    "infogan": {"categories": 10, "code-1": 10, "code-2": 10},
+}
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """A finished run of six iterations for each conditioning, made when first asked for."""
+
+    @functools.cache
+    def run(conditioning: str) -> Path:
+        folder = tmp_path_factory.mktemp(conditioning)
+        return trained(folder, *SIX, f"conditioning={conditioning}")
+
+    return run
+
+
+@pytest.mark.parametrize("conditioning", SHEETS)
+def test_a_run_draws_a_sheet_of_each_code_at_each_interval(told, conditioning):
+    """8 rows of 10 images, 64 pixels each with 2 between; one picture for each frame."""
+    samples = told(conditioning) / "samples"
+    names = SHEETS[conditioning]
+    assert {folder.name for folder in samples.iterdir() if folder.is_dir()} == set(names)
+    assert {file.stem for file in samples.glob("*.gif")} == {"samples", *names}
+    frames = [f"iteration-{i:07d}.png" for i in (0, 2, 4, 6)]
+    for name, columns in names.items():
+        assert sorted(file.name for file in (samples / name).iterdir()) == frames
+        for frame in frames:
+            assert pixels(samples / name / frame).shape == (8 * 66 + 2, columns * 66 + 2, 3)
+        assert len({(samples / name / frame).read_bytes() for frame in frames}) == len(frames)
+        with Image.open(samples / f"{name}.gif") as gif:
+            assert (gif.n_frames, gif.size) == (4, (columns * 66 + 2, 8 * 66 + 2))
+
+
+def test_a_sheet_shows_one_noise_in_a_row_and_one_class_in_a_column(told):
+    """Tile (r, c) is G at the noise of row r and class c; rows are not taken for columns."""
+    run = told("concat")
+    gan, sheet = ganlab.load(run), pixels(run / "samples" / "classes" / "iteration-0000006.png")
+    noise, codes = gan.latent.sample(8, stream("cpu", 0, SAMPLE)), torch.eye(10)
+    by_row = [torch.cat([noise[r], codes[c]]) for r in range(8) for c in range(10)]
+    by_column = [torch.cat([noise[r], codes[c]]) for c in range(10) for r in range(8)]
+    right, wrong = (
+        pictures.grid(gan.generate(torch.stack(latents)), columns=10)
+        for latents in (by_row, by_column)
+    )
+    assert (sheet.numpy() == right).all()
+    assert not (sheet.numpy() == wrong).all()
+
+
+@pytest.mark.parametrize("conditioning", ["none", "concat", "infogan"])
+def test_drawing_does_not_disturb_training(tmp_path, conditioning):
+    """The same weights bit for bit whether drawn at each iteration or only at the end."""
+    often, seldom = (
+        weights(ganlab.load(trained(tmp_path / n, f"conditioning={conditioning}", *words)))
+        for n, words in (("often", ["sample_every=1"]), ("seldom", ["sample_every=3"]))
+    )
+    assert same(often, seldom)
+
+
+def test_samples_of_chosen_classes_go_through_them_in_turn(told, tmp_path):
+    run = told("concat")
+    outcome = run_sample(f"run={run}", "n=5", "labels=[3,5]", f"output={tmp_path}")
+    file = tmp_path / "iteration-0000006-seed-0-labels-3-5-n-5.png"
+    assert outcome == (0, f"{file}\n", "")
+    gan = ganlab.load(run)
+    drawn = {
+        labels: pictures.grid(gan.sample(5, labels=torch.tensor(labels)))
+        for labels in [(3, 5, 3, 5, 3), (5, 3, 5, 3, 5), (0, 1, 2, 3, 4)]
+    }
+    same_as = [labels for labels, grid in drawn.items() if (pixels(file).numpy() == grid).all()]
+    assert same_as == [(3, 5, 3, 5, 3)]
+
+
+@pytest.mark.parametrize("conditioning", SHEETS)
+def test_the_sample_command_draws_the_sheets_that_training_draws(told, tmp_path, conditioning):
+    run = told(conditioning)
+    outcome = run_sample(f"run={run}", "n=1", "sheets=true", f"output={tmp_path}")
+    stem = "iteration-0000006-seed-0"
+    files = [tmp_path / f"{stem}-{name}.png" for name in ("n-1", *SHEETS[conditioning])]
+    assert outcome == (0, "".join(f"{file}\n" for file in files), "")
+    assert sorted(tmp_path.iterdir()) == sorted(files)
+    for name in SHEETS[conditioning]:
+        last = run / "samples" / name / "iteration-0000006.png"
+        assert (tmp_path / f"{stem}-{name}.png").read_bytes() == last.read_bytes()
+
+
+def great_circle(start: torch.Tensor, end: torch.Tensor, steps: int) -> torch.Tensor:
+    """(steps, dim) between two vectors, in float64 and one by one."""
+    a, b = start.double(), end.double()
+    angle = torch.acos(a @ b / (a.norm() * b.norm()))
+    shares = [i / (steps - 1) for i in range(steps)]
+    rows = [torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b for t in shares]
+    return torch.stack(rows) / torch.sin(angle)
+
+
+@pytest.mark.parametrize(
+    ("conditioning", "labels"),
+    [("none", None), ("concat", None), ("concat", [3, 5]), ("infogan", None)],
+)
+def test_along_a_row_of_an_interpolation_the_noise_moves_and_the_code_stays(
+    told, conditioning, labels
+):
+    gan = ganlab.load(told(conditioning))
+    given = torch.tensor(labels) if labels else None
+    z = walks(gan, 2, 5, seed=1, labels=given)
+    ends = gan.fixed_latents(4, 1, given.repeat(2) if labels else None)
+    dim, rows_of = gan.latent.dim, z.view(2, 5, -1)
+    for r, row in enumerate(rows_of):
+        path = great_circle(ends[r, :dim], ends[r + 2, :dim], 5)
+        torch.testing.assert_close(row[:, :dim].double(), path, rtol=1e-4, atol=1e-5)
+        assert torch.equal(row[:, dim:], ends[r, dim:].expand(5, -1))
+    if labels:
+        assert gan.code_in(rows_of[:, 0]).argmax(dim=1).tolist() == labels
+    if conditioning == "infogan":
+        assert not torch.equal(gan.code_in(ends[:2]), gan.code_in(ends[2:])), "nothing could move"
+
+
+def test_an_interpolation_of_chosen_classes_is_the_picture_of_its_walks(told, tmp_path):
+    run = told("concat")
+    options = ["interpolate=2", "steps=5", "labels=[3,5]", f"output={tmp_path}"]
+    outcome = run_sample(f"run={run}", "n=2", *options)
+    stem = "iteration-0000006-seed-0-labels-3-5"
+    names = [f"{stem}-n-2.png", f"{stem}-interpolate-2x5.png"]
+    assert outcome == (0, "".join(f"{tmp_path / name}\n" for name in names), "")
+    gan = ganlab.load(run)
+    along = gan.generate(walks(gan, 2, 5, 0, torch.tensor([3, 5])))
+    assert (pixels(tmp_path / names[1]).numpy() == pictures.grid(along, 5)).all()
+
+
+@pytest.mark.parametrize("conditioning", ["none", "infogan"])
+def test_classes_are_refused_where_g_is_told_none(told, tmp_path, conditioning):
+    words = [f"run={told(conditioning)}", "labels=[3]", f"output={tmp_path / 'out'}"]
+    sentence = "labels: the generator of this run is told no class"
+    outcome = run_sample(*words)
+    assert outcome == (2, "", f"ganlab: 1 mistake, nothing was started\n  {sentence}\n")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("label", [10, -1])
+def test_a_class_that_is_not_there_is_refused(told, tmp_path, label):
+    words = [f"run={told('concat')}", "n=3", f"labels=[3,{label}]", f"output={tmp_path / 'out'}"]
+    outcome = run_sample(*words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("ganlab: 1 mistake, nothing was started\n  labels must be ")
+    assert "numbers from 0 to 9, got [3, " in outcome.err
