@@ -27,7 +27,10 @@ from ganlab.spec import ImageSpec
 STEPS = "steps"
 NOISE, BATCH = 4, 4
 RULE = UpdateRule(adam())  # no cell uses it: gradients are enough
-SIZES = {"dcgan": 16}  # others: 8 pixels, where dcgan's D is one convolution without BatchNorm
+SIZES = {
+    "dcgan": 16,
+    "tutorial": 28,
+}  # others: 8 pixels, where dcgan's D is one convolution without BatchNorm
 TINY = {"width": 4, "hidden": (8,), "code": 4, "embedding": 4}  # where a signature has them
 
 

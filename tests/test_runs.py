@@ -677,4 +677,4 @@ def test_a_class_that_is_not_there_is_refused(told, tmp_path, label):
     outcome = run_sample(*words)
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith("ganlab: 1 mistake, nothing was started\n  labels must be ")
-    assert "numbers from 0 to 9, got [3, " in outcome.err
+    assert "labels must be one or more of 0 to 9, got [3, " in outcome.err

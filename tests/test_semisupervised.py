@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, one_hot
 import ganlab
 from commands import completed, run_train, runs_in, smoke
 from conftest import adam, fit, same, small_gan, weights
-from ganlab.callbacks import Checkpoints, test_error
+from ganlab.callbacks import Checkpoints, classification
 from ganlab.conditioning import ACGAN, Concat, NoConditioning, SemiSupervised
 from ganlab.critique import Opinion
 from ganlab.data import Digits, ImageData, Images, LabelBudget
@@ -90,17 +90,19 @@ def test_the_error_is_the_share_of_images_named_wrongly():
     labels = named.clone()
     labels[:450] = (labels[:450] + 1) % 10
     pixels = named.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, *SPEC.shape)
-    found = test_error.error(nn.Linear(1, 1), FirstPixel(SPEC), Images(pixels, labels))
+    found = classification.error(nn.Linear(1, 1), FirstPixel(SPEC), Images(pixels, labels))
     assert found == pytest.approx(450 / 600)
     assert abs((450 / 512 + 0 / 88) / 2 - 450 / 600) > 0.1, "the mean of the parts' would pass"
-    assert test_error.error(nn.Linear(1, 1), FirstPixel(SPEC), Images(pixels, named)) == 0
+    assert classification.error(nn.Linear(1, 1), FirstPixel(SPEC), Images(pixels, named)) == 0
 
 
 @pytest.mark.parametrize("kind", [SemiSupervised, ACGAN])
 def test_the_error_is_what_a_count_by_hand_gives(kind):
     gan, images = classifier(kind), Digits(8, split="test").read()
-    assert 0 < test_error.error(*gan.d_networks, images) < 1
-    assert test_error.error(*gan.d_networks, images) == pytest.approx(named_by_hand(gan, images))
+    assert 0 < classification.error(*gan.d_networks, images) < 1
+    assert classification.error(*gan.d_networks, images) == pytest.approx(
+        named_by_hand(gan, images)
+    )
 
 
 def test_the_error_is_of_d_without_dropout_and_noise():
@@ -110,9 +112,9 @@ def test_the_error_is_of_d_without_dropout_and_noise():
     found, noisy = set(), set()
     for seed in range(4):
         torch.manual_seed(seed)
-        found.add(test_error.error(*gan.d_networks, images))
+        found.add(classification.error(*gan.d_networks, images))
         with torch.no_grad():
-            answers = test_error.class_logits(*gan.d_networks, images.images)
+            answers = classification.class_logits(*gan.d_networks, images.images)
         noisy.add((answers.argmax(dim=1) != images.labels).float().mean().item())
     assert len(found) == 1
     assert len(noisy) > 1, "D is the same in both modes"
@@ -129,7 +131,7 @@ def test_every_module_keeps_its_mode_and_its_statistics():
     frozen = next(m for m in gan.discriminator.modules() if isinstance(m, nn.BatchNorm1d))
     frozen.eval()
     before, state = modes(*gan.d_networks), weights(gan)
-    test_error.error(*gan.d_networks, images)
+    classification.error(*gan.d_networks, images)
     assert modes(*gan.d_networks) == before
     assert same(weights(gan), state)
     for network in gan.d_networks:
@@ -143,14 +145,14 @@ def test_modes_are_restored_even_if_naming_fails():
     gan.train()
     before = modes(*gan.d_networks)
     with pytest.raises(RuntimeError):
-        test_error.error(*gan.d_networks, images)
+        classification.error(*gan.d_networks, images)
     assert modes(*gan.d_networks) == before
 
 
 def test_a_d_that_names_no_classes_says_so():
     gan, images = small_gan(), Digits(split="test").read()
     with pytest.raises(ValueError, match=r"^NoConditioning names no classes$"):
-        test_error.error(*gan.d_networks, images)
+        classification.error(*gan.d_networks, images)
 
 
 # The baseline ------------------------------------------------------------------------------------
@@ -165,12 +167,12 @@ def of_one_class(n: int = 4) -> Images:
 def test_the_baseline_trains_copies():
     gan = classifier()
     before = weights(gan)
-    networks = test_error.supervised(gan, Digits(8).read(), updates=3)
+    networks = classification.supervised(gan, Digits(8).read(), updates=3)
     assert same(weights(gan), before)
     for copied, own in zip(networks, gan.d_networks, strict=True):
         assert type(copied) is type(own)
         assert not same(weights(copied), weights(own))
-    untrained = test_error.supervised(gan, Digits(8).read(), updates=0)
+    untrained = classification.supervised(gan, Digits(8).read(), updates=0)
     assert all(same(weights(c), weights(o)) for c, o in zip(untrained, gan.d_networks, strict=True))
 
 
@@ -178,7 +180,7 @@ def test_one_update_of_the_baseline_is_ds_own_rule_on_the_cross_entropy():
     """w - 0.1 dH/dw, with neither the adversarial loss nor the run's other images."""
     rule = UpdateRule(lambda p: torch.optim.SGD(p, lr=0.1))
     gan, images = classifier(noisy=False, d_rule=rule), of_one_class()
-    network, head = test_error.supervised(gan, images, updates=1)
+    network, head = classification.supervised(gan, images, updates=1)
     answers = gan.conditioning.head(gan.discriminator.features(images.images[:1] / 127.5 - 1))
     cross_entropy(answers, images.labels[:1]).backward()
     for copied, own in ((network, gan.discriminator), (head, gan.conditioning)):
@@ -196,9 +198,9 @@ def test_the_baseline_learns_its_labels_by_heart_and_some_of_the_rest():
     labeled = data.labeled_images()
     assert labeled.labels.bincount().tolist() == [5] * 10
     torch.manual_seed(0)
-    networks = test_error.supervised(gan, labeled, updates=150)
-    assert test_error.error(*networks, labeled) == 0
-    assert 0 < test_error.error(*networks, data.test_images()) < 0.6  # 0.9 by chance
+    networks = classification.supervised(gan, labeled, updates=150)
+    assert classification.error(*networks, labeled) == 0
+    assert 0 < classification.error(*networks, data.test_images()) < 0.6  # 0.9 by chance
 
 
 # The callback ------------------------------------------------------------------------------------
@@ -207,13 +209,13 @@ def test_the_baseline_learns_its_labels_by_heart_and_some_of_the_rest():
 @pytest.fixture
 def baselines(monkeypatch) -> list[int]:
     """The numbers of images that baselines were trained on."""
-    trained_on, supervised = [], test_error.supervised
+    trained_on, supervised = [], classification.supervised
 
     def counted(gan, images, updates):
         trained_on.append(len(images.labels))
         return supervised(gan, images, updates)
 
-    monkeypatch.setattr(test_error, "supervised", counted)
+    monkeypatch.setattr(classification, "supervised", counted)
     return trained_on
 
 
@@ -222,7 +224,7 @@ def test_a_run_with_and_without_the_callback_ends_with_the_same_weights(kind):
     """Bit for bit, though the baseline draws random numbers and D drops out."""
     train(plain := classifier(kind))
     data = held_out(read := classifier(kind))
-    train(read, test_error.TestError(data, every=1, updates=3), data=data)
+    train(read, classification.Classification(data, every=1, updates=3), data=data)
     assert same(weights(plain), weights(read))
     assert not same(weights(plain), weights(classifier(kind))), "nothing was trained"
 
@@ -231,7 +233,7 @@ def test_the_baseline_is_the_same_for_every_random_state():
     def found(seed):
         torch.manual_seed(seed)
         data = held_out(gan := classifier(iterations=1))
-        train(gan, callback := test_error.TestError(data, every=1, updates=20), data=data)
+        train(gan, callback := classification.Classification(data, every=1, updates=20), data=data)
         return callback.supervised
 
     assert found(1) == found(2)
@@ -241,7 +243,7 @@ def test_the_baseline_leaves_the_global_random_state_alone():
     data = held_out(gan := classifier())
     data.setup()
     state = torch.get_rng_state()
-    callback = test_error.TestError(data, every=1, updates=1)
+    callback = classification.Classification(data, every=1, updates=1)
     callback.on_train_start(SimpleNamespace(is_global_zero=True), gan)
     assert callback.supervised is not None
     assert torch.equal(state, torch.get_rng_state())
@@ -249,11 +251,11 @@ def test_the_baseline_leaves_the_global_random_state_alone():
 
 def test_the_baseline_is_trained_once_and_kept_over_a_resume(tmp_path, baselines):
     data = held_out(gan := classifier())
-    first = test_error.TestError(data, every=2, updates=5)
+    first = classification.Classification(data, every=2, updates=5)
     train(gan, first, Checkpoints(tmp_path, every=2), data=data, max_steps=2)
     assert baselines == [50]
     data = held_out(rest := classifier())
-    second = test_error.TestError(data, every=2, updates=5)
+    second = classification.Classification(data, every=2, updates=5)
     train(rest, second, data=data, ckpt_path=tmp_path / "iteration-0000002.ckpt")
     assert rest.iterations == 4
     assert baselines == [50], "it was trained anew"
@@ -265,14 +267,14 @@ def test_the_baseline_is_trained_once_and_kept_over_a_resume(tmp_path, baselines
 
 def test_the_reading_is_the_error_at_the_intervals_and_the_end():
     data = held_out(gan := classifier(iterations=5))
-    read, error = [], test_error.error
+    read, error = [], classification.error
 
     def noted(*given):
         read.append((gan.iterations, error(*given)))
         return read[-1][1]
 
-    with mock.patch.object(test_error, "error", noted):
-        train(gan, test_error.TestError(data, every=2, updates=1), data=data)
+    with mock.patch.object(classification, "error", noted):
+        train(gan, classification.Classification(data, every=2, updates=1), data=data)
     (start, baseline), *readings = read
     assert start == 0
     assert [iteration for iteration, _ in readings] == [2, 4, 5]
@@ -285,7 +287,7 @@ def test_the_reading_is_the_error_at_the_intervals_and_the_end():
 
 def test_with_all_labels_there_is_an_error_and_no_baseline(baselines):
     data = held_out(gan := classifier(ACGAN))
-    train(gan, test_error.TestError(data, every=2), data=data)
+    train(gan, classification.Classification(data, every=2), data=data)
     found = gan.observations.read()
     assert 0 < found["test_error"] <= 1
     assert "test_error/supervised" not in found
@@ -296,7 +298,7 @@ def test_with_all_labels_there_is_an_error_and_no_baseline(baselines):
 def test_where_nothing_is_held_out_nothing_is_read(kind, baselines):
     gan = classifier(kind)
     data = held_out(gan, Digits(8, split="all"))
-    train(gan, test_error.TestError(data, every=1), data=data)
+    train(gan, classification.Classification(data, every=1), data=data)
     assert not [name for name in gan.observations.read() if name.startswith("test_error")]
     assert baselines == []
 
@@ -305,7 +307,7 @@ def test_where_nothing_is_held_out_nothing_is_read(kind, baselines):
 def test_where_no_classes_are_named_held_out_images_are_not_even_read(kind, baselines):
     data = held_out(gan := classifier(kind))
     with mock.patch.object(data, "test_images", side_effect=AssertionError("read in vain")):
-        train(gan, test_error.TestError(data, every=1), data=data)
+        train(gan, classification.Classification(data, every=1), data=data)
     assert not [name for name in gan.observations.read() if name.startswith("test_error")]
     assert baselines == []
 
@@ -353,8 +355,8 @@ def test_more_labels_than_there_are_is_said_before_a_folder_is_made(tmp_path):
 @pytest.fixture
 def short_baselines(monkeypatch):
     """A baseline of five updates in place of a thousand."""
-    brief = functools.partial(test_error.TestError, updates=5)
-    monkeypatch.setattr("ganlab.session.TestError", brief)
+    brief = functools.partial(classification.Classification, updates=5)
+    monkeypatch.setattr("ganlab.session.Classification", brief)
 
 
 def words(*overrides: str) -> list[str]:
@@ -408,7 +410,7 @@ def test_an_interrupted_semisupervised_run_goes_on_exactly(tmp_path, monkeypatch
     (run,) = runs_in(tmp_path / "parts")
     half = weights(ganlab.load(run))
     with monkeypatch.context() as patch:  # the checkpoint has the baseline
-        patch.setattr(test_error, "supervised", None)
+        patch.setattr(classification, "supervised", None)
         assert finished(tmp_path / "parts", *options) == run
     timed = {"seconds", "images_per_second"}
     mine, theirs = (

@@ -46,8 +46,8 @@ def sample(
     seed_range(seed)
     at_least(2, steps=steps)
     gan = load(run, trust=trust)
-    if labels and not isinstance(gan.conditioning, ByClass):
-        raise ValueError("labels: the generator of this run is told no class")
+    if labels is not None:
+        check_labels(labels, gan)
     folder = Path(output) if output else Path(run) / "sampled"
     folder.mkdir(parents=True, exist_ok=True)
     named = f"-labels-{'-'.join(map(str, labels))}" if labels else ""
@@ -63,6 +63,15 @@ def sample(
         shown = gan.generate(latents)
         written.append(save_grid(shown, f"{stem}-{name}.png", len(shown) // ROWS))
     return written
+
+
+def check_labels(labels: list[int], gan: GAN) -> None:
+    """Raises ValueError unless G is told classes and these are some of them."""
+    if not isinstance(gan.conditioning, ByClass):
+        raise ValueError("labels: the generator of this run is told no class")  # noqa: TRY004
+    last = gan.spec.classes - 1
+    if not labels or not all(0 <= label <= last for label in labels):
+        raise ValueError(f"labels must be one or more of 0 to {last}, got {labels}")
 
 
 def cycled(labels: list[int] | None, n: int) -> Tensor | None:

@@ -11,12 +11,12 @@ from torch import nn
 
 from ganlab.callbacks import (
     Checkpoints,
+    Classification,
     Curves,
     Interruption,
     Journal,
     Progress,
     SampleGrids,
-    TestError,
 )
 from ganlab.config import ConfigError
 from ganlab.experiment import Experiment
@@ -48,7 +48,9 @@ class Session:
         self.checkpoints = Checkpoints(run.checkpoints, experiment.checkpoint_every)
         self.interruption = Interruption(self.checkpoints)
         names = self.gan.conditioning.names_classes
-        self.test_error = TestError(self.data, names_classes=names, every=experiment.sample_every)
+        self.classification = Classification(
+            self.data, experiment.sample_every, names_classes=names
+        )
         self.loggers: list[Logger] = [
             MetricsFile(run.path / "metrics.csv"),
             *experiment.loggers(run=run, name=title, group=group),
@@ -56,7 +58,7 @@ class Session:
         self.trainer = experiment.trainer_with(
             self.loggers,
             [
-                self.test_error,  # the journal reads what it finds
+                self.classification,  # the journal reads what it finds
                 self.journal,  # before what follows: no GAN is drawn or saved that is not finite
                 SampleGrids(run.samples, experiment.sample_every),
                 self.checkpoints,
@@ -97,7 +99,7 @@ class Session:
         if self.data.labels is not None:
             test = "no test error: this part of the data holds no images out"
             known = f"{len(self.data.labeled)} labels are known"
-            lines.append(f"{known}; {test}" if self.test_error.held_out is None else known)
+            lines.append(f"{known}; {test}" if self.classification.held_out is None else known)
         return "\n".join(lines)
 
     @rank_zero_only

@@ -22,7 +22,7 @@ class AutoencoderDiscriminator(nn.Module):
         width: channels of the convolutions.
         code: width of the code between encoder and decoder.
         error: what the energy averages over pixels: "l1" (BEGAN: |D(x) - x|) or "l2" (EBGAN).
-        norm: "batch", "layer", "spectral", "weight" or "none": of the decoder's hidden layer alone,
+        norm: "layer", "batch", "spectral", "weight" or "none": of the decoder's hidden layer alone,
             unless it is one of weights.
     """
 
@@ -34,7 +34,7 @@ class AutoencoderDiscriminator(nn.Module):
         width: int = 64,
         code: int = 32,
         error: str = "l1",
-        norm: str = "batch",
+        norm: str = "layer",
     ) -> None:
         super().__init__()
         at_least(1, width=width, code=code)

@@ -67,9 +67,7 @@ def reparametrize(network: nn.Module, norm: str) -> None:
 
     "spectral" divides it by its largest singular value, estimated by one power iteration per
     training pass (Miyato et al. 2018, algorithm 1).  "weight" gives each output's weights a length
-    to learn, apart from their direction (Salimans & Kingma 2016, eq. 2); no norm of activations
-    keeps their size, so the weights start anew as He et al. 2015 keep it, in place of the paper's
-    initialisation by a first minibatch (section 3).
+    to learn, apart from their direction (Salimans & Kingma 2016, eq. 2): at first the same layer.
     """
     if norm not in ("spectral", "weight"):
         return
@@ -78,7 +76,6 @@ def reparametrize(network: nn.Module, norm: str) -> None:
             if norm == "spectral":
                 spectral_norm(module)
             else:
-                nn.init.kaiming_normal_(module.weight, a=0.2)
                 weight_norm(module, dim=1 if isinstance(module, nn.ConvTranspose2d) else 0)
 
 

@@ -17,24 +17,24 @@ from ganlab.latent import mixed
 BASELINE = 21  # first number of the baseline's random stream; others are in gan.py and data/
 
 
-class TestError(Callback):
+class Classification(Callback):
     """Reads test_error, the share of held-out images that D's class head names wrongly.
 
     Beside it test_error/supervised, where labels are few: the same networks from the same initial
-    weights, trained by D's own rule on the same labeled images and nothing else.
+    weights, trained by D's optimizer, at its initial rate, on the same labeled images alone.
 
     Args:
         data: whose held-out images are named, if there are any.
-        names_classes: whether D's answers are class logits; otherwise there is nothing to do.
         every: iterations between two readings.
         updates: of the supervised networks, which learn a few hundred labels by heart sooner.
+        names_classes: whether D's answers are class logits; otherwise there is nothing to do.
 
     Raises:
         DataError: labels are few and the held-out images cannot be read: what is the run for?
     """
 
     def __init__(
-        self, data: ImageData, *, names_classes: bool, every: int, updates: int = 1000
+        self, data: ImageData, every: int, updates: int = 1000, *, names_classes: bool = True
     ) -> None:
         self.data, self.every, self.updates = data, every, updates
         self.supervised: float | None = None
