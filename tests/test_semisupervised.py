@@ -17,7 +17,7 @@ from conftest import adam, fit, same, small_gan, weights
 from ganlab.callbacks import Checkpoints, classification
 from ganlab.conditioning import ACGAN, Concat, NoConditioning, SemiSupervised
 from ganlab.critique import Opinion
-from ganlab.data import Digits, ImageData, Images, LabelBudget
+from ganlab.data import DataError, Digits, ImageData, Images, LabelBudget
 from ganlab.experiment import Experiment
 from ganlab.networks import VanillaDiscriminator, VanillaGenerator
 from ganlab.optim import UpdateRule
@@ -306,10 +306,23 @@ def test_where_nothing_is_held_out_nothing_is_read(kind, baselines):
 @pytest.mark.parametrize("kind", [NoConditioning, Concat])
 def test_where_no_classes_are_named_held_out_images_are_not_even_read(kind, baselines):
     data = held_out(gan := classifier(kind))
+    names = gan.conditioning.names_classes
     with mock.patch.object(data, "test_images", side_effect=AssertionError("read in vain")):
-        train(gan, classification.Classification(data, every=1), data=data)
+        read = classification.Classification(data, every=1, names_classes=names)
+        train(gan, read, data=data)
     assert not [name for name in gan.observations.read() if name.startswith("test_error")]
     assert baselines == []
+
+
+@pytest.mark.parametrize("kind", [SemiSupervised, ACGAN])
+def test_held_out_images_that_cannot_be_read_stop_only_the_run_that_is_about_them(kind):
+    data = held_out(classifier(kind))
+    with mock.patch.object(data, "test_images", side_effect=DataError("no test images")):
+        if kind is SemiSupervised:
+            with pytest.raises(DataError, match="no test images"):
+                classification.Classification(data, every=1)
+        else:
+            assert classification.Classification(data, every=1).held_out is None
 
 
 # The budget --------------------------------------------------------------------------------------
