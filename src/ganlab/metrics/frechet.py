@@ -3,25 +3,25 @@
 import torch
 from torch import Tensor
 
+from ganlab.metrics.checks import same_width
 from ganlab.metrics.moments import Moments
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
     """|mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), in float64.
 
-    tr (S_a S_b)^(1/2) is the sum of the roots of the eigenvalues of R^T S_b R with R R^T = S_a:
-    symmetric, so that singular covariances (fewer images than dimensions) need no epsilon.
+    tr (S_a S_b)^(1/2) is the sum of the singular values of A^T B with A A^T = S_a, B B^T = S_b:
+    exact for singular covariances (fewer images than dimensions), which need no epsilon.
+    Equal sets may be a rounding error below 0.
 
     Raises:
         ValueError: a set has fewer than two features, or the widths differ.
     """
-    if len(a.sum) != len(b.sum):
-        raise ValueError(f"features have {len(a.sum)} and {len(b.sum)} dimensions")
+    same_width(len(a.sum), len(b.sum))
     # On the CPU: eigenvalues are many times slower on recent GPUs (pytorch#183806).
     cov_a, cov_b = a.covariance.cpu(), b.covariance.cpu()
-    root = square_root(cov_a)
-    common = torch.linalg.eigvalsh(root.T @ cov_b @ root).clamp_min(0).sqrt().sum()
-    apart = (a.mean - b.mean).square().sum().cpu()
+    common = torch.linalg.svdvals(square_root(cov_a).T @ square_root(cov_b)).sum()
+    apart = (a.mean.cpu() - b.mean.cpu()).square().sum()
     return float(apart + cov_a.trace() + cov_b.trace() - 2 * common)
 
 

@@ -1,8 +1,11 @@
 """The Inception Score (Salimans et al. 2016, section 4)."""
 
+import math
+
 import torch
 from torch import Tensor
 
+from ganlab.metrics.checks import finite_rows
 from ganlab.spec import at_least
 
 
@@ -18,10 +21,9 @@ def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 0) -> t
         ValueError: there are fewer logits than splits, or one is not finite.
     """
     at_least(1, splits=splits)
+    logits = finite_rows("logits", logits)
     if len(logits) < splits:
         raise ValueError(f"{splits} splits need as many images at least, got {len(logits)}")
-    if not torch.isfinite(logits).all():
-        raise ValueError("logits must be finite")
     if seed is not None:
         generator = torch.Generator().manual_seed(seed)
         logits = logits[torch.randperm(len(logits), generator=generator).to(logits.device)]
@@ -32,5 +34,5 @@ def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 0) -> t
 def score_of(logits: Tensor) -> Tensor:
     """exp E_x KL(p(y|x) || p(y)) of logits (N, K)."""
     log_p = logits.log_softmax(dim=1)
-    log_marginal = log_p.logsumexp(dim=0) - torch.tensor(float(len(logits))).log()
+    log_marginal = log_p.logsumexp(dim=0) - math.log(len(logits))
     return (log_p.exp() * (log_p - log_marginal)).sum(dim=1).mean().exp()

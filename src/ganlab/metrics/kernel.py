@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ganlab.metrics.checks import finite_rows, same_width
 from ganlab.spec import at_least
 
 
@@ -19,12 +20,12 @@ def kernel_distance(
         seed: of the draws.
 
     Raises:
-        ValueError: there are fewer features than `size`, or the widths differ.
+        ValueError: there are fewer features than `size`, the widths differ, or one is not finite.
     """
     at_least(1, subsets=subsets)
     at_least(2, size=size)
-    if real.shape[1] != fake.shape[1]:
-        raise ValueError(f"features have {real.shape[1]} and {fake.shape[1]} dimensions")
+    real, fake = finite_rows("features", real), finite_rows("features", fake)
+    same_width(real.shape[1], fake.shape[1])
     if min(len(real), len(fake)) < size:
         raise ValueError(f"subsets of {size} are too large for {len(real)} and {len(fake)} images")
     generator = torch.Generator().manual_seed(seed)

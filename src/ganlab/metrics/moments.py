@@ -4,9 +4,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ganlab.metrics.checks import finite_rows
+
 
 class Moments:
     """Sums in float64: the result does not depend on how the features were divided into batches.
+
+    The mean's square is taken off at the end, which costs digits of the covariance: about 14 are
+    right where mean and spread are alike, 8 where the mean is 1,000 times the spread.
 
     Args:
         dim: d, numbers per feature vector.
@@ -32,9 +37,7 @@ class Moments:
         if features.ndim != 2 or features.shape[1] != len(self.sum):
             got = tuple(features.shape)
             raise ValueError(f"features must have shape (N, {len(self.sum)}), got {got}")
-        if not torch.isfinite(features).all():
-            raise ValueError("features must be finite")
-        rows = features.to(self.sum)
+        rows = finite_rows("features", features).to(self.sum)
         self.n += len(rows)
         self.sum += rows.sum(dim=0)
         self.products += rows.T @ rows
