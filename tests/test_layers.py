@@ -15,7 +15,7 @@ LAYERS = (
     ({"spec", "schedules"}, set()),
     (
         {"losses", "regularizers", "conditioning", "augment", "critique", "combinations"}
-        | {"latent", "ema", "observations", "optim", "batch", "pictures", "networks"},
+        | {"latent", "ema", "observations", "optim", "batch", "pictures", "networks", "metrics"},
         {"torch", "torchvision", "numpy", "PIL"},
     ),
     (

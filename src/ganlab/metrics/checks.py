@@ -1,0 +1,23 @@
+"""What every score asks of the features it is given."""
+
+import torch
+from torch import Tensor
+
+
+def finite_rows(name: str, rows: Tensor) -> Tensor:
+    """The rows, apart from any graph.
+
+    Raises:
+        ValueError: they are not (N, d), or one is not finite.
+    """
+    if rows.ndim != 2:
+        raise ValueError(f"{name} must have shape (N, d), got {tuple(rows.shape)}")
+    if not torch.isfinite(rows).all():
+        raise ValueError(f"{name} must be finite")
+    return rows.detach()
+
+
+def same_width(a: int, b: int) -> None:
+    """Raise ValueError unless both kinds of features have as many dimensions."""
+    if a != b:
+        raise ValueError(f"features have {a} and {b} dimensions")

@@ -1,0 +1,50 @@
+"""The kernel distance, KID (Binkowski et al. 2018, section 4)."""
+
+import torch
+from torch import Tensor
+
+from ganlab.metrics.checks import finite_rows, same_width
+from ganlab.spec import at_least
+
+
+def kernel_distance(
+    real: Tensor, fake: Tensor, subsets: int = 100, size: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Squared MMD with the kernel (x y / d + 1)^3: mean and standard deviation over subsets.
+
+    Unbiased, so it may be negative.  Subsets are drawn without repetition.
+
+    Args:
+        real, fake: features (N, d).
+        subsets, size: how many subsets of how many features of each; 100 and 1,000 are customary.
+        seed: of the draws.
+
+    Raises:
+        ValueError: there are fewer features than `size`, the widths differ, or one is not finite.
+    """
+    at_least(1, subsets=subsets)
+    at_least(2, size=size)
+    real, fake = finite_rows("features", real), finite_rows("features", fake)
+    same_width(real.shape[1], fake.shape[1])
+    if min(len(real), len(fake)) < size:
+        raise ValueError(f"subsets of {size} are too large for {len(real)} and {len(fake)} images")
+    generator = torch.Generator().manual_seed(seed)
+
+    def drawn(features: Tensor) -> Tensor:
+        chosen = torch.randperm(len(features), generator=generator)[:size]
+        return features[chosen.to(features.device)].double()
+
+    found = torch.stack([squared_mmd(drawn(real), drawn(fake)) for _ in range(subsets)])
+    return found.mean().item(), found.std(correction=0).item()
+
+
+def squared_mmd(a: Tensor, b: Tensor) -> Tensor:
+    """The unbiased estimate from as many features (n, d) of each (Gretton et al. 2012, eq. 3)."""
+    n = len(a)
+    within = sum(k.sum() - k.diagonal().sum() for k in (kernel(a, a), kernel(b, b)))
+    return within / (n * (n - 1)) - 2 * kernel(a, b).mean()
+
+
+def kernel(a: Tensor, b: Tensor) -> Tensor:
+    """(x y / d + 1)^3 of all pairs."""
+    return (a @ b.T / a.shape[1] + 1) ** 3

@@ -1,0 +1,71 @@
+"""Mean and covariance of features that come in parts, exact for any parts."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ganlab.metrics.checks import finite_rows
+
+
+class Moments:
+    """Sums in float64: the result does not depend on how the features were divided into batches.
+
+    The mean's square is taken off at the end, which costs digits of the covariance: about 14 are
+    right where mean and spread are alike, 8 where the mean is 1,000 times the spread.
+
+    Args:
+        dim: d, numbers per feature vector.
+        device: where the sums are kept.
+    """
+
+    def __init__(self, dim: int, device: torch.device | str = "cpu") -> None:
+        self.n = 0
+        self.sum = torch.zeros(dim, dtype=torch.float64, device=device)
+        self.products = torch.zeros(dim, dim, dtype=torch.float64, device=device)
+
+    @classmethod
+    def of(cls, features: Tensor) -> "Moments":
+        """The moments of features (N, d)."""
+        return cls(features.shape[1], features.device).update(features)
+
+    def update(self, features: Tensor) -> "Moments":
+        """Adds features (N, d); returns itself.
+
+        Raises:
+            ValueError: their width is another, or one is not finite.
+        """
+        if features.ndim != 2 or features.shape[1] != len(self.sum):
+            got = tuple(features.shape)
+            raise ValueError(f"features must have shape (N, {len(self.sum)}), got {got}")
+        rows = finite_rows("features", features).to(self.sum)
+        self.n += len(rows)
+        self.sum += rows.sum(dim=0)
+        self.products += rows.T @ rows
+        return self
+
+    def gathered(self) -> "Moments":
+        """The moments of all processes' features together."""
+        total = Moments(len(self.sum), self.sum.device)
+        count = torch.tensor(self.n, device=self.sum.device)
+        total.sum, total.products = self.sum.clone(), self.products.clone()
+        for tensor in (count, total.sum, total.products):
+            dist.all_reduce(tensor)
+        total.n = int(count)
+        return total
+
+    @property
+    def mean(self) -> Tensor:
+        """(d,)."""
+        return self.sum / max(self.n, 1)
+
+    @property
+    def covariance(self) -> Tensor:
+        """(d, d), unbiased: divided by n - 1.
+
+        Raises:
+            ValueError: there are fewer than two features.
+        """
+        if self.n < 2:
+            raise ValueError(f"a covariance needs at least 2 features, got {self.n}")
+        centered = self.products - self.n * torch.outer(self.mean, self.mean)
+        return (centered + centered.T) / (2 * (self.n - 1))
