@@ -117,4 +117,5 @@ def test_no_two_golden_runs_could_be_taken_for_each_other():
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps({n: ending(**v) for n, v in variants().items()}, indent=1) + "\n")
+    lines = [f"{json.dumps(name)}: {ending(**options)}" for name, options in variants().items()]
+    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
