@@ -7,7 +7,6 @@ import struct
 import threading
 import time
 from contextlib import nullcontext
-from functools import partial
 from types import SimpleNamespace
 from urllib.error import URLError
 
@@ -401,15 +400,14 @@ class Recorder(Callback):
         self.seen.append(batch.labeled.images.clone())
 
 
-def test_a_run_that_goes_on_sees_the_labeled_images_it_would_have_seen(tmp_path, monkeypatch):
+def test_a_run_that_goes_on_sees_the_labeled_images_it_would_have_seen(tmp_path):
     """With Lightning's own Trainer, which carries the indices and counts the iterations."""
-    labels = partial(ImageData, labels=LabelBudget(3, seed=1))
-    monkeypatch.setattr("conftest.ImageData", labels)
+    labels = LabelBudget(3, seed=1)
     whole, first, second = Recorder(), Recorder(), Recorder()
-    fit(small_gan(4), callbacks=[whole])
-    half = fit(small_gan(4), callbacks=[first], max_steps=2)
+    fit(small_gan(4), callbacks=[whole], labels=labels)
+    half = fit(small_gan(4), callbacks=[first], max_steps=2, labels=labels)
     half.save_checkpoint(tmp_path / "half.ckpt")
-    fit(small_gan(4), callbacks=[second], ckpt_path=tmp_path / "half.ckpt")
+    fit(small_gan(4), callbacks=[second], ckpt_path=tmp_path / "half.ckpt", labels=labels)
     assert (len(first.seen), len(second.seen)) == (2, 2)
     assert torch.equal(torch.stack(first.seen + second.seen), torch.stack(whole.seen))
     assert whole.seen[0].shape == (1, 16, 1, 16, 16)

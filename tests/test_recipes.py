@@ -118,6 +118,7 @@ OWN = {
         "loss.margin": 1.0,
         "model.discriminator._target_": AUTOENCODER,
         "model.discriminator.error": "l2",
+        "model.discriminator.norm": "layer",  # theirs, BatchNorm, lets G stay black
         "regularizer.pull_away._target_": "ganlab.regularizers.PullAway",
         "regularizer.pull_away.weight": 0.1,
     },
@@ -127,6 +128,7 @@ OWN = {
         "loss.rate": 0.001,
         "model.discriminator._target_": AUTOENCODER,
         "model.discriminator.error": "l1",
+        "model.discriminator.norm": "layer",
     },
     "cgan": {"conditioning._target_": "ganlab.conditioning.Concat"},
     "acgan": {"conditioning._target_": "ganlab.conditioning.ACGAN", "conditioning.weight": 1.0},
@@ -134,6 +136,8 @@ OWN = {
         "conditioning._target_": "ganlab.conditioning.InfoGAN",
         "conditioning.categories": 10,
         "conditioning.continuous": 2,
+        "conditioning.weight": 0.1,
+        "conditioning.continuous_weight": 0.1,
     },
 }
 
