@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from ganlab.callbacks.intervals import due
 from ganlab.conditioning import NoConditioning
 from ganlab.data import DataError, ImageData, Images
+from ganlab.data.images import normalised
 from ganlab.gan import GAN
 from ganlab.latent import mixed
 
@@ -105,7 +106,7 @@ def error(network: nn.Module, conditioning: NoConditioning, images: Images) -> f
 def class_logits(network: nn.Module, conditioning: NoConditioning, pixels: Tensor) -> Tensor:
     """(N, K) of uint8 images (N, C, H, W), on the network's device."""
     weight = next(network.parameters())
-    images = pixels.to(weight.device).to(weight.dtype).div(127.5).sub(1)
+    images = normalised(pixels.to(weight.device)).to(weight.dtype)
     nothing = images.new_zeros(len(images), conditioning.code_dim)
     answers = conditioning.judge(network, images, nothing).answers
     if answers is None:

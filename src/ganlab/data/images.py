@@ -50,6 +50,11 @@ class Source(Protocol):
         """
 
 
+def normalised(pixels: Tensor) -> Tensor:
+    """uint8 in 0..255 -> float32 in [-1, 1]; `pictures.to_pixels` is the way back."""
+    return pixels.float().div_(127.5).sub_(1)
+
+
 def resized(images: Tensor, size: int) -> Tensor:
     """uint8 (N, C, H, W) -> uint8 (N, C, size, size), bicubic with antialiasing."""
     if images.shape[-1] == size:

@@ -7,7 +7,7 @@ from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 
 from ganlab.batch import Batch
-from ganlab.data.images import Images, Source
+from ganlab.data.images import Images, Source, normalised
 from ganlab.data.labels import LabelBudget
 from ganlab.latent import stream
 from ganlab.spec import ImageSpec, at_least
@@ -175,7 +175,7 @@ class ImageData(LightningDataModule):
         if self.mirror:
             mirrored = (index >= len(labels)).to(device)[..., None, None, None]
             pixels = torch.where(mirrored, pixels.flip(-1), pixels)
-        pixels = trainer.precision_plugin.convert_input(pixels.float().div_(127.5).sub_(1))
+        pixels = trainer.precision_plugin.convert_input(normalised(pixels))
         return Batch(pixels, labels[original].to(device))
 
     @property
