@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ganlab import cli, load, pictures
-from ganlab.callbacks.samples import ROWS
+from ganlab.callbacks import samples
 from ganlab.conditioning import ByClass
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian
@@ -59,9 +59,9 @@ def sample(
     if interpolate:
         along = gan.generate(walks(gan, interpolate, steps, seed, cycled(labels, interpolate)))
         written.append(save_grid(along, f"{stem}-interpolate-{interpolate}x{steps}.png", steps))
-    for name, latents in gan.sheets(ROWS, seed).items() if sheets else ():
-        shown = gan.generate(latents)
-        written.append(save_grid(shown, f"{stem}-{name}.png", len(shown) // ROWS))
+    for name, pixels in samples.sheets(gan, seed) if sheets else ():
+        written.append(Path(f"{stem}-{name}.png"))
+        pictures.save(written[-1], pixels)
     return written
 
 

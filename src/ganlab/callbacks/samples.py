@@ -1,5 +1,6 @@
 """Grids of images from fixed noise: how the generator changes, and only it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,7 @@ class SampleGrids(Callback):
         if not trainer.is_global_zero:
             return
         self._save(trainer, gan, "samples", self.folder, pictures.grid(gan.sample(self.n)))
-        for name, latents in gan.sheets(ROWS).items():
-            pixels = pictures.grid(gan.generate(latents), columns=len(latents) // ROWS)
+        for name, pixels in sheets(gan):
             self._save(trainer, gan, name, self.folder / name, pixels)
 
     def _save(
@@ -63,3 +63,9 @@ class SampleGrids(Callback):
 
     def _sheets(self) -> list[Path]:
         return sorted(folder for folder in self.folder.iterdir() if folder.is_dir())
+
+
+def sheets(gan: GAN, seed: int = 0) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, picture) of what each code does: in a row the noise is the same."""
+    for name, latents in gan.sheets(ROWS, seed).items():
+        yield name, pictures.grid(gan.generate(latents), columns=len(latents) // ROWS)
