@@ -3,17 +3,35 @@
 A score means nothing without its protocol: which extractor, how many images, which real ones.
 """
 
-from ganlab.metrics.frechet import frechet_distance
+from ganlab.metrics.classes import ClassBalance, class_balance
+from ganlab.metrics.frechet import Extrapolation, frechet_distance, frechet_infinity
 from ganlab.metrics.inception import inception_score
 from ganlab.metrics.kernel import kernel_distance
 from ganlab.metrics.moments import Moments
-from ganlab.metrics.neighbours import Neighbourhood, neighbourhood
+from ganlab.metrics.neighbours import (
+    ClassShares,
+    Neighbourhood,
+    memorisation,
+    nearest,
+    neighbourhood,
+    neighbourhood_by_class,
+)
+from ganlab.metrics.tally import Tally
 
 __all__ = [
+    "ClassBalance",
+    "ClassShares",
+    "Extrapolation",
     "Moments",
     "Neighbourhood",
+    "Tally",
+    "class_balance",
     "frechet_distance",
+    "frechet_infinity",
     "inception_score",
     "kernel_distance",
+    "memorisation",
+    "nearest",
     "neighbourhood",
+    "neighbourhood_by_class",
 ]

@@ -21,3 +21,10 @@ def same_width(a: int, b: int) -> None:
     """Raise ValueError unless both kinds of features have as many dimensions."""
     if a != b:
         raise ValueError(f"features have {a} and {b} dimensions")
+
+
+def enough_for(n: int, **parts: int) -> None:
+    """Raise ValueError unless each of so many parts has an image."""
+    for name, count in parts.items():
+        if n < count:
+            raise ValueError(f"{count} {name} need as many images at least, got {n}")

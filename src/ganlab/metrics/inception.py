@@ -1,12 +1,15 @@
-"""The Inception Score (Salimans et al. 2016, section 4)."""
+"""The Inception Score (Salimans et al. 2016, section 4), of logits at hand or as they come."""
 
-import math
+import copy
 
 import torch
 from torch import Tensor
 
-from ganlab.metrics.checks import finite_rows
+from ganlab.metrics.checks import enough_for, finite_rows
+from ganlab.metrics.moments import summed
 from ganlab.spec import at_least
+
+ROWS = 4096  # logits made float64 at once
 
 
 def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 0) -> tuple[float, float]:
@@ -20,19 +23,69 @@ def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 0) -> t
     Raises:
         ValueError: there are fewer logits than splits, or one is not finite.
     """
-    at_least(1, splits=splits)
     logits = finite_rows("logits", logits)
-    if len(logits) < splits:
-        raise ValueError(f"{splits} splits need as many images at least, got {len(logits)}")
+    n, classes = logits.shape
+    sums = Predictions(n, classes, splits, seed, logits.device)
+    for first in range(0, n, ROWS):
+        sums.update(logits[first : first + ROWS], first)
+    return sums.score()
+
+
+class Predictions:
+    """Sums over images from which the score follows, in float64: no logits are kept.
+
+    With H the entropy, E_x KL(p(y|x) || p(y)) = H(E_x p(y|x)) - E_x H(p(y|x)).
+
+    Args:
+        n: images in all.
+        classes: K, logits per image.
+        splits, seed: as of `inception_score`.
+        device: where the sums are kept.
+
+    Raises:
+        ValueError: n is less than splits.
+    """
+
+    def __init__(
+        self, n: int, classes: int, splits: int, seed: int | None, device: torch.device | str
+    ) -> None:
+        at_least(1, splits=splits)
+        enough_for(n, splits=splits)
+        self.split_of = assignment(n, splits, seed).to(device)
+        self.counts = torch.zeros(splits, dtype=torch.float64, device=device)
+        self.marginals = torch.zeros(splits, classes, dtype=torch.float64, device=device)
+        self.entropies = torch.zeros(splits, dtype=torch.float64, device=device)
+
+    def update(self, logits: Tensor, first: int) -> None:
+        """Adds the finite logits (N, K) of images first, first + 1, ..."""
+        split = self.split_of[first : first + len(logits)]
+        p = logits.detach().to(self.marginals).softmax(dim=1)
+        entropies = torch.special.entr(p).sum(dim=1)
+        self.counts.index_add_(0, split, torch.ones_like(entropies))
+        self.marginals.index_add_(0, split, p)
+        self.entropies.index_add_(0, split, entropies)
+
+    def gathered(self) -> "Predictions":
+        """The sums over all processes' images."""
+        total = copy.copy(self)
+        total.counts, total.marginals = summed(self.counts), summed(self.marginals)
+        total.entropies = summed(self.entropies)
+        return total
+
+    def score(self) -> tuple[float, float]:
+        """Mean and standard deviation (of all, ddof 0) of the splits' scores."""
+        marginals = self.marginals / self.counts.unsqueeze(1)
+        information = torch.special.entr(marginals).sum(dim=1) - self.entropies / self.counts
+        scores = information.exp()
+        return scores.mean().item(), scores.std(correction=0).item()
+
+
+def assignment(n: int, splits: int, seed: int | None) -> Tensor:
+    """int64 (n,), the split of each image: contiguous parts of the (shuffled) order."""
+    order = torch.arange(n)
     if seed is not None:
-        generator = torch.Generator().manual_seed(seed)
-        logits = logits[torch.randperm(len(logits), generator=generator).to(logits.device)]
-    scores = torch.stack([score_of(part.double()) for part in logits.tensor_split(splits)])
-    return scores.mean().item(), scores.std(correction=0).item()
-
-
-def score_of(logits: Tensor) -> Tensor:
-    """exp E_x KL(p(y|x) || p(y)) of logits (N, K)."""
-    log_p = logits.log_softmax(dim=1)
-    log_marginal = log_p.logsumexp(dim=0) - math.log(len(logits))
-    return (log_p.exp() * (log_p - log_marginal)).sum(dim=1).mean().exp()
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    found = torch.empty(n, dtype=torch.long)
+    for split, part in enumerate(order.tensor_split(splits)):
+        found[part] = split
+    return found

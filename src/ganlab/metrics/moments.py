@@ -1,10 +1,12 @@
 """Mean and covariance of features that come in parts, exact for any parts."""
 
+import copy
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ganlab.metrics.checks import finite_rows
+from ganlab.metrics.checks import finite_rows, same_width
 
 
 class Moments:
@@ -43,14 +45,23 @@ class Moments:
         self.products += rows.T @ rows
         return self
 
+    def __add__(self, other: "Moments") -> "Moments":
+        """The moments of both sets of features together.
+
+        Raises:
+            ValueError: their widths differ.
+        """
+        same_width(len(self.sum), len(other.sum))
+        total = copy.copy(self)
+        total.n = self.n + other.n
+        total.sum, total.products = self.sum + other.sum, self.products + other.products
+        return total
+
     def gathered(self) -> "Moments":
         """The moments of all processes' features together."""
-        total = Moments(len(self.sum), self.sum.device)
-        count = torch.tensor(self.n, device=self.sum.device)
-        total.sum, total.products = self.sum.clone(), self.products.clone()
-        for tensor in (count, total.sum, total.products):
-            dist.all_reduce(tensor)
-        total.n = int(count)
+        total = copy.copy(self)
+        total.n = int(summed(torch.tensor(self.n, device=self.sum.device)))
+        total.sum, total.products = summed(self.sum), summed(self.products)
         return total
 
     @property
@@ -69,3 +80,10 @@ class Moments:
             raise ValueError(f"a covariance needs at least 2 features, got {self.n}")
         centered = self.products - self.n * torch.outer(self.mean, self.mean)
         return (centered + centered.T) / (2 * (self.n - 1))
+
+
+def summed(tensor: Tensor) -> Tensor:
+    """Its sum over all processes; the tensor is left as it is."""
+    total = tensor.clone()
+    dist.all_reduce(total)
+    return total

@@ -1,0 +1,63 @@
+"""What turns images into the features that scores are made of, and says which it is."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Features(NamedTuple):
+    """vectors: float32 (N, d); logits: float32 (N, K), of the classes that the extractor names."""
+
+    vectors: Tensor
+    logits: Tensor
+
+
+class Extractor(nn.Module):
+    """A frozen network: uint8 images (N, C, H, W) in 0..255 -> Features.
+
+    Args:
+        name: part of the names of scores: inception, classifier-mnist.
+        weights: sha256 of the weights, 64 hexadecimal digits.
+        preparation: what is done to images before the network sees them, in words.
+        dim: d, numbers per feature vector.
+        classes: K, logits per image.
+    """
+
+    def __init__(self, name: str, weights: str, preparation: str, dim: int, classes: int) -> None:
+        super().__init__()
+        self.name, self.weights, self.preparation = name, weights, preparation
+        self.dim, self.classes = dim, classes
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits: features of unlike fingerprints are never compared."""
+        facts = f"{self.name} {self.weights} {self.preparation}"
+        return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+    def forward(self, images: Tensor) -> Features:
+        raise NotImplementedError
+
+
+def hash_of(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 of named tensors, in the order of their names: 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().data)
+    return digest.hexdigest()
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Convolutions and matrix products in whole float32: TF32, which GPUs prefer, moves scores."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before

@@ -1,0 +1,157 @@
+"""One pass over the features of images: all that the scores need, in memory that does not grow."""
+
+import copy
+import functools
+import operator
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ganlab.metrics.checks import enough_for, finite_rows
+from ganlab.metrics.features import Features
+from ganlab.metrics.inception import Predictions
+from ganlab.metrics.moments import Moments, summed
+from ganlab.spec import at_least
+
+
+class Tally:
+    """Sums over n images and the features of the first ones, whatever the batches.
+
+    What it found can be read when all n images have been seen; ValueError until then.
+
+    The same for any number of processes: each has its own contiguous share of the n images and
+    says where it starts; `gathered` is what one process would have.
+
+    Args:
+        dim: d, numbers per feature vector.
+        classes: K, logits per image.
+        n: images in all, over all processes.
+        kept: how many feature vectors are kept, the first ones, for the scores that compare pairs.
+        blocks: contiguous shares of the images whose moments are kept apart, for `frechet_infinity`
+            (10 there); each takes 8 d^2 bytes, 34 MB of 2,048 dimensions.
+        splits, seed: of the Inception Score.
+        start: index of the first image that this process will see.
+        device: where everything is kept.
+
+    Raises:
+        ValueError: n is less than blocks or splits.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        classes: int,
+        n: int,
+        *,
+        kept: int = 10_000,
+        blocks: int = 1,
+        splits: int = 10,
+        seed: int = 0,
+        start: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        at_least(1, dim=dim, classes=classes, n=n, blocks=blocks)
+        at_least(0, kept=kept, start=start)
+        enough_for(n, blocks=blocks)
+        self.n, self.start, self.seen = n, start, 0
+        self._blocks = [Moments(dim, device) for _ in range(blocks)]
+        self._predictions = Predictions(n, classes, splits, seed, device)
+        self._histogram = torch.zeros(classes, dtype=torch.long, device=device)
+        self._vectors = torch.zeros(min(kept, n), dim, device=device)
+        self._predicted = torch.zeros(min(kept, n), dtype=torch.long, device=device)
+
+    def update(self, features: Features) -> "Tally":
+        """Adds the features of the next images; returns itself.
+
+        Raises:
+            ValueError: they are more than n, of another shape, or not finite; nothing is added.
+        """
+        vectors, logits = self._checked(features)
+        first = self.start + self.seen
+        for block, part in zip(self._blocks, self._shares(vectors, first), strict=True):
+            if len(part):  # a product of no rows is d^2 zeros to add
+                block.update(part)
+        self._predictions.update(logits, first)
+        predicted = logits.argmax(dim=1)
+        self._histogram += predicted.bincount(minlength=len(self._histogram))
+        kept = slice(first, first + len(vectors))
+        rows = len(self._vectors[kept])
+        self._vectors[kept], self._predicted[kept] = vectors[:rows], predicted[:rows]
+        self.seen += len(vectors)
+        return self
+
+    def gathered(self) -> "Tally":
+        """The tally of all processes' images together, on each of them; its own is left as it is.
+
+        Everything is a sum: of the rows that are kept, each is 0 in all processes but one.
+
+        Raises:
+            ValueError: the processes' shares are not the n images, each once.
+        """
+        shares = torch.zeros(self.n, dtype=torch.long, device=self._histogram.device)
+        shares[self.start : self.start + self.seen] = 1
+        if not (summed(shares) == 1).all():
+            raise ValueError(f"the processes' shares are not the {self.n} images, each once")
+        total = copy.copy(self)
+        total.start, total.seen = 0, self.n
+        total._blocks = [block.gathered() for block in self._blocks]
+        total._predictions = self._predictions.gathered()
+        total._histogram = summed(self._histogram)
+        total._vectors, total._predicted = summed(self._vectors), summed(self._predicted)
+        return total
+
+    @property
+    def blocks(self) -> list[Moments]:
+        """The moments of each contiguous share of the images."""
+        return self._whole()._blocks
+
+    @property
+    def moments(self) -> Moments:
+        """Of all images."""
+        return functools.reduce(operator.add, self.blocks)
+
+    @property
+    def vectors(self) -> Tensor:
+        """float32 (min(kept, n), d), of the first images."""
+        return self._whole()._vectors
+
+    @property
+    def predicted(self) -> Tensor:
+        """int64 (min(kept, n),), the likeliest class of each of the first images."""
+        return self._whole()._predicted
+
+    @property
+    def histogram(self) -> Tensor:
+        """int64 (K,): how many of all images have each class as their likeliest."""
+        return self._whole()._histogram
+
+    def inception_score(self) -> tuple[float, float]:
+        """What `inception_score` gives of all logits together."""
+        return self._whole()._predictions.score()
+
+    def _whole(self) -> "Tally":
+        if self.seen != self.n:
+            raise ValueError(f"{self.n} images were announced, {self.seen} seen")
+        return self
+
+    def _checked(self, features: Features) -> tuple[Tensor, Tensor]:
+        vectors = finite_rows("features", features.vectors)
+        logits = finite_rows("logits", features.logits)
+        wanted = [(len(vectors), self._vectors.shape[1]), (len(vectors), len(self._histogram))]
+        if [vectors.shape, logits.shape] != wanted:
+            got = f"{tuple(vectors.shape)} and {tuple(logits.shape)}"
+            d, k = self._vectors.shape[1], len(self._histogram)
+            raise ValueError(
+                f"features and logits must have shapes (N, {d}) and (N, {k}), got {got}"
+            )
+        if (end := self.start + self.seen + len(vectors)) > self.n:
+            raise ValueError(f"{self.n} images were announced, got image {end}")
+        return vectors, logits
+
+    def _shares(self, vectors: Tensor, first: int) -> Iterator[Tensor]:
+        """The rows that belong to each block, of images first, first + 1, ..."""
+        count = len(self._blocks)
+        for i in range(count):
+            low, high = (max(self.n * j // count - first, 0) for j in (i, i + 1))
+            yield vectors[low:high]
