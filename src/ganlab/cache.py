@@ -1,0 +1,74 @@
+"""What is dear to make and the same for all runs, kept in ~/.cache/ganlab or $GANLAB_CACHE."""
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from ganlab.metrics.features import hash_of
+
+ABOUT, HASH = "about", "sha256"
+
+
+class Entry(NamedTuple):
+    """tensors by name, and what they are: plain data."""
+
+    tensors: dict[str, Tensor]
+    about: dict[str, Any]
+
+
+def folder() -> Path:
+    """Where things are kept; it need not exist."""
+    return Path(os.environ.get("GANLAB_CACHE") or Path.home() / ".cache" / "ganlab").expanduser()
+
+
+def kept(name: str, make: Callable[[], Entry]) -> Entry:
+    """The entry of this name, read if it is sound and made if it is not.
+
+    Where several processes ask at once, one makes it and the others wait.
+    """
+    path = folder() / f"{name}.npz"
+    with locked(path):
+        found = read(path)
+        if found is None:
+            found = make()
+            write(path, found)
+    return found
+
+
+def read(path: Path) -> Entry | None:
+    """A file's entry, or None if it is missing, damaged or unlike its hash.  Never unpickles."""
+    with contextlib.suppress(Exception):  # damaged files make decoders raise anything
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            about = json.loads(str(file[ABOUT]))
+            arrays = {name: file[name] for name in file.files if name != ABOUT}
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        if about.pop(HASH) == hash_of(tensors):
+            return Entry(tensors, about)
+    return None
+
+
+def write(path: Path, entry: Entry) -> None:
+    """Replaces a file whole or not at all."""
+    about = json.dumps({**entry.about, HASH: hash_of(entry.tensors)})
+    arrays: dict[str, Any] = {n: t.detach().cpu().numpy() for n, t in entry.tensors.items()}
+    arrays[ABOUT] = np.array(about)
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        np.savez(file, **arrays)
+    part.replace(path)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keeps other processes from making the same file; makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        yield
