@@ -5,6 +5,7 @@ from ganlab.data.images import DataError, Images
 from ganlab.data.labels import LabelBudget
 from ganlab.data.module import ImageData
 from ganlab.data.sources import CIFAR10, CIFAR100, MNIST, STL10, SVHN, Digits, FashionMNIST
+from ganlab.data.stacked import StackedMNIST
 
 __all__ = [
     "CIFAR10",
@@ -19,4 +20,5 @@ __all__ = [
     "ImageData",
     "Images",
     "LabelBudget",
+    "StackedMNIST",
 ]

@@ -1,0 +1,77 @@
+"""Stacked MNIST: 1,000 modes that one can count (Metz et al. 2017, section 3.3.1)."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ganlab.data.images import Images, allocate
+from ganlab.data.sources import MNIST
+from ganlab.latent import stream
+from ganlab.spec import ImageSpec, at_least, seed_range
+
+STACKED = 13  # the stream of random numbers that draws; others are in labels.py and module.py
+HELD_OUT = 26_000  # images that generators are compared with (Lin et al. 2018, section 4.1)
+
+
+class StackedMNIST:
+    """Three digits of MNIST as red, green and blue: 100 a + 10 b + c is the class of (a, b, c).
+
+    Each digit is drawn from all images of its part, whatever the others are, so that classes are
+    as frequent as MNIST's digits make them: nearly equally.
+
+    Args:
+        root: folder with torchvision's own layout, ROOT/MNIST/raw/train-images-idx3-ubyte.
+        split: whose digits: train or test; none is in both.
+        download: fetch what is missing (progress bar, checksum); False: say what is missing.
+        n: images; 128,000 as in Lin et al. 2018 are 128 of each class, and 301 MB.
+        size: pixels to resize to; None keeps 28.
+        seed: of the draw. It is not the run's: runs with different seeds share their images.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        split: str = "train",
+        download: bool = True,
+        n: int = 128_000,
+        size: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        at_least(1, n=n)
+        seed_range(seed)
+        self.digits = MNIST(root, split, download, size)
+        self.n, self.seed = n, seed
+
+    @property
+    def spec(self) -> ImageSpec:
+        return ImageSpec(channels=3, size=self.digits.size, classes=1000)
+
+    def check(self) -> None:
+        """Raises DataError if a file of MNIST is missing or damaged and must not be downloaded."""
+        self.digits.check()
+
+    def prepare(self) -> None:
+        """Downloads MNIST once, however many processes ask."""
+        self.digits.prepare()
+
+    def read(self) -> Images:
+        digits, labels = self.digits.read()
+        drawn = self._triples(len(labels))
+        images = allocate(self.n, *self.spec.shape)
+        for channel, chosen in enumerate(drawn.unbind(dim=1)):
+            images[:, channel] = digits[chosen, 0]
+        return Images(images, labels[drawn] @ torch.tensor([100, 10, 1]))
+
+    def test(self) -> "StackedMNIST | None":
+        """Of MNIST's test digits, 26,000 at most; None if these are they."""
+        if self.digits.split == "test":
+            return None
+        where = self.digits
+        n = min(self.n, HELD_OUT)
+        return StackedMNIST(where.root, "test", where.download, n, where.size, self.seed)
+
+    def _triples(self, digits: int) -> Tensor:
+        """int64 (n, 3), which of the digits are stacked; a smaller n draws the first of them."""
+        generator = stream("cpu", self.seed, STACKED)
+        return torch.randint(digits, (self.n, 3), generator=generator)
