@@ -2,6 +2,7 @@
 
 import functools
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ from ganlab.optim import UpdateRule
 
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ["WANDB_ERROR_REPORTING"] = "false"
+if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers share what the first has set
+    KEPT = tempfile.TemporaryDirectory(prefix="ganlab-tests-")
+    os.environ["GANLAB_CACHE"] = KEPT.name
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).parents[1]

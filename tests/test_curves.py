@@ -79,24 +79,28 @@ def test_the_panels_hold_the_numbers_of_a_runs_metrics(run):
 def test_columns_meet_in_panels_of_their_kind_from_top_to_bottom():
     given = ["images_seen", "grad_norm/g", "began/k", "D(G(z))", "penalty/r1", "loss/d", "seconds"]
     given += ["iterations", "images_per_second", "D(x)", "began/convergence", "test_error/ema"]
-    assert arranged([*given, "fid", "loss/g"]) == {
+    given += ["frechet/classifier-mnist/10k", "precision/inception/5k", "recall/inception/5k"]
+    assert arranged([*given, "fid", "loss/g", "accuracy"]) == {
         "loss": ["penalty/r1", "loss/d", "loss/g"],
         "output of D": ["D(G(z))", "D(x)"],
         "began": ["began/k", "began/convergence"],
         "test error": ["test_error/ema"],
-        "fid": ["fid"],
+        "Fréchet distance": ["frechet/classifier-mnist/10k", "fid"],
+        "neighbours": ["precision/inception/5k", "recall/inception/5k"],
+        "accuracy": ["accuracy"],
         "gradient norm": ["grad_norm/g"],
     }
     assert arranged(["iterations", "D(x)"]) == {"output of D": ["D(x)"]}
 
 
-def test_panels_share_one_axis_of_iterations_and_only_norms_are_logarithmic(tmp_path):
-    rows = [AXES | READING | {"grad_norm/d": 3.0, "fid": 7.0} for _ in range(2)]
+def test_panels_share_an_axis_of_iterations_and_norms_and_distances_are_logarithmic(tmp_path):
+    rows = [AXES | READING | {"grad_norm/d": 3.0, "fid": 7.0, "is": 2.0} for _ in range(2)]
     figure = curves(written(tmp_path, *rows), "a run")
     labels = [axes.get_ylabel() for axes in figure.axes]
-    assert labels == ["loss", "output of D", "fid", "gradient norm"]
-    assert [axes.get_yscale() for axes in figure.axes] == ["linear"] * 3 + ["log"]
-    assert [axes.get_xlabel() for axes in figure.axes] == [""] * 3 + ["iterations"]
+    assert labels == ["loss", "output of D", "Fréchet distance", "inception score", "gradient norm"]
+    scales = ["linear", "linear", "log", "linear", "log"]
+    assert [axes.get_yscale() for axes in figure.axes] == scales
+    assert [axes.get_xlabel() for axes in figure.axes] == [""] * 4 + ["iterations"]
     figure.axes[0].set_xlim(3, 5)
     assert {axes.get_xlim() for axes in figure.axes} == {(3, 5)}
 

@@ -1,5 +1,6 @@
 """Two processes on gloo: the same science as one."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,12 +9,13 @@ import pytest
 import torch
 
 from conftest import ROOT, fit, same
-from ddp_worker import made
+from ddp_worker import made, scores
+from ganlab.scoring import Scorecard
 
 
 @pytest.fixture(scope="module")
 def ends(tmp_path_factory):
-    """Final weights by (norm, rank) of two-process runs, and the folder."""
+    """Final weights by (norm, rank) of two-process runs, and the scores they found."""
     folder = tmp_path_factory.mktemp("ddp")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
     for name in ("LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_PORT", "MASTER_ADDR"):
@@ -24,16 +26,29 @@ def ends(tmp_path_factory):
             command, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == 0, done.stderr
-    return {
+    ranks = [(norm, rank) for norm in ("layer", "batch") for rank in (0, 1)]
+    found = {
         (norm, rank): torch.load(folder / f"{norm}-2-{rank}.pt", weights_only=True)
-        for norm in ("layer", "batch")
-        for rank in (0, 1)
+        for norm, rank in ranks
     }
+    cards = {rank: json.loads((folder / f"layer-2-{rank}.json").read_text()) for rank in (0, 1)}
+    return found | cards
 
 
 def alone(norm: str) -> dict[str, torch.Tensor]:
     fit(gan := made(norm), precision="64-true")
     return gan.state_dict()
+
+
+def test_two_processes_find_the_scores_of_one(ends, tmp_path):
+    """Each makes its share of the images; all get every score, and one best checkpoint."""
+    fit(made("layer"), callbacks=[callback := scores(tmp_path)], precision="64-true")
+    assert ends[0] == ends[1]
+    for name, card in callback.cards().items():
+        found = Scorecard.from_dict(ends[0][name])
+        assert (found.protocol, found.iterations) == (card.protocol, card.iterations)
+        for score, expected in card.scores.items():
+            assert found.scores[score].value == pytest.approx(expected.value, rel=1e-6), score
 
 
 def test_two_processes_equal_one(ends):

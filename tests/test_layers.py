@@ -23,10 +23,11 @@ LAYERS = (
         {"pytorch_lightning", "lightning_fabric", "sklearn", "filelock"},
     ),
     (
-        {"config", "runs", "loggers", "figures", "callbacks", "experiment", "session"},
+        {"config", "runs", "loggers", "figures", "callbacks", "experiment", "session"}
+        | {"cache", "weights", "scoring"},
         {"hydra", "omegaconf", "pydantic", "yaml", "tqdm", "wandb", "matplotlib"},
     ),
-    ({"cli", "train", "sample", "__main__", "__init__"}, set()),
+    ({"cli", "train", "sample", "evaluate", "fetch_weights", "__main__", "__init__"}, set()),
 )
 # They meet only through ImageSpec and the Batch.
 APART = {"gan": {"data"}, "distributed": {"data"}, "data": {"gan", "distributed"}}

@@ -4,19 +4,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ganlab.experiment import Which
     from ganlab.gan import GAN
 
 __version__ = "0.1.0"
 
 
-def load(run: str | Path, *, trust: bool = False) -> "GAN":
+def load(run: str | Path, checkpoint: "Which" = "last", *, trust: bool = False) -> "GAN":
     """A trained GAN, ready to sample: `ganlab.load("outputs/...").sample(64, seed=0)`.
 
     Reads tensors and plain data only, and builds only classes of ganlab and torch: a folder from a
     stranger cannot run code.
 
     Args:
-        run: the run's folder; its newest checkpoint is taken.
+        run: the run's folder.
+        checkpoint: last: the newest; best: the one with the best score.
         trust: build whatever the run's config names, such as networks of your own.
 
     Raises:
@@ -26,4 +28,4 @@ def load(run: str | Path, *, trust: bool = False) -> "GAN":
     from ganlab.experiment import restore
     from ganlab.runs import Run
 
-    return restore(Run(Path(run)), trust=trust)
+    return restore(Run(Path(run)), checkpoint, trust=trust)

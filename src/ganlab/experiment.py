@@ -2,9 +2,9 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
 import torch
 from hydra.errors import InstantiationException
@@ -21,9 +21,11 @@ from ganlab.data.images import Source
 from ganlab.gan import GAN
 from ganlab.optim import UpdateRule
 from ganlab.runs import Run
+from ganlab.scoring import Plan
 from ganlab.spec import ImageSpec, at_least, seed_range
 
 Node = dict[str, Any]
+Which = Literal["last", "best"]  # of a run's checkpoints
 BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers are not needed for one
     *("gan", "model", "loss", "conditioning", "regularizer", "augment", "latent"),
     *("g_optimizer", "d_optimizer", "g_schedule", "d_schedule"),
@@ -60,6 +62,7 @@ class Experiment:
     g_schedule: Node
     d_schedule: Node
     trainer: Node
+    metrics: Node = field(default_factory=dict)
     logger: Node = field(default_factory=dict)
     seed: int = 0
     d_steps: int = 1
@@ -136,6 +139,10 @@ class Experiment:
             labels=labels,
         )
 
+    def plan(self) -> Plan | None:
+        """How the run is scored while it trains; None: it is not."""
+        return self._build("metrics") if self.metrics else None
+
     def loggers(self, **given: Any) -> list[Logger]:
         """The chosen loggers, beside metrics.csv; `given`: run, name and group."""
         return [self._build(f"logger.{name}", **given) for name in self.logger]
@@ -169,6 +176,7 @@ class Experiment:
             found += blamed(functools.partial(self._build, node))
         for name, node in self.logger.items():
             found += [] if "_target_" in node else [f"logger.{name}: say logger={name}, too"]
+        found += blamed(self._check_metrics)
         with torch.device("meta"):
             for player in ("g", "d"):
                 found += blamed(functools.partial(self._check_rule, player))
@@ -178,6 +186,13 @@ class Experiment:
 
     def _check_data(self) -> None:
         self.source.check()
+
+    def _check_metrics(self) -> None:
+        if self.metrics and "_target_" not in self.metrics:
+            raise ConfigError(["metrics: say metrics=classifier or metrics=inception, too"])
+        if (plan := self.plan()) is not None:
+            with blame("metrics"):
+                plan.check(self.source)
 
     def _check_rule(self, player: str) -> None:
         parameter = torch.nn.Parameter(torch.empty(1))
@@ -234,11 +249,12 @@ class blame:
             raise ConfigError([f"{self.before}{cause}"]) from error
 
 
-def restore(run: Run, *, trust: bool = False) -> GAN:
-    """The GAN of a run's newest checkpoint, on the CPU.
+def restore(run: Run, which: Which = "last", *, trust: bool = False) -> GAN:
+    """The GAN of one of a run's checkpoints, on the CPU.
 
     Args:
         run: its folder.
+        which: its newest checkpoint, or the one with the best score.
         trust: build whatever the config names; False: only classes of ganlab, torch.nn and
             torch.optim: a folder from a stranger could name anything that is installed.
 
@@ -248,9 +264,10 @@ def restore(run: Run, *, trust: bool = False) -> GAN:
     config = run.config()
     if not trust:
         require_known(config)
-    path = run.last_checkpoint()
+    path = run.last_checkpoint() if which == "last" else run.best_checkpoint()
     if path is None:
-        raise ConfigError([f"'{run.path}' has no checkpoint"])
+        scored = "" if which == "last" else " with a best score; was it trained with metrics=...?"
+        raise ConfigError([f"'{run.path}' has no checkpoint{scored}"])
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     gan = Experiment(**config).build_gan(ImageSpec(**checkpoint["spec"]))
     gan.load_state_dict(checkpoint["state_dict"])
@@ -258,9 +275,9 @@ def restore(run: Run, *, trust: bool = False) -> GAN:
     return gan.eval()
 
 
-def require_known(config: Node) -> None:
-    """Raises ConfigError if a config calls anything but classes of KNOWN packages."""
-    built = {name: config[name] for name in BUILT if name in config}
+def require_known(config: Node, keys: Iterable[str] = BUILT) -> None:
+    """Raises ConfigError if these root keys call anything but classes of KNOWN packages."""
+    built = {name: config[name] for name in keys if name in config}
     foreign = [text for key, text in strings(built) if not is_known(key, text)]
     if foreign:
         names = ", ".join(foreign)

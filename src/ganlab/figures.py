@@ -19,7 +19,19 @@ Series = tuple[list[float], list[float]]  # iterations, and a reading at each of
 SCORES = ("D(x)", "D(G(z))")
 NOT_DRAWN = (*AXES, "images_per_second")
 LOSSES, SCORE, NORMS = "loss", "output of D", "gradient norm"
-PANELS = {"loss": LOSSES, "penalty": LOSSES, "grad_norm": NORMS} | dict.fromkeys(SCORES, SCORE)
+FRECHET, KERNEL, NEAR = "Fréchet distance", "kernel distance", "neighbours"
+PANELS = {
+    **dict.fromkeys(("loss", "penalty"), LOSSES),
+    **dict.fromkeys(SCORES, SCORE),
+    **dict.fromkeys(("fid", "frechet"), FRECHET),
+    "is": "inception score",
+    **dict.fromkeys(("kid", "kernel"), KERNEL),
+    **dict.fromkeys(("precision", "recall", "density", "coverage"), NEAR),
+    "modes": "modes found",
+    "kl": "KL of classes",
+    "grad_norm": NORMS,
+}
+LOGARITHMIC = (NORMS, FRECHET)
 
 # Okabe and Ito's colours, which colour-blind people tell apart.  G's images are G's.
 D, G, OTHERS = "#0072B2", "#D55E00", ("#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -60,7 +72,7 @@ def curves(readings: Mapping[str, Series], name: str, *, probability: bool = Fal
     stacked = figure.subplots(n, sharex=True, squeeze=False)[:, 0]
     for axes, (kind, names) in zip(stacked, panels.items(), strict=False):
         draw(axes, kind, {name: readings[name] for name in names})
-        if kind == NORMS and any(y > 0 for name in names for y in readings[name][1]):
+        if kind in LOGARITHMIC and any(y > 0 for name in names for y in readings[name][1]):
             axes.set_yscale("log")
         elif kind == SCORE and probability:
             axes.set_ylim(-0.03, 1.03)

@@ -13,10 +13,14 @@ from torchvision.utils import make_grid
 TILE = 56  # pixels: smaller images are enlarged by a whole factor, without smoothing
 
 
+def quantised(images: Tensor) -> Tensor:
+    """Float (N, C, H, W) in [-1, 1] -> uint8 in 0..255; the inverse of how data is read."""
+    return images.detach().float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
 def to_pixels(images: Tensor) -> np.ndarray:
-    """Float (N, C, H, W) in [-1, 1] -> uint8 (N, H, W, C); the inverse of how data is read."""
-    levels = images.detach().float().add(1).mul(127.5).round().clamp(0, 255)
-    return levels.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    """Float (N, C, H, W) in [-1, 1] -> uint8 (N, H, W, C)."""
+    return quantised(images).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def grid(images: Tensor, columns: int | None = None) -> np.ndarray:

@@ -19,12 +19,16 @@ from ganlab.config import ConfigError, flattened
 
 # Where and how a run runs, and what it writes down, but not what it computes.
 NOT_SCIENCE = ("output_dir", "resume", "logger", "log_every", "sample_every", "checkpoint_every")
+BEST = "best.ckpt"
 LIBRARIES = ("ganlab", "torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "wandb")
 
 
 def science(config: dict[str, Any]) -> dict[str, Any]:
     """The part of a completed config that decides a run's results."""
     kept = {key: value for key, value in config.items() if key not in NOT_SCIENCE}
+    metrics = kept.pop("metrics", {})
+    if metrics.get("patience") is not None:  # otherwise scoring leaves the run as it would be
+        kept["metrics"] = metrics
     kept["trainer"] = {"precision": config["trainer"].get("precision")}
     target = config["data"]["_target_"]
     if target.startswith("ganlab.data.") and not target.endswith(".Folder"):
@@ -98,8 +102,21 @@ class Run:
         return {}
 
     def conclude(self, status: str, results: dict[str, Any]) -> None:
-        """Writes summary.json: how the run ended and its last readings."""
-        write_atomically(self.summary_file, json.dumps({"status": status, **results}, indent=2))
+        """Writes summary.json: how the run ended, its last readings and all scores so far."""
+        scores = self.summary().get("scores", [])
+        self._write_summary({"status": status, **results, "scores": scores})
+
+    def note_scores(self, records: list[dict[str, Any]]) -> None:
+        """Adds scores to summary.json: to those of the same protocol and iteration, or beside."""
+        summary, merged = self.summary(), dict[str, dict[str, Any]]()
+        for record in [*summary.get("scores", []), *records]:
+            key = json.dumps([record[k] for k in ("iterations", "repeats", "protocol")])
+            scores = merged.get(key, record)["scores"] | record["scores"]
+            merged[key] = {**record, "scores": scores}
+        self._write_summary({**summary, "scores": list(merged.values())})
+
+    def _write_summary(self, summary: dict[str, Any]) -> None:
+        write_atomically(self.summary_file, json.dumps(summary, indent=2))
 
     @property
     def finished(self) -> bool:
@@ -109,6 +126,11 @@ class Run:
     def last_checkpoint(self) -> Path | None:
         """The newest checkpoint, or None."""
         return max(self.checkpoints.glob("iteration-*.ckpt"), default=None)
+
+    def best_checkpoint(self) -> Path | None:
+        """The one with the best score, or None."""
+        path = self.checkpoints / BEST
+        return path if path.exists() else None
 
     @contextlib.contextmanager
     def working(self, config: dict[str, Any]) -> Iterator[None]:

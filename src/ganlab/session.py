@@ -5,6 +5,7 @@ import math
 import warnings
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
@@ -17,6 +18,7 @@ from ganlab.callbacks import (
     Journal,
     Progress,
     SampleGrids,
+    Scores,
 )
 from ganlab.config import ConfigError
 from ganlab.experiment import Experiment
@@ -51,25 +53,32 @@ class Session:
         self.classification = Classification(
             self.data, experiment.sample_every, names_classes=names
         )
+        plan = experiment.plan()
+        self.scores = Scores(plan, self.journal, self.checkpoints) if plan is not None else None
         self.loggers: list[Logger] = [
             MetricsFile(run.path / "metrics.csv"),
             *experiment.loggers(run=run, name=title, group=group),
         ]
-        self.trainer = experiment.trainer_with(
-            self.loggers,
-            [
-                self.classification,  # the journal reads what it finds
-                self.journal,  # before what follows: no GAN is drawn or saved that is not finite
-                SampleGrids(run.samples, experiment.sample_every),
-                self.checkpoints,
-                self.interruption,
-                Progress(self.journal),
-                Curves(run.path),  # last: weights and signals are in order before it draws
-            ],
-        )
+        callbacks = self._callbacks(experiment)
+        self.trainer = experiment.trainer_with(self.loggers, callbacks)
         devices, m = self.trainer.world_size, experiment.batch_size
         if m % devices:
             raise ConfigError([f"batch_size must be a multiple of the {devices} devices, got {m}"])
+        if self.scores is not None:
+            self.scores.prepare(self.data, self.trainer.strategy.root_device)
+
+    def _callbacks(self, experiment: Experiment) -> list[Callback]:
+        """In the order in which they act after an iteration."""
+        return [
+            self.classification,  # the journal reads what it finds
+            self.journal,  # before what follows: no GAN is drawn or saved that is not finite
+            SampleGrids(self.run.samples, experiment.sample_every),
+            *([self.scores] if self.scores is not None else []),
+            self.checkpoints,
+            self.interruption,
+            Progress(self.journal),
+            Curves(self.run.path),  # last: weights and signals are in order before it draws
+        ]
 
     def work(self) -> None:
         """Trains until the end or a signal, and writes down how it ended.
@@ -82,6 +91,7 @@ class Session:
             last = self.run.last_checkpoint()
             self.trainer.fit(self.gan, self.data, ckpt_path=last, weights_only=True)
             done = self.gan.iterations == self.gan.total_iterations
+            done |= self.scores is not None and self.scores.exhausted
             status = "finished" if done else "interrupted"
         except MisconfigurationException as error:
             raise ConfigError([f"trainer: {error}"]) from error
@@ -111,6 +121,8 @@ class Session:
             "last": self.journal.latest,
         }
         self.run.conclude(status, results)
+        if self.scores is not None:
+            self.run.note_scores([card.as_dict() for card in self.scores.cards().values()])
         exit_code = 0 if status == "finished" else 1
         for logger in self.loggers:
             if isinstance(logger, WandbRun) and (command := logger.finish(exit_code)):

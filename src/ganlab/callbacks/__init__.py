@@ -1,4 +1,4 @@
-"""What happens around Algorithm 1: readings, pictures, checkpoints, progress, interruption."""
+"""What happens around Algorithm 1: readings, scores, pictures, checkpoints, interruption."""
 
 from ganlab.callbacks.checkpoints import Checkpoints
 from ganlab.callbacks.classification import Classification
@@ -7,6 +7,7 @@ from ganlab.callbacks.interruption import Interruption
 from ganlab.callbacks.journal import Journal
 from ganlab.callbacks.progress import Progress
 from ganlab.callbacks.samples import SampleGrids
+from ganlab.callbacks.scores import Scores
 
 __all__ = [
     "Checkpoints",
@@ -16,4 +17,5 @@ __all__ = [
     "Journal",
     "Progress",
     "SampleGrids",
+    "Scores",
 ]

@@ -9,10 +9,13 @@ from pytorch_lightning import Callback, Trainer
 from ganlab.callbacks.intervals import due
 from ganlab.gan import GAN
 from ganlab.observations import NonFiniteError
+from ganlab.runs import BEST
 
 
 class Checkpoints(Callback):
     """Saves checkpoints/iteration-N.ckpt at intervals and at the end; keeps the last few.
+
+    best.ckpt beside them is for whoever scores the GAN.
 
     A GAN with a weight that is NaN or infinite is never saved, so the newest file is always good.
 
@@ -41,15 +44,26 @@ class Checkpoints(Callback):
         """
         if gan.iterations == self._saved:
             return
-        require_finite(gan)
-        path = self.folder / f"iteration-{gan.iterations:07d}.ckpt"
-        part = path.with_name(f".{path.name}.part")
-        trainer.save_checkpoint(part)
+        self._write(trainer, gan, f"iteration-{gan.iterations:07d}.ckpt")
         self._saved = gan.iterations
         if trainer.is_global_zero:
-            part.replace(path)
             for old in sorted(self.folder.glob("iteration-*.ckpt"))[: -self.keep]:
                 old.unlink()
+
+    def save_best(self, trainer: Trainer, gan: GAN) -> None:
+        """Saves best.ckpt in place of the one before, which these weights have outdone.
+
+        Raises:
+            NonFiniteError: a weight is NaN or infinite.
+        """
+        self._write(trainer, gan, BEST)
+
+    def _write(self, trainer: Trainer, gan: GAN, name: str) -> None:
+        require_finite(gan)
+        part = self.folder / f".{name}.part"
+        trainer.save_checkpoint(part)
+        if trainer.is_global_zero:
+            part.replace(self.folder / name)
 
 
 def require_finite(gan: GAN) -> None:

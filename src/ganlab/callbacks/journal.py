@@ -1,6 +1,8 @@
 """Reads what the GAN observed of itself, at intervals, and tells the loggers."""
 
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from pytorch_lightning import Callback, Trainer
@@ -58,17 +60,32 @@ class Journal(Callback):
         if not metrics:
             return
         now, (before, images) = time.monotonic(), self._read_at
+        metrics["images_per_second"] = (gan.images_seen - images) / max(now - before, 1e-9)
         self.seconds += now - before
         self._read_at = (now, gan.images_seen)
-        metrics["images_per_second"] = (gan.images_seen - images) / max(now - before, 1e-9)
         self.latest = metrics
+        self.record(trainer, gan, metrics)
+
+    def record(self, trainer: Trainer, gan: GAN, metrics: Mapping[str, float]) -> None:
+        """Tells all loggers, against the three axes as they are now."""
+        seconds = self.seconds + time.monotonic() - self._read_at[0]
         axes = {
             "iterations": gan.iterations,
             "images_seen": gan.images_seen,
-            "seconds": round(self.seconds, 3),
+            "seconds": round(seconds, 3),
         }
         for logger in trainer.loggers:
-            logger.log_metrics(axes | metrics, step=gan.iterations)
+            logger.log_metrics(axes | dict(metrics), step=gan.iterations)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens here counts as no time of training."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            before, images = self._read_at
+            self._read_at = (before + time.monotonic() - started, images)
 
     def _diagnosis(self, error: NonFiniteError, gan: GAN) -> str:
         known = ", ".join(f"{name} {value:.3g}" for name, value in self.latest.items())

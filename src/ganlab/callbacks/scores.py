@@ -1,0 +1,73 @@
+"""Scores at intervals, the best checkpoint by them, and an early end where they stop improving."""
+
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer
+
+from ganlab.callbacks.checkpoints import Checkpoints
+from ganlab.callbacks.intervals import due
+from ganlab.callbacks.journal import Journal
+from ganlab.data import ImageData
+from ganlab.gan import GAN
+from ganlab.scoring import Plan, Scorecard, Scorer
+
+
+class Scores(Callback):
+    """Logs scores under their full names; training goes on as if there had been none.
+
+    Args:
+        plan: how often, which score decides and how patiently.
+        journal: logs them; its clock stands still meanwhile.
+        checkpoints: keeps the best.
+    """
+
+    def __init__(self, plan: Plan, journal: Journal, checkpoints: Checkpoints) -> None:
+        self.plan, self.journal, self.checkpoints = plan, journal, checkpoints
+        self.scorer: Scorer | None = None
+        self.latest: Scorecard | None = None
+        self.best: Scorecard | None = None
+        self.since_best = 0  # scorings
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"since_best": self.since_best} | {
+            name: card.as_dict() for name, card in self.cards().items()
+        }
+
+    def cards(self) -> dict[str, Scorecard]:
+        """The latest and the best scores, if there are any yet."""
+        cards = {"latest": self.latest, "best": self.best}
+        return {name: card for name, card in cards.items() if card is not None}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.since_best = state_dict["since_best"]
+        for name in ("latest", "best"):
+            if name in state_dict:
+                setattr(self, name, Scorecard.from_dict(state_dict[name]))
+
+    def prepare(self, data: ImageData, device: torch.device) -> None:
+        """Makes the scorer: trains or loads the extractor and looks at the real images.
+
+        Raises:
+            DataError: there are not the real images that the plan asks for.
+        """
+        self.scorer = self.plan.scorer(data, device)
+
+    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
+        if self.scorer is None or not due(gan, self.plan.every):
+            return
+        with self.journal.paused():
+            self.latest = trainer.strategy.broadcast(self.scorer(gan))
+        self.journal.record(trainer, gan, self.latest.named())
+        if self.latest.better(self.best, self.plan.best):
+            self.best, self.since_best = self.latest, 0
+            self.checkpoints.save_best(trainer, gan)
+        else:
+            self.since_best += 1
+        if self.exhausted:
+            trainer.should_stop = True
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether patience has run out."""
+        return self.plan.patience is not None and self.since_best >= self.plan.patience

@@ -1,0 +1,120 @@
+"""One trained run, ready to be scored: its generator, its data and a scorer."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ganlab.conditioning import ByClass
+from ganlab.data import DataError, ImageData
+from ganlab.data.images import normalised
+from ganlab.gan import GAN
+from ganlab.metrics import Tally, frechet_infinity, memorisation, nearest, neighbourhood_by_class
+from ganlab.scoring.plans import Plan, held_out
+from ganlab.scoring.reference import extract, watched
+from ganlab.scoring.scorecard import Score, Scorecard, mean_of
+
+BLOCKS = 10  # of generated images, for the extrapolation
+NEAREST = 7  # training images beside each generated one
+
+
+class Evaluation:
+    """Scores a GAN by a plan, on a GPU if there is one.
+
+    Args:
+        gan: a trained one.
+        data: what it was trained on.
+        plan: how to score.
+        extrapolate: adds frechet_infinity, with half its interval of 95 %, to every score.
+
+    Raises:
+        DataError: the data is missing, or has not the images that the plan asks for.
+    """
+
+    def __init__(self, gan: GAN, data: ImageData, plan: Plan, *, extrapolate: bool = False) -> None:
+        data.prepare_data()
+        data.setup()
+        self.gan = gan.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.data, self.plan, self.extrapolate = data, plan, extrapolate
+        self.scorer = plan.scorer(data, self.gan.device)
+
+    def score(self, repeats: int = 1) -> Scorecard:
+        """All scores; of several repeats, each with other noise, mean and standard deviation."""
+        tallies = (self._pass(self.plan.seed + i) if i else self.first for i in range(repeats))
+        return mean_of([self._card(tally) for tally in tallies])
+
+    def classes(self) -> list[Scorecard]:
+        """Each class by itself: all scores where G is told the class, else how much is covered."""
+        told = isinstance(self.gan.conditioning, ByClass)
+        return list(self._told_classes() if told else self._covered_classes())
+
+    def _told_classes(self) -> Iterator[Scorecard]:
+        extractor = self.scorer.extractor
+        for c in self.scorer.reference.labels.unique().tolist():
+            yield self.plan.scorer_of_class(self.data, extractor, c)(self.gan)
+
+    def _covered_classes(self) -> Iterator[Scorecard]:
+        real, protocol = self.scorer.reference, self.scorer.protocol(self.gan)
+        fake, classes = self.first.vectors.cpu(), len(real.counts)
+        found = neighbourhood_by_class(
+            real.vectors, real.labels, fake, classes, protocol.neighbours
+        )
+        for c in real.labels.unique().tolist():
+            scores = {name: Score(shares[c].item()) for name, shares in found._asdict().items()}
+            one = replace(protocol, data=f"{real.data}, class {c}")
+            yield Scorecard(one, scores, self.gan.iterations)
+
+    def memorised(self) -> Score:
+        """Probability that a generated image is nearer to the training set than an unseen one.
+
+        Raises:
+            DataError: no images are held out, so nothing is known of unseen ones.
+        """
+        unseen = held_out(self.data)
+        if unseen is None:
+            raise DataError("neighbours: this data holds out no images to compare with")
+        others = self._vectors(unseen.images), self.first.vectors.cpu()
+        return Score(memorisation(self._train, *others))
+
+    def neighbours(self, rows: int) -> Tensor:
+        """Rows of a generated image and the training images nearest to it, float in [-1, 1]."""
+        first = torch.arange(min(rows, self.plan.n))
+        images = torch.cat(list(self.scorer.images(self.gan, first, self.plan.seed))).cpu()
+        _, found = nearest(self._vectors(images), self._train, NEAREST)
+        beside = self._images[found]  # (rows, NEAREST, C, H, W)
+        return normalised(torch.cat([images.unsqueeze(1), beside], dim=1).flatten(0, 1))
+
+    @cached_property
+    def first(self) -> Tally:
+        """Of the plan's own noise."""
+        return self._pass(self.plan.seed)
+
+    @cached_property
+    def _train(self) -> Tensor:
+        """Features of all training images."""
+        return self._vectors(self._images)
+
+    @property
+    def _images(self) -> Tensor:
+        if self.data.images is None:
+            raise RuntimeError("setup() has not been called")
+        return self.data.images.images
+
+    def _card(self, tally: Tally) -> Scorecard:
+        card = self.scorer.card(self.gan, tally)
+        if not self.extrapolate:
+            return card
+        found = frechet_infinity(self.scorer.reference.moments, tally.blocks)
+        infinite = Score(found.value, (found.high - found.low) / 2)
+        return replace(card, scores=card.scores | {"frechet_infinity": infinite})
+
+    def _pass(self, seed: int) -> Tally:
+        with watched("generated images", self.plan.n) as watch:
+            return self.scorer.tally(self.gan, BLOCKS if self.extrapolate else 1, seed, watch)
+
+    def _vectors(self, images: Tensor) -> Tensor:
+        with watched("features", len(images)) as watch:
+            found = extract(self.scorer.extractor, images.split(256), watch)
+            return torch.cat([features.vectors.cpu() for features in found])

@@ -1,0 +1,135 @@
+"""Real images as the scores see them, computed once for all runs."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ganlab import cache
+from ganlab.data.images import DataError, Images
+from ganlab.latent import stream
+from ganlab.metrics import Moments, Tally
+from ganlab.metrics.features import Extractor, Features, exact_float32, hash_of
+
+FEWEST = 10  # images of each kind: one for each of 10 splits, and more than 5 neighbours
+CHOSEN = 31  # the stream of random numbers that chooses real images; others are in gan.py, data/
+
+Watch = Callable[[int], None]  # is told how many images were done since it was last called
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Statistics of real images.
+
+    Args:
+        data, split: where they come from.
+        pixels: sha256 of all images and labels of the split, 16 hexadecimal digits.
+        moments: of the features of the chosen ones.
+        vectors: features (kept, d) of the first of them.
+        labels: int64 (kept,), their classes.
+        counts: int64 (classes,), how many of all chosen ones there are in each class.
+        predicted: int64 (K,), the same by the extractor's own classes.
+    """
+
+    data: str
+    split: str
+    pixels: str
+    moments: Moments
+    vectors: Tensor
+    labels: Tensor
+    counts: Tensor
+    predicted: Tensor
+
+
+def reference(
+    real: Images,
+    extractor: Extractor,
+    *,
+    data: str,
+    split: str,
+    classes: int,
+    n: int | None = None,
+    kept: int = 10_000,
+) -> Reference:
+    """The statistics of n of the real images, from the cache if they are there.
+
+    Args:
+        real: all images of the split, in any order.
+        extractor: of features, on the device where they are to be computed.
+        data, split: their names.
+        classes: how many the data has.
+        n: how many, drawn without repetition; None: all.
+        kept: of how many the features themselves are wanted.
+
+    Raises:
+        DataError: there are fewer than n, or than FEWEST.
+    """
+    n = len(real.labels) if n is None else n
+    if len(real.labels) < max(n, FEWEST):
+        wanted = f"{max(n, FEWEST)} real images are needed"
+        raise DataError(f"{wanted}, {data} ({split}) has {len(real.labels)}")
+    pixels = hash_of({"images": real.images, "labels": real.labels})[:16]
+    key = f"{pixels} {n} {kept} {extractor.fingerprint}"
+    name = f"reference-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+    def make() -> cache.Entry:
+        tensors = measured(real, extractor, n, kept, classes)
+        about = {"data": data, "split": split}
+        return cache.Entry({key: tensor.cpu() for key, tensor in tensors.items()}, about)
+
+    found = cache.kept(name, make).tensors
+    moments = Moments(extractor.dim)
+    moments.n, moments.sum = int(found.pop("n")), found.pop("sum")
+    moments.products = found.pop("products")
+    return Reference(data, split, pixels, moments, **found)
+
+
+def measured(
+    real: Images, extractor: Extractor, n: int, kept: int, classes: int
+) -> dict[str, Tensor]:
+    """What a Reference is made of, from n of the images in a random order.
+
+    Any order would do for the moments; the features that are kept must be a fair sample.
+    """
+    order = torch.randperm(len(real.labels), generator=stream("cpu", 0, CHOSEN))[:n]
+    device, labels = next(extractor.parameters()).device, real.labels[order]
+    tally = Tally(extractor.dim, extractor.classes, n, kept=kept, device=device)
+    parts = (real.images[chosen] for chosen in order.split(256))
+    with watched("real images", n) as watch:
+        for features in extract(extractor, parts, watch):
+            tally.update(features)
+    return {
+        "n": torch.tensor(n),
+        "sum": tally.moments.sum,
+        "products": tally.moments.products,
+        "vectors": tally.vectors,
+        "labels": labels[:kept],
+        "counts": labels.bincount(minlength=classes),
+        "predicted": tally.histogram,
+    }
+
+
+@torch.no_grad()
+def extract(extractor: Extractor, parts: Iterable[Tensor], watch: Watch) -> Iterator[Features]:
+    """The features of uint8 images (N, C, H, W), part by part, on the extractor's device."""
+    device = next(extractor.parameters()).device
+    for images in parts:
+        with exact_float32():
+            features = extractor(images.to(device))
+        yield features
+        watch(len(images))
+
+
+def unwatched(_: int) -> None:
+    """Nobody wants to know."""
+
+
+@contextmanager
+def watched(text: str, total: int | None = None) -> Iterator[Watch]:
+    """A bar with time left, on a terminal; elsewhere nothing."""
+    with tqdm(desc=text, total=total, disable=None, leave=False, dynamic_ncols=True) as bar:
+        yield bar.update

@@ -1,0 +1,76 @@
+"""The scores of one generator at one time, with their protocol."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+
+from ganlab.scoring.protocol import Protocol
+
+# Of these less is better; of precision, recall, the Inception Score and so on more is.
+DISTANCES = ("frechet", "frechet_infinity", "kernel", "kl")
+
+
+class Score(NamedTuple):
+    """A number, and its error where one is known: half an interval, or a standard deviation."""
+
+    value: float
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """Scores by short name ('frechet'), as of an iteration; means of several repeats if so."""
+
+    protocol: Protocol
+    scores: dict[str, Score]
+    iterations: int
+    repeats: int = 1
+
+    def named(self) -> dict[str, float]:
+        """Values by full name: 'fid', 'frechet/classifier-mnist/10k'."""
+        return {self.protocol.name(name): score.value for name, score in self.scores.items()}
+
+    def better(self, other: "Scorecard | None", by: str) -> bool:
+        """Whether this one's score named `by` is better than another's, or the first."""
+        if other is None:
+            return True
+        mine, theirs = self.scores[by].value, other.scores[by].value
+        return mine < theirs if is_distance(by) else mine > theirs
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON; `from_dict` is the way back."""
+        scores = {name: score._asdict() for name, score in self.scores.items()}
+        names = {name: self.protocol.name(name) for name in scores}
+        return {
+            "iterations": self.iterations,
+            "repeats": self.repeats,
+            "scores": {name: {"name": names[name], **score} for name, score in scores.items()},
+            "protocol": asdict(self.protocol),
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> "Scorecard":
+        scores = {n: Score(s["value"], s["error"]) for n, s in record["scores"].items()}
+        protocol = Protocol.from_dict(record["protocol"])
+        return cls(protocol, scores, record["iterations"], record["repeats"])
+
+
+def is_distance(name: str) -> bool:
+    """Whether less of a score is better."""
+    return name in DISTANCES
+
+
+def mean_of(cards: Sequence[Scorecard]) -> Scorecard:
+    """Mean and standard deviation of repeats; a single one is what it is."""
+    if len(cards) == 1:
+        return cards[0]
+    names = cards[0].scores
+    scores = {name: spread([card.scores[name].value for card in cards]) for name in names}
+    return replace(cards[0], scores=scores, repeats=len(cards))
+
+
+def spread(values: Sequence[float]) -> Score:
+    """Mean and, of more than one, standard deviation (n - 1)."""
+    error = statistics.stdev(values) if len(values) > 1 else None
+    return Score(statistics.fmean(values), error)

@@ -1,0 +1,142 @@
+"""Scores of a generator: one pass over its images, every score from it."""
+
+from collections.abc import Iterator
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ganlab import pictures
+from ganlab.gan import GAN
+from ganlab.latent import stream
+from ganlab.metrics import (
+    Tally,
+    class_balance,
+    frechet_distance,
+    kernel_distance,
+    neighbourhood,
+)
+from ganlab.metrics.features import Extractor
+from ganlab.scoring.protocol import Protocol, versions
+from ganlab.scoring.reference import FEWEST, Reference, Watch, extract, unwatched
+from ganlab.scoring.scorecard import Score, Scorecard
+from ganlab.spec import at_least, seed_range
+
+LABELS = 32  # the stream of random numbers that orders the classes of generated images
+
+
+class Scorer:
+    """Generates images, extracts their features and compares them with the real ones'.
+
+    It leaves the GAN and the global random state as they were: training goes on as if it had not
+    been scored.
+
+    Args:
+        extractor: of features.
+        reference: the real images, by the same extractor.
+        n: images to generate.
+        seed: of their noise.
+        kept: images of each kind that kernel distance and neighbours look at.
+        neighbours: k of precision, recall, density and coverage.
+    """
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        reference: Reference,
+        n: int = 10_000,
+        seed: int = 0,
+        kept: int = 10_000,
+        neighbours: int = 5,
+    ) -> None:
+        at_least(max(FEWEST, neighbours + 1), n=n)
+        seed_range(seed)
+        self.extractor, self.reference, self.n, self.seed = extractor, reference, n, seed
+        self.kept, self.neighbours = kept, neighbours
+
+    def __call__(self, gan: GAN) -> Scorecard:
+        """All scores; every process of a distributed run must ask, and each gets the same."""
+        return self.card(gan, self.tally(gan))
+
+    def tally(
+        self, gan: GAN, blocks: int = 1, seed: int | None = None, watch: Watch = unwatched
+    ) -> Tally:
+        """What the n images are, of all processes together.
+
+        Args:
+            blocks: parts of which the moments are kept apart.
+            seed: of the noise; None: the scorer's.
+            watch: is told of every part that is done.
+        """
+        device = next(gan.generator.parameters()).device
+        self.extractor.to(device)
+        rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        share = torch.arange(self.n).tensor_split(ranks)[rank]
+        extractor, start = self.extractor, int(share[0])
+        tally = Tally(
+            *(extractor.dim, extractor.classes, self.n),
+            kept=self.kept,
+            blocks=blocks,
+            start=start,
+            device=device,
+        )
+        images = self.images(gan, share, self.seed if seed is None else seed)
+        for features in extract(extractor, images, watch):
+            tally.update(features)
+        return tally.gathered() if ranks > 1 else tally
+
+    def images(self, gan: GAN, share: Tensor, seed: int) -> Iterator[Tensor]:
+        """uint8 (256, C, H, W) again and again: those of the n images whose numbers are `share`."""
+        z = gan.fixed_latents(self.n, seed, self.labels(seed))[share]
+        for part in z.split(256):
+            yield pictures.quantised(gan.generate(part))
+
+    def labels(self, seed: int) -> Tensor:
+        """Classes int64 (n,) in the proportions of the real images', shuffled."""
+        counts = self.reference.counts.double()
+        places = (torch.arange(self.n) + 0.5) * counts.sum() / self.n
+        labels = torch.searchsorted(counts.cumsum(0), places)
+        return labels[torch.randperm(self.n, generator=stream("cpu", seed, LABELS))]
+
+    def card(self, gan: GAN, tally: Tally) -> Scorecard:
+        """Every score of a tally."""
+        real, protocol = self.reference, self.protocol(gan)
+        vectors = real.vectors.to(tally.vectors.device)
+        subsets, size = protocol.subsets
+        near = neighbourhood(vectors, tally.vectors, self.neighbours)
+        scores = {
+            "frechet": Score(frechet_distance(real.moments, tally.moments)),
+            "is": Score(*tally.inception_score()),
+            "kernel": Score(*kernel_distance(vectors, tally.vectors, subsets, size)),
+            **{name: Score(value) for name, value in near._asdict().items()},
+            **self.balance(tally),
+        }
+        return Scorecard(protocol, scores, gan.iterations)
+
+    def balance(self, tally: Tally) -> dict[str, Score]:
+        """Modes and their divergence, where the extractor names the data's own classes."""
+        if self.extractor.classes != len(self.reference.counts):
+            return {}
+        found = class_balance(tally.histogram.cpu(), self.reference.predicted)
+        return {"modes": Score(found.modes), "kl": Score(found.kl)}
+
+    def protocol(self, gan: GAN) -> Protocol:
+        """The record that goes with every score."""
+        real = self.reference
+        images = min(1000, self.n, len(real.vectors))
+        return Protocol(
+            extractor=self.extractor.name,
+            weights=self.extractor.weights,
+            preparation=self.extractor.preparation,
+            data=real.data,
+            split=real.split,
+            real=real.moments.n,
+            real_hash=real.pixels,
+            fake=self.n,
+            kept=self.kept,
+            subsets=(100, images),
+            neighbours=self.neighbours,
+            ema=gan.ema.decay if gan.ema is not None else None,
+            seed=self.seed,
+            versions=versions(),
+        )

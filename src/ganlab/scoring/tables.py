@@ -1,0 +1,66 @@
+"""Scores of several runs beside each other, runs that differ by their seed together."""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from ganlab.runs import Run, science
+from ganlab.scoring.protocol import require_alike
+from ganlab.scoring.scorecard import Score, Scorecard, spread
+
+
+def table(scored: Sequence[tuple[Run, Scorecard]], columns: Iterable[str]) -> str:
+    """A Markdown table: a row for each experiment, its seeds' mean and standard deviation.
+
+    Args:
+        scored: runs with their scores.
+        columns: short names of the scores to show.
+
+    Raises:
+        UnlikeProtocols: they cannot be compared, and why.
+    """
+    require_alike((str(run.path), card.protocol) for run, card in scored)
+    columns = list(columns)
+    protocol = scored[0][1].protocol
+    rows = [["experiment", "runs", "iterations", *(protocol.name(name) for name in columns)]]
+    rows.append(["---"] * len(rows[0]))
+    for label, cards in grouped(scored).items():
+        iterations = sorted({f"{card.iterations:,}" for card in cards})
+        scores = [spread([card.scores[name].value for card in cards]) for name in columns]
+        rows.append([label, str(len(cards)), ", ".join(iterations), *map(spelled, scores)])
+    return markdown(rows)
+
+
+def grouped(scored: Sequence[tuple[Run, Scorecard]]) -> dict[str, list[Scorecard]]:
+    """Scorecards of runs that are the same but for their seed, by the experiment's name."""
+    groups: dict[str, list[tuple[Run, Scorecard]]] = defaultdict(list)
+    for run, card in scored:
+        kept = {key: value for key, value in science(run.config()).items() if key != "seed"}
+        groups[json.dumps(kept, sort_keys=True)].append((run, card))
+    names = [members[0][0].path.absolute().parent.name for members in groups.values()]
+    named: dict[str, list[Scorecard]] = {}
+    for name, members in zip(names, groups.values(), strict=True):
+        label = name if names.count(name) == 1 else f"{name}/{members[0][0].path.name}"
+        named[label] = [card for _, card in members]
+    return named
+
+
+def by_class(cards: Sequence[Scorecard]) -> str:
+    """A Markdown table: a row for each class."""
+    names = list(cards[0].scores)
+    rows = [[card.protocol.data, *(spelled(card.scores[n]) for n in names)] for card in cards]
+    return markdown([["", *names], ["---"] * (1 + len(names)), *rows])
+
+
+def markdown(rows: Iterable[Sequence[str]]) -> str:
+    """Rows of cells as a Markdown table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def spelled(score: Score) -> str:
+    """'3.206 ± 0.052', to the second digit of the error; '3.206' where there is none."""
+    if not score.error:
+        return f"{score.value:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(score.error)))
+    return f"{score.value:.{digits}f} ± {score.error:.{digits}f}"
