@@ -53,6 +53,14 @@ def run_sample(*words: str) -> Outcome:
     return run_main(lambda: [print(path) for path in cli.call(sample)], *words)
 
 
+def run_evaluate(*words: str) -> Outcome:
+    """`python -m ganlab.evaluate WORDS`."""
+    from ganlab import cli
+    from ganlab.evaluate import evaluate
+
+    return run_main(lambda: cli.call(evaluate), *words)
+
+
 @functools.cache
 def composer():
     """Hydra's composition, set up once."""

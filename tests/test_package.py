@@ -130,4 +130,5 @@ def test_ganlab_command_is_python_m_ganlab_command(monkeypatch, command):
     monkeypatch.setattr(runpy, "run_module", lambda *a, **k: ran.append((a, k, sys.argv[1:])))
     main()
     ((name,), options, words) = ran.pop()
-    assert (name, options["run_name"], words) == (f"ganlab.{command}", "__main__", ["a=1", "-m"])
+    module = f"ganlab.{command.replace('-', '_')}"
+    assert (name, options["run_name"], words) == (module, "__main__", ["a=1", "-m"])

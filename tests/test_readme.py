@@ -4,7 +4,7 @@ import importlib
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,13 @@ from ganlab import cli
 from ganlab.__main__ import COMMANDS
 from ganlab.config import conf_dir, problems
 from ganlab.data import Folder
+from ganlab.evaluate import evaluate
+from ganlab.fetch_weights import fetch_weights
 from ganlab.sample import sample
+from ganlab.scoring.protocol import PROTOCOLS
 from ganlab.spec import ImageSpec
 
+CALLED = {"sample": sample, "evaluate": evaluate, "fetch-weights": fetch_weights}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NAMED_YAML = re.compile(r"`([\w/]+\.yaml)`:\s+```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -46,12 +50,14 @@ def wrong(command: str) -> list[str]:
         return [f"make {w}" for w in words[1:] if "=" not in w and w not in targets]
     if words[:2] == ["python", "-m"] and words[2].partition(".")[0] == "ganlab":
         _, _, name = words[2].partition(".")
-        words = ["ganlab", *([name] if name else []), *words[3:]]
+        words = ["ganlab", *([name.replace("_", "-")] if name else []), *words[3:]]
     if words[0] != "ganlab" or words[1].startswith("-"):
         return []
     if words[1] not in COMMANDS:
         return [f"there is no command {words[1]}"]
-    return {"train": wrong_training, "sample": wrong_sampling}[words[1]](words[2:])
+    if words[1] == "train":
+        return wrong_training(words[2:])
+    return wrong_call(CALLED[words[1]], words[2:])
 
 
 def wrong_training(words: list[str]) -> list[str]:
@@ -66,10 +72,10 @@ def wrong_training(words: list[str]) -> list[str]:
         return error.problems
 
 
-def wrong_sampling(words: list[str]) -> list[str]:
+def wrong_call(function: Callable, words: list[str]) -> list[str]:
     if {"-h", "--help"} & set(words):
         return []
-    return problems(OmegaConf.to_container(OmegaConf.from_dotlist(words)), sample)
+    return problems(OmegaConf.to_container(OmegaConf.from_dotlist(words)), function)
 
 
 ALL = sorted({command for page in PAGES for command in commands(page.read_text())})
@@ -80,6 +86,7 @@ def workplace(tmp_path, monkeypatch) -> Iterator[Path]:
     """A folder with the files that the pages show, where folders of images need not exist."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("ganlab.scoring.ByInception.check", lambda plan, source: None)
     monkeypatch.setattr(Folder, "check", lambda source: None)
     monkeypatch.setattr(Folder, "spec", ImageSpec(3, 32))
     write_examples("\n".join(page.read_text() for page in PAGES), tmp_path)
@@ -110,6 +117,8 @@ WANDB_MODE=offline ganlab train -m seed=0,1 \\
     batchsize=3
 python -m ganlab train seed=0,1
 ganlab sample run=a m=3
+ganlab evaluate run=a protocol=fid50k
+python -m ganlab.fetch_weights dir=b
 ganlab smaple run=a
 make dmeo PYTHON=python3.12
 python -m ganlab.train data=folder data.root=nowhere && true
@@ -135,6 +144,12 @@ def test_a_wrong_command_is_found(workplace):
         "WANDB_MODE=offline ganlab train -m seed=0,1 batchsize=3": [unknown, unknown],
         "python -m ganlab train seed=0,1": [several],
         "ganlab sample run=a m=3": ["m: unknown"],
+        "ganlab evaluate run=a protocol=fid50k": [
+            "protocol: expected "
+            + " or ".join(f"'{p}'" for p in PROTOCOLS)
+            + " or null, got 'fid50k'"
+        ],
+        "python -m ganlab.fetch_weights dir=b": ["dir: unknown"],
         "ganlab smaple run=a": ["there is no command smaple"],
         "make dmeo PYTHON=python3.12": ["make dmeo"],
         "pip install .": [],
@@ -147,7 +162,7 @@ def test_the_pages_have_commands_to_check():
 
 
 def shown(text: str) -> list[tuple[str, str]]:
-    """(command, output) of each block that shows a training command refused."""
+    """(words, output) of each block that shows a training command refused."""
     sessions = "\n".join(blocks(text, "", "console", "text"))
     return re.findall(
         r"^\$ python -m ganlab\.train (.*)\n((?:ganlab:|  ).*\n(?:  .*\n)*)", sessions, re.MULTILINE

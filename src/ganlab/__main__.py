@@ -6,7 +6,9 @@ import sys
 
 COMMANDS = {
     "train": "train a GAN: one run, or with -m a sweep",
+    "evaluate": "scores of trained runs: FID, IS, KID, precision and recall, with their protocol",
     "sample": "images, grids and interpolations from a run",
+    "fetch-weights": "the Inception network's weights, to score without a network later",
 }
 USAGE = """\
 usage: ganlab COMMAND [name=value ...]
@@ -14,7 +16,7 @@ usage: ganlab COMMAND [name=value ...]
 {commands}
 `ganlab COMMAND --help` explains one.  Completion of groups, choices and keys:
   eval "$(ganlab -sc install=bash)"     (or zsh, fish)
-""".format(commands="".join(f"  {name:8} {text}\n" for name, text in COMMANDS.items()))
+""".format(commands="".join(f"  {name:13} {text}\n" for name, text in COMMANDS.items()))
 
 
 def main() -> None:
@@ -27,7 +29,8 @@ def main() -> None:
     elif command in COMMANDS:
         sys.argv = ["ganlab", *rest]
         sys.path.insert(0, "")  # as `python -m` does: the user's own parts are importable
-        runpy.run_module(f"ganlab.{command}", run_name="__main__", alter_sys=True)
+        module = command.replace("-", "_")
+        runpy.run_module(f"ganlab.{module}", run_name="__main__", alter_sys=True)
     else:
         sys.stderr.write(f"ganlab: there is no command '{command}'\n\n{USAGE}")
         raise SystemExit(2)

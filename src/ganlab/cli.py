@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path, get_args_parser
@@ -67,6 +68,7 @@ def call(function: Callable[..., Any]) -> Any:
     with exit_with_message():
         if odd := [word for word in words if "=" not in word]:
             raise ConfigError([f"'{word}': expected name=value" for word in odd])
+        require_yaml(words)
         node = plain(OmegaConf.from_dotlist(words))
         if found := problems(node, function):
             raise ConfigError(found)
@@ -74,6 +76,19 @@ def call(function: Callable[..., Any]) -> Any:
             return function(**node)
         except ValueError as error:
             raise ConfigError([str(error)]) from error
+
+
+def require_yaml(words: list[str]) -> None:
+    """Raises ConfigError unless the value of each `name=value` can be read."""
+    found = []
+    for word in words:
+        try:
+            OmegaConf.from_dotlist([word])
+        except yaml.YAMLError:
+            quoted = f"""{word.partition("=")[0]}='"..."'"""
+            found.append(f"'{word}': the value must be quoted once more: {quoted}")
+    if found:
+        raise ConfigError(found)
 
 
 def asks_only(arguments: Namespace) -> bool:

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ganlab import cli, load, pictures
 from ganlab.callbacks import samples
 from ganlab.conditioning import ByClass
+from ganlab.experiment import Which
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian
 from ganlab.spec import at_least, seed_range
@@ -23,10 +25,11 @@ def sample(
     steps: int = 8,
     labels: list[int] | None = None,
     sheets: bool = False,
+    checkpoint: Which = "last",
     output: str | None = None,
     trust: bool = False,
 ) -> list[Path]:
-    """Draws from the newest checkpoint of a run; returns the files and folders written.
+    """Draws from a checkpoint of a run; returns the files and folders written.
 
     Args:
         run: the run's folder.
@@ -38,6 +41,7 @@ def sample(
         steps: images in such a row.
         labels: classes to draw, one after the other, where G is told one; null: all.
         sheets: save the pictures that show what each code does: classes, infoGAN's codes.
+        checkpoint: last: the newest; best: the one with the best score in training.
         output: folder for the files; null: RUN/sampled.
         trust: build parts that are not ganlab's own, if the run's config names any.
     """
@@ -45,10 +49,9 @@ def sample(
     at_least(0, interpolate=interpolate)
     seed_range(seed)
     at_least(2, steps=steps)
-    gan = load(run, trust=trust)
-    if labels is not None:
-        check_labels(labels, gan)
-    folder = Path(output) if output else Path(run) / "sampled"
+    gan = load(run, checkpoint, trust=trust)
+    check_labels(labels, gan)
+    folder = Path(output or Path(run) / "sampled")
     folder.mkdir(parents=True, exist_ok=True)
     named = f"-labels-{'-'.join(map(str, labels))}" if labels else ""
     stem = folder / f"iteration-{gan.iterations:07d}-seed-{seed}{named}"
@@ -59,14 +62,14 @@ def sample(
     if interpolate:
         along = gan.generate(walks(gan, interpolate, steps, seed, cycled(labels, interpolate)))
         written.append(save_grid(along, f"{stem}-interpolate-{interpolate}x{steps}.png", steps))
-    for name, pixels in samples.sheets(gan, seed) if sheets else ():
-        written.append(Path(f"{stem}-{name}.png"))
-        pictures.save(written[-1], pixels)
-    return written
+    shown = samples.sheets(gan, seed) if sheets else ()
+    return written + [save_picture(pixels, f"{stem}-{name}.png") for name, pixels in shown]
 
 
-def check_labels(labels: list[int], gan: GAN) -> None:
-    """Raises ValueError unless G is told classes and these are some of them."""
+def check_labels(labels: list[int] | None, gan: GAN) -> None:
+    """Raises ValueError unless there are none, or G is told classes and these are some of them."""
+    if labels is None:
+        return
     if not isinstance(gan.conditioning, ByClass):
         raise ValueError("labels: the generator of this run is told no class")  # noqa: TRY004
     last = gan.spec.classes - 1
@@ -81,7 +84,12 @@ def cycled(labels: list[int] | None, n: int) -> Tensor | None:
 
 def save_grid(images: Tensor, path: str, columns: int | None) -> Path:
     """Writes one picture of all images."""
-    pictures.save(Path(path), pictures.grid(images, columns))
+    return save_picture(pictures.grid(images, columns), path)
+
+
+def save_picture(pixels: np.ndarray, path: str) -> Path:
+    """Writes uint8 (H, W, 3)."""
+    pictures.save(Path(path), pixels)
     return Path(path)
 
 
