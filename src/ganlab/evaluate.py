@@ -1,5 +1,6 @@
 """Scores of trained runs: `python -m ganlab.evaluate run=DIR [protocol=...] [n=...]`."""
 
+import functools
 import glob
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -39,8 +40,7 @@ def evaluate(
     """Scores runs and notes it in their summary.json; returns each one's scores, then its classes'.
 
     Args:
-        run: the run's folder; several, as [A,B] or 'outputs/mnist-*/*', make a table, those that
-            differ by their seed together.
+        run: its folder; several, as [A,B] or 'outputs/mnist-*/*', make a table, seeds together.
         protocol: a published one, by Inception: stylegan, mimicry, lucic, cleanfid.
         extractor: of features; null: the run's own, or classifier where the data has classes.
         n: generated images; null: as in training, or 10000 for the classifier, 50000 for Inception.
@@ -61,11 +61,12 @@ def evaluate(
     asked = {"n": n, "split": split, "real": real, "seed": seed, "weights": weights}
     choice = Choice(protocol, extractor, {k: v for k, v in asked.items() if v is not None})
     runs = [Run(Path(folder)) for folder in folders(run)]
-    subjects = [subject(one, choice, checkpoint, root, trust=trust) for one in runs]
-    require_one_ruler(runs, subjects)
-    ready = (Evaluation(*one, extrapolate=extrapolate) for one in subjects)
-    pairs = zip(runs, ready, strict=True)
-    cards = [scored(*pair, repeats, neighbours, by_class=by_class) for pair in pairs]
+    ready = functools.partial(subject, choice=choice, checkpoint=checkpoint, root=root, trust=trust)
+    require_one_ruler(runs, [ruler(*ready(one)[1:]) for one in runs])  # before any work
+    cards = []
+    for one in runs:
+        found = Evaluation(*ready(one), extrapolate=extrapolate)
+        cards.append(scored(one, found, repeats, neighbours, by_class=by_class))
     if len(runs) > 1:
         print(tables.table([(r, c[0]) for r, c in zip(runs, cards, strict=True)], COLUMNS))
     return cards
@@ -160,9 +161,8 @@ def subject(
     return gan, experiment.image_data(gan), plan
 
 
-def require_one_ruler(runs: list[Run], subjects: list[tuple[GAN, ImageData, Plan]]) -> None:
+def require_one_ruler(runs: list[Run], rulers: list[dict[str, Any]]) -> None:
     """Raises UnlikeProtocols before runs are scored whose scores could not be compared."""
-    rulers = [ruler(data, plan) for _, data, plan in subjects]
     for run, other in zip(runs, rulers, strict=True):
         if unlike := [n for n in rulers[0] | other if rulers[0].get(n) != other.get(n)]:
             found = "; ".join(f"{n}: {rulers[0].get(n)} and {other.get(n)}" for n in unlike)
