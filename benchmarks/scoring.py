@@ -9,6 +9,7 @@ its own, interleaved over the repeats: torch-fidelity's `calculate_metrics` by i
 torchmetrics as its documentation shows it, ganlab.  Without weights, random ones of the same
 structure take the same time.  torchmetrics has no precision and recall in this form.  A ratio is
 the seconds of a library over ganlab's; CPU seconds count where other programs use the machine too.
+The memory of four times as many images is that with as many features kept for what compares pairs.
 """
 
 import json
@@ -28,8 +29,8 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]  # the checkout that this file is part of
 
 Scores = dict[str, float]
-STORED = 10_000  # features kept for KID and precision; the moments are of all
 BATCH = 64
+STORED = 10_000  # features of each kind for what compares pairs, by default
 SHOWN = ("fid", "is", "kid", "precision", "recall")
 
 
@@ -40,7 +41,7 @@ def images(n: int, size: int, seed: int) -> Tensor:
     return (torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear") * 255).byte()
 
 
-def by_torch_fidelity(file: str, real: Tensor, fake: Tensor, device: str):
+def by_torch_fidelity(file: str, real: Tensor, fake: Tensor, device: str, kept: int):
     import torch_fidelity
 
     class Fixed(torch.utils.data.Dataset):
@@ -59,7 +60,7 @@ def by_torch_fidelity(file: str, real: Tensor, fake: Tensor, device: str):
             input2=Fixed(real),
             feature_extractor="inception-v3-compat",
             feature_extractor_weights_path=file,
-            kid_subset_size=min(1000, len(fake)),
+            kid_subset_size=min(1000, kept),
             cuda=device == "cuda",
             cache=False,
             save_cpu_ram=True,  # otherwise it starts processes that copy images
@@ -73,7 +74,7 @@ def by_torch_fidelity(file: str, real: Tensor, fake: Tensor, device: str):
     return scored
 
 
-def by_torchmetrics(file: str, real: Tensor, fake: Tensor, device: str):
+def by_torchmetrics(file: str, real: Tensor, fake: Tensor, device: str, kept: int):
     from torchmetrics.image import (
         FrechetInceptionDistance,
         InceptionScore,
@@ -86,7 +87,7 @@ def by_torchmetrics(file: str, real: Tensor, fake: Tensor, device: str):
 
     fid = FrechetInceptionDistance(feature_extractor_weights_path=file).to(device)
     inception = InceptionScore(feature=network("logits_unbiased")).to(device)
-    subset = min(1000, len(fake))
+    subset = min(1000, kept)
     kid = KernelInceptionDistance(feature=network("2048"), subset_size=subset).to(device)
 
     def scored() -> Scores:
@@ -103,37 +104,25 @@ def by_torchmetrics(file: str, real: Tensor, fake: Tensor, device: str):
     return scored
 
 
-def by_ganlab(file: str, real: Tensor, fake: Tensor, device: str):
-    from ganlab.metrics import (
-        Moments,
-        frechet_distance,
-        inception_score,
-        kernel_distance,
-        neighbourhood,
-    )
+def by_ganlab(file: str, real: Tensor, fake: Tensor, device: str, kept: int):
+    from ganlab.metrics import Tally, frechet_distance, kernel_distance, neighbourhood
     from ganlab.metrics.inceptionv3 import Inception
 
     extractor = Inception(file).to(device)
 
-    def passed(pixels: Tensor) -> tuple[Moments, Tensor, Tensor]:
-        """Moments of all, the first features, all logits."""
-        moments, kept, logits = Moments(extractor.dim, device), [], []
+    def passed(pixels: Tensor) -> Tally:
+        tally = Tally(extractor.dim, extractor.classes, len(pixels), kept=kept, device=device)
         for part in pixels.split(BATCH):
-            found = extractor(part.to(device))
-            moments.update(found.vectors)
-            if sum(map(len, kept)) < STORED:
-                kept.append(found.vectors)
-            logits.append(found.logits)
-        return moments, torch.cat(kept)[:STORED], torch.cat(logits)
+            tally.update(extractor(part.to(device)))
+        return tally
 
     def scored() -> Scores:
-        moments, vectors, _ = passed(real)
-        others, fakes, logits = passed(fake)
-        shares = neighbourhood(vectors, fakes, k=3)
+        a, b = passed(real), passed(fake)
+        shares = neighbourhood(a.vectors, b.vectors, k=3)
         return {
-            "fid": frechet_distance(moments, others),
-            "is": inception_score(logits)[0],
-            "kid": kernel_distance(vectors, fakes, size=min(1000, len(fakes)))[0],
+            "fid": frechet_distance(a.moments, b.moments),
+            "is": b.inception_score()[0],
+            "kid": kernel_distance(a.vectors, b.vectors, size=min(1000, kept))[0],
             "precision": shares.precision,
             "recall": shares.recall,
         }
@@ -144,12 +133,12 @@ def by_ganlab(file: str, real: Tensor, fake: Tensor, device: str):
 PASSES = {"torch-fidelity": by_torch_fidelity, "torchmetrics": by_torchmetrics, "ganlab": by_ganlab}
 
 
-def measured(name: str, file: str, n: int, size: int, threads: int) -> None:
+def measured(name: str, file: str, n: int, size: int, kept: int, threads: int) -> None:
     """One pass in this process; prints its seconds, peak memory and scores."""
     torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     real, fake = images(n, size, 0), images(n, size, 1)
-    scored = PASSES[name](file, real, fake, device)
+    scored = PASSES[name](file, real, fake, device, kept)
     start, busy = time.perf_counter(), time.process_time()
     scores = scored()
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
@@ -168,10 +157,11 @@ def in_a_process(name: str, *arguments: object) -> dict:
 
 def compare(n: int, repeats: int, threads: int, size: int, file: str) -> None:
     """Prints two Markdown tables: speed and scores, and ganlab's memory by n."""
+    kept = min(n, STORED)
     runs: dict[str, list[dict]] = {name: [] for name in PASSES}
     for _ in range(repeats):
         for name, made in runs.items():
-            made.append(in_a_process(name, file, n, size, threads))
+            made.append(in_a_process(name, file, n, size, kept, threads))
     titles = ["", "seconds", "CPU seconds", "images/s", "ratio", "CPU ratio", *SHOWN]
     print("| " + " | ".join(titles) + " |\n|" + "---|" * len(titles))
     for name, made in runs.items():
@@ -186,7 +176,7 @@ def compare(n: int, repeats: int, threads: int, size: int, file: str) -> None:
         scores = [f"{made[0]['scores'][k]:.5f}" if k in made[0]["scores"] else "" for k in SHOWN]
         print("| " + " | ".join([name, *speed, *scores]) + " |", flush=True)
     print("\n| ganlab, images of each kind | peak memory, MiB | of it images |\n|---|---|---|")
-    many = in_a_process("ganlab", file, 4 * n, size, threads)
+    many = in_a_process("ganlab", file, 4 * n, size, kept, threads)
     for count, run in ((n, runs["ganlab"][0]), (4 * n, many)):
         print(f"| {count} | {run['memory']:.0f} | {2 * count * 3 * size**2 / 2**20:.0f} |")
 
