@@ -186,13 +186,17 @@ def test_python_in_the_pages_is_python(page):
         compile(body, page.name, "exec")
 
 
-def test_the_loss_network_and_data_set_of_the_pages_train_together(workplace):
+def test_the_loss_network_data_set_and_score_of_the_pages_train_together(workplace):
     mine = {"loss": "my_losses.Softplus", "data": "my_data.Noise"}
+    mine |= {"metrics": "my_scores.ByThumbnails"}
     words = [f"{node}._target_={name}" for node, name in mine.items()]
     words += ["model.discriminator={_target_:my_nets.Shallow}", "~model.discriminator.norm"]
-    outcome = run_train("trainer=smoke", "logger=csv", "model=infogan", "loss.t=0.9", *words)
+    outcome = run_train(
+        "trainer=smoke", "logger=csv", "model=infogan", "loss.t=0.9", "metrics.n=20", *words
+    )
     assert (outcome.code, outcome.err) == (0, "")
-    assert len(runs_in(workplace / "outputs")) == 1
+    (run,) = runs_in(workplace / "outputs")
+    assert "frechet/thumbnails/20" in (run / "metrics.csv").read_text()
 
 
 def test_the_examples_of_the_pages_import(workplace):

@@ -73,6 +73,8 @@ class Classifier(Extractor):
         name: classifier-<data set>, with whatever else tells it from others.
     """
 
+    names_classes = True
+
     def __init__(self, name: str, network: ClassifierNetwork) -> None:
         weights = hash_of(network.state_dict())
         super().__init__(name, weights, "divided by 255", FEATURES, network.spec.classes)
@@ -103,6 +105,8 @@ class Stacked(Extractor):
     Vectors are the channels', side by side: (N, 3 d).  Logits (N, K^3): of class K^2 a + K b + c,
     the log-probability of a in the first channel plus those of b and c; their argmax counts modes.
     """
+
+    names_classes = True
 
     def __init__(self, grey: Extractor) -> None:
         preparation = f"each channel by itself, {grey.preparation}"

@@ -27,6 +27,8 @@ class Extractor(nn.Module):
         classes: K, logits per image.
     """
 
+    names_classes = False  # whether these are the data's own classes, which one may count
+
     def __init__(self, name: str, weights: str, preparation: str, dim: int, classes: int) -> None:
         super().__init__()
         self.name, self.weights, self.preparation = name, weights, preparation

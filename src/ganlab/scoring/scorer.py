@@ -115,7 +115,7 @@ class Scorer:
 
     def balance(self, tally: Tally) -> dict[str, Score]:
         """Modes and their divergence, where the extractor names the data's own classes."""
-        if self.extractor.classes != len(self.reference.counts):
+        if not self.extractor.names_classes:
             return {}
         found = class_balance(tally.histogram.cpu(), self.reference.predicted)
         return {"modes": Score(found.modes), "kl": Score(found.kl)}
