@@ -310,6 +310,7 @@ def test_the_best_checkpoint_is_the_one_of_the_best_score(tmp_path):
     assert best_iteration(tmp_path) == 4
     assert (callback.best.iterations, callback.latest.iterations) == (4, 6)
     assert (callback.best.scores["frechet"].value, callback.since_best) == (2.0, 2)
+    assert callback.conclusion() == "frechet/script/1k: 7; best 2, at iteration 4"
 
 
 def test_of_scores_that_are_better_when_larger_the_largest_is_kept(tmp_path):
@@ -334,6 +335,7 @@ def test_a_resumed_run_knows_its_best_score_and_its_patience(tmp_path):
     fresh = scores_callback(None, tmp_path, callback.plan, Scripted(9.0))
     fresh.load_state_dict(fresh.state_dict())
     assert (fresh.best, fresh.latest, fresh.since_best) == (None, None, 0)
+    assert fresh.conclusion() == ""
 
 
 def test_scores_are_logged_under_their_full_names_against_every_axis(tmp_path):

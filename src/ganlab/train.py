@@ -70,6 +70,8 @@ def train(config: dict[str, Any], name: str, title: str = "", group: str | None 
         session.work()
     if run.finished:
         say(ending(run))
+        if session.scores is not None:
+            say(session.scores.conclusion())
     return run
 
 

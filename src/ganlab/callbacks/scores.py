@@ -10,7 +10,7 @@ from ganlab.callbacks.intervals import due
 from ganlab.callbacks.journal import Journal
 from ganlab.data import ImageData
 from ganlab.gan import GAN
-from ganlab.scoring import Plan, Scorecard, Scorer
+from ganlab.scoring import Plan, Scorecard, Scorer, tables
 
 
 class Scores(Callback):
@@ -66,6 +66,14 @@ class Scores(Callback):
             self.since_best += 1
         if self.exhausted:
             trainer.should_stop = True
+
+    def conclusion(self) -> str:
+        """What was found, in one line; empty before the first scoring."""
+        if self.latest is None or self.best is None:
+            return ""
+        by, name = self.plan.best, self.best.protocol.name(self.plan.best)
+        latest, best = (tables.spelled(card.scores[by]) for card in (self.latest, self.best))
+        return f"{name}: {latest}; best {best}, at iteration {self.best.iterations:,}"
 
     @property
     def exhausted(self) -> bool:

@@ -1,5 +1,6 @@
 """What `metrics=...` chooses: by which extractor to score, how often, and what to do about it."""
 
+import functools
 import hashlib
 import re
 from dataclasses import dataclass
@@ -168,11 +169,18 @@ class ByInception(Plan):
     clean: bool = False
 
     def check(self, source: Source) -> None:
-        tensors_of(weights.fetch(self.weights))
+        file = weights.fetch(self.weights)
+        require_weights(file, file.stat().st_mtime_ns)
 
     def extractor(self, data: ImageData) -> Extractor:
         file = weights.fetch(self.weights)
         return Inception(file, "pil_bicubic" if self.clean else "tf1_bilinear")
+
+
+@functools.cache  # once for all jobs of a sweep
+def require_weights(file: Path, _changed_at: int) -> None:
+    """Raises ValueError unless the file holds an Inception network."""
+    tensors_of(file)
 
 
 def data_name(source: Source) -> str:
