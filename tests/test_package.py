@@ -132,3 +132,19 @@ def test_ganlab_command_is_python_m_ganlab_command(monkeypatch, command):
     ((name,), options, words) = ran.pop()
     module = f"ganlab.{command.replace('-', '_')}"
     assert (name, options["run_name"], words) == (module, "__main__", ["a=1", "-m"])
+
+
+def too_large(files: list[Path]) -> list[str]:
+    """Names of files over 1 MiB: nothing that people write or draw is."""
+    return [file.name for file in files if file.stat().st_size > 2**20]
+
+
+def test_the_repository_holds_no_data_and_no_weights(tmp_path):
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert too_large([ROOT / name for name in listed.stdout.split("\0") if name]) == []
+    (tmp_path / "images.pt").write_bytes(bytes(2**20 + 1))
+    assert too_large([tmp_path / "images.pt"]) == ["images.pt"]
