@@ -13,7 +13,7 @@ from extractors import Patches
 from ganlab import cache, pictures
 from ganlab.callbacks import Checkpoints, Journal, Scores
 from ganlab.conditioning import Concat
-from ganlab.data import DataError, Digits
+from ganlab.data import DataError, Digits, ImageData
 from ganlab.loggers import MetricsFile
 from ganlab.metrics import (
     Moments,
@@ -387,6 +387,18 @@ def test_a_plan_out_of_range_is_refused(options, sentence):
 def test_a_scorer_needs_images_for_every_split_and_neighbour(digits):
     with pytest.raises(ValueError, match=r"^n must be at least 10, got 9$"):
         scorer(digits, n=9)
+
+
+def test_held_out_images_are_read_to_train_a_classifier_and_not_to_load_it(monkeypatch, capsys):
+    monkeypatch.setattr("ganlab.metrics.classifier.USUAL", {True: (20, 16)})
+    data, asked = ImageData(Digits(split="train"), 16, minibatches=1, iterations=1), []
+    data.setup()
+    read = data.test_images
+    monkeypatch.setattr(data, "test_images", lambda: asked.append(1) or read())
+    first, second = (ByClassifier().extractor(data) for _ in range(2))
+    assert asked == [1]
+    assert first.weights == second.weights
+    assert "classifier-digits is trained: it names" in capsys.readouterr().out
 
 
 def test_data_sets_are_named_as_their_choices_are():

@@ -62,7 +62,7 @@ def evaluate(
     choice = Choice(protocol, extractor, {k: v for k, v in asked.items() if v is not None})
     runs = [Run(Path(folder)) for folder in folders(run)]
     ready = functools.partial(subject, choice=choice, checkpoint=checkpoint, root=root, trust=trust)
-    require_one_ruler(runs, [ruler(*ready(one)[1:]) for one in runs])  # before any work
+    require_one_ruler(runs, [ruler(*ready(one)[1:]) for one in runs])  # and kept one at a time
     cards = []
     for one in runs:
         found = Evaluation(*ready(one), extrapolate=extrapolate)

@@ -37,11 +37,15 @@ class Extractor(nn.Module):
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits: features of unlike fingerprints are never compared."""
-        facts = f"{self.name} {self.weights} {self.preparation}"
-        return hashlib.sha256(facts.encode()).hexdigest()[:16]
+        return short_hash(f"{self.name} {self.weights} {self.preparation}")
 
     def forward(self, images: Tensor) -> Features:
         raise NotImplementedError
+
+
+def short_hash(text: str) -> str:
+    """The first 16 hexadecimal digits of its sha256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def hash_of(tensors: Mapping[str, Tensor]) -> str:

@@ -1,8 +1,8 @@
 """What `metrics=...` chooses: by which extractor to score, how often, and what to do about it."""
 
 import functools
-import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from ganlab.metrics.classifier import (
     accuracy,
     train_classifier,
 )
-from ganlab.metrics.features import Extractor, hash_of
+from ganlab.metrics.features import Extractor, hash_of, short_hash
 from ganlab.metrics.inceptionv3 import Inception, tensors_of
 from ganlab.scoring.protocol import Split
 from ganlab.scoring.reference import FEWEST, Reference, reference, watched
@@ -127,22 +127,24 @@ class ByClassifier(Plan):
     def extractor(self, data: ImageData) -> Extractor:
         if isinstance(data.source, StackedMNIST):  # a digit in each channel: learnt from digits
             digits = data.source.digits
-            return Stacked(self._classifier(digits, digits.read(), None))
+            return Stacked(self._classifier(digits, digits.read(), lambda: None))
         if data.images is None:
             raise RuntimeError("setup() has not been called")
-        return self._classifier(data.source, data.images, held_out(data))
+        return self._classifier(data.source, data.images, lambda: held_out(data))
 
-    def _classifier(self, source: Source, images: Images, test: Images | None) -> Classifier:
-        """Read from the cache, or trained and put there with its accuracy."""
+    def _classifier(
+        self, source: Source, images: Images, unseen: Callable[[], Images | None]
+    ) -> Classifier:
+        """Read from the cache, or trained and put there with its accuracy on unseen images."""
         spec, name = source.spec, f"classifier-{data_name(source)}"
-        facts = f"{hash_of(images._asdict())} {self.classifier_seed}"
-        key = hashlib.sha256(facts.encode()).hexdigest()[:16]
+        key = short_hash(f"{hash_of(images._asdict())} {self.classifier_seed}")
 
         def make() -> cache.Entry:
             with watched(f"training {name}", None) as watch:
                 network = train_classifier(
                     *images, spec.classes, seed=self.classifier_seed, progress=lambda *_: watch(1)
                 )
+            test = unseen()
             right = accuracy(Classifier(name, network), *test) if test is not None else None
             if right is not None:
                 print(f"{name} is trained: it names {right:.2%} of the held-out images rightly")

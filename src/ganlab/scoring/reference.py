@@ -1,6 +1,5 @@
 """Real images as the scores see them, computed once for all runs."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from ganlab import cache
 from ganlab.data.images import DataError, Images
 from ganlab.latent import stream
 from ganlab.metrics import Moments, Tally
-from ganlab.metrics.features import Extractor, Features, exact_float32, hash_of
+from ganlab.metrics.features import Extractor, Features, exact_float32, hash_of, short_hash
 
 FEWEST = 10  # images of each kind: one for each of 10 splits, and more than 5 neighbours
 CHOSEN = 31  # the stream of random numbers that chooses real images; others are in gan.py, data/
@@ -73,8 +72,7 @@ def reference(
         wanted = f"{max(n, FEWEST)} real images are needed"
         raise DataError(f"{wanted}, {data} ({split}) has {len(real.labels)}")
     pixels = hash_of({"images": real.images, "labels": real.labels})[:16]
-    key = f"{pixels} {n} {kept} {extractor.fingerprint}"
-    name = f"reference-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    name = f"reference-{short_hash(f'{pixels} {n} {kept} {extractor.fingerprint}')}"
 
     def make() -> cache.Entry:
         tensors = measured(real, extractor, n, kept, classes)
