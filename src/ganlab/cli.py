@@ -6,11 +6,12 @@ own messages stop at the first mistake of the first job and exit with 1.
 
 import functools
 import inspect
+import json
 import os
 import re
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from ganlab.config import (
     complete,
     conf_dir,
     nearest,
+    parameters,
     plain,
     problems,
 )
@@ -40,6 +42,7 @@ from ganlab.experiment import Experiment
 from ganlab.runs import Run, require_writable
 
 CONFIG = "train"
+HELP = {"-h", "--help"}
 INTERRUPTED = 130  # exit code, as a shell reports a program ended by Ctrl-C
 
 
@@ -61,21 +64,67 @@ def main(task: Callable[[DictConfig], Any]) -> None:
 
 def call(function: Callable[..., Any]) -> Any:
     """Calls a function with the `name=value` words of sys.argv, checked against its signature."""
+    with exit_with_message():
+        return called(function, sys.argv[1:])
+
+
+def call_one_of(functions: Mapping[str, Callable[..., Any]]) -> Any:
+    """Calls the function that sys.argv names first: `VERB [VALUE] [name=value ...]`.
+
+    Args:
+        functions: by verb; VALUE is their first parameter's.
+    """
     words = sys.argv[1:]
-    if {"-h", "--help"} & set(words):
-        print(inspect.getdoc(function))
+    if not words or words[0] in HELP:
+        width = max(map(len, functions))
+        print("usage: VERB [DIR] [name=value ...]\n")
+        for verb, function in functions.items():
+            print(f"  {verb:{width}}  {str(inspect.getdoc(function)).splitlines()[0]}")
+        print("\n`VERB --help` explains one.")
         raise SystemExit(0)
     with exit_with_message():
-        if odd := [word for word in words if "=" not in word]:
-            raise ConfigError([f"'{word}': expected name=value" for word in odd])
-        require_yaml(words)
-        node = plain(OmegaConf.from_dotlist(words))
-        if found := problems(node, function):
-            raise ConfigError(found)
-        try:
-            return function(**node)
-        except ValueError as error:
-            raise ConfigError([str(error)]) from error
+        return called(*chosen(functions, words))
+
+
+def chosen(
+    functions: Mapping[str, Callable[..., Any]], words: list[str]
+) -> tuple[Callable[..., Any], list[str]]:
+    """The function of a verb, and its arguments all as `name=value`.
+
+    Raises:
+        ConfigError: there is no such verb.
+    """
+    verb, *rest = words
+    if verb not in functions:
+        known = f"{nearest(verb, functions)} ({', '.join(functions)})"
+        raise ConfigError([f"there is no '{verb}'{known}"])
+    function = functions[verb]
+    if rest and "=" not in rest[0] and rest[0] not in HELP:
+        first = next(iter(parameters(function)))
+        text = json.dumps(rest[0], ensure_ascii=False)  # a folder called 12345678 is no number
+        rest[0] = f"{first}={text}"
+    return function, rest
+
+
+def called(function: Callable[..., Any], words: list[str]) -> Any:
+    """What a function returns for `name=value` words, or its docstring if they ask for help.
+
+    Raises:
+        ConfigError: all mistakes in the words, or what the function refuses.
+    """
+    if HELP & set(words):
+        print(inspect.getdoc(function))
+        raise SystemExit(0)
+    if odd := [word for word in words if "=" not in word]:
+        raise ConfigError([f"'{word}': expected name=value" for word in odd])
+    require_yaml(words)
+    node = plain(OmegaConf.from_dotlist(words))
+    if found := problems(node, function):
+        raise ConfigError(found)
+    try:
+        return function(**node)
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
 
 
 def require_yaml(words: list[str]) -> None:
