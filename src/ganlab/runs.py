@@ -191,7 +191,8 @@ class Run:
             self._prepare(config)
             yield
         finally:
-            self.holder_file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # whatever ended the work is the news
+                self.holder_file.unlink(missing_ok=True)
             lock.release()
 
     def locked(self) -> bool:
