@@ -21,11 +21,12 @@ class Received:
     """What one run has sent."""
 
     name: str
-    about: dict[str, Any] = field(default_factory=dict)  # project, groupName, displayName, jobType
+    about: dict[str, Any] = field(default_factory=dict)  # project, groupName, displayName, tags
     config: dict[str, Any] = field(default_factory=dict)
     lines: dict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
     files: dict[str, bytes] = field(default_factory=dict)
     exit_code: int | None = None
+    preempting: bool = False
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -38,6 +39,21 @@ class Received:
     def _file(self, name: str) -> dict[int, str]:
         return self.lines[f"wandb-{name}"]
 
+    def tail(self) -> dict[str, Any]:
+        """Where a client that goes on with the run finds its end: `_step` counts on from there."""
+        history, summary = self._file("history.jsonl"), self._file("summary.json")
+        return {
+            "summaryMetrics": summary[max(summary)] if summary else "{}",
+            "historyTail": json.dumps([history[max(history)]] if history else []),
+            "historyLineCount": len(history),
+            "eventsTail": "[]",
+            "eventsLineCount": len(self._file("events.jsonl")),
+            "logLineCount": len(self.lines["output.log"]),
+            "config": json.dumps({k: {"value": v} for k, v in self.config.items()}),
+            "tags": self.about.get("tags") or [],
+            "wandbConfig": json.dumps({"t": {}}),
+        }
+
     def bucket(self) -> dict[str, Any]:
         """The run as GraphQL tells it."""
         project = {"id": "p", "name": self.about.get("project"), "entity": {"id": "e"}}
@@ -47,7 +63,7 @@ class Received:
             "name": self.name,
             "displayName": self.about.get("displayName", self.name),
             "config": "{}",
-            "historyLineCount": 0,
+            "historyLineCount": len(self._file("history.jsonl")),
             "project": project,
         }
 
@@ -57,6 +73,7 @@ class Server:
 
     def __init__(self) -> None:
         self.runs: dict[str, Received] = {}
+        self.views: list[dict[str, Any]] = []  # workspaces
         self.unknown: list[str] = []  # requests that it had no answer for
         self.lock = threading.Lock()
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler(self))
@@ -104,8 +121,15 @@ class Server:
             return {"serverInfo": {"features": []}}
         if operation == "OrganizationCoreWeaveOrganizationID":
             return {"entity": {"organization": None}}
-        if operation == "RunResumeStatus":  # nobody has such a run: start one
-            return {"model": None}
+        if operation == "RunResumeStatus":
+            run = self.runs.get(given["name"])
+            if run is None or not run.about:  # nobody has such a run: start one
+                return {"model": None}
+            return {"model": {**run.bucket()["project"], "bucket": run.bucket() | run.tail()}}
+        if operation == "UpsertView2":
+            self.views.append({**given, "spec": json.loads(given["spec"])})
+            view = {"id": f"view-{len(self.views)}", "name": given["name"]}
+            return {"upsertView": {"view": view, "inserted": True}}
         if operation == "RunStoppedStatus":
             return {"project": {"run": {"stopped": False}}}
         if operation == "CreateRunFiles":  # an empty answer would panic the core
@@ -128,6 +152,7 @@ class Server:
         for name, chunk in (sent.get("files") or {}).items():
             for i, line in enumerate(chunk["content"]):
                 run.lines[name][chunk["offset"] + i] = line
+        run.preempting |= bool(sent.get("preempting"))
         if sent.get("exitcode") is not None:
             run.exit_code = sent["exitcode"]
 

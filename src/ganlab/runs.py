@@ -57,6 +57,13 @@ def write_atomically(path: Path, text: str) -> None:
     part.replace(path)
 
 
+def json_of(path: Path) -> dict[str, Any]:
+    """What a file of JSON says; empty if there is none, or it is damaged."""
+    with contextlib.suppress(OSError, ValueError):
+        return dict(json.loads(path.read_text()))
+    return {}
+
+
 class Run:
     """The folder of one run; nothing in it is ever replaced but by its own continuation."""
 
@@ -64,6 +71,7 @@ class Run:
         self.path = path
         self.checkpoints, self.samples = path / "checkpoints", path / "samples"
         self.config_file, self.summary_file = path / "config.yaml", path / "summary.json"
+        self.environment_file = path / "environment.json"
 
     @classmethod
     def find(cls, config: dict[str, Any], name: str) -> "Run":
@@ -97,9 +105,11 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """What summary.json says; empty before the run's first end."""
-        with contextlib.suppress(OSError, ValueError):
-            return dict(json.loads(self.summary_file.read_text()))
-        return {}
+        return json_of(self.summary_file)
+
+    def environment(self) -> dict[str, Any]:
+        """What environment.json says of the process that worked here last; empty before it."""
+        return json_of(self.environment_file)
 
     def conclude(self, status: str, results: dict[str, Any]) -> None:
         """Writes summary.json: how the run ended, its last readings and all scores so far."""
@@ -132,6 +142,15 @@ class Run:
         path = self.checkpoints / BEST
         return path if path.exists() else None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a process works in it."""
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                return False
+        except Timeout:
+            return True
+
     @contextlib.contextmanager
     def working(self, config: dict[str, Any]) -> Iterator[None]:
         """Creates the folder and keeps other processes out of it.
@@ -152,10 +171,23 @@ class Run:
         try:
             if not self.config_file.exists():
                 write_atomically(self.config_file, yaml.safe_dump(config, sort_keys=False))
-            write_atomically(self.path / "environment.json", json.dumps(environment(), indent=2))
+            write_atomically(self.environment_file, json.dumps(environment(), indent=2))
             yield
         finally:
             lock.release()
+
+
+def runs_below(folder: Path) -> list[Run]:
+    """Every run in a folder or below it, by path; the folder may be a run itself.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    configs = sorted(folder.rglob("config.yaml"))  # W&B keeps files of this name, too
+    runs = [Run(file.parent) for file in configs if (file.parent / "checkpoints").is_dir()]
+    if not runs:
+        raise ConfigError([f"there is no run in or below '{folder}'"])
+    return runs
 
 
 def unused(path: Path) -> Path:
@@ -191,8 +223,8 @@ def environment() -> dict[str, Any]:
         "processors": os.cpu_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "libraries": {name: _version(name) for name in LIBRARIES},
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain")),
+        "git_commit": git("rev-parse", "HEAD"),
+        "git_dirty": bool(git("status", "--porcelain")),
     }
 
 
@@ -202,7 +234,7 @@ def _version(name: str) -> str | None:
     return None
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str) -> str | None:
     """Git's answer about the working directory, or None outside a repository."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         command = ["git", *arguments]

@@ -123,9 +123,8 @@ class Session:
         self.run.conclude(status, results)
         if self.scores is not None:
             self.run.note_scores([card.as_dict() for card in self.scores.cards().values()])
-        exit_code = 0 if status == "finished" else 1
         for logger in self.loggers:
-            if isinstance(logger, WandbRun) and (command := logger.finish(exit_code)):
+            if isinstance(logger, WandbRun) and (command := logger.finish(status)):
                 print(f"W&B is offline; to upload this run: {command}")
 
 
