@@ -1,17 +1,27 @@
-"""A stand-in for the W&B server on 127.0.0.1: answers what its client asks, keeps what it sends.
+"""A stand-in for the W&B server on 127.0.0.1, its users, and the official reader of offline runs.
 
+The server answers what a client asks and keeps what it sends.
 Written against wandb 0.31.  Keep it up until the client's process has exited: the client's core
 outlives Python and waits for its server.
 """
 
+import contextlib
+import functools
 import gzip
 import json
+import os
 import re
+import subprocess
+import sysconfig
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
+
+import pytest
 
 ENTITY = "tester"
 
@@ -113,7 +123,7 @@ class Server:
         return self.runs.setdefault(name, Received(name))
 
     def graphql(self, operation: str, given: dict[str, Any]) -> dict[str, Any] | None:
-        if operation == "Viewer":
+        if operation in ("Viewer", "GetDefaultEntity"):
             teams = {"edges": [{"node": {"name": ENTITY}}]}
             who = {"id": "u", "entity": ENTITY, "username": ENTITY, "flags": "{}", "teams": teams}
             return {"viewer": who}
@@ -190,3 +200,44 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
             self.rfile.readline()
 
     return Handler
+
+
+def account(server: Server) -> dict[str, str]:
+    """The environment of somebody who has logged in."""
+    return {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "a" * 40}
+
+
+@contextlib.contextmanager
+def environment_of(home: Path, **variables: str) -> Iterator[None]:
+    """Of a user who lives in a folder and has no account unless the variables say so."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WANDB")]:
+            patch.delenv(name)
+        for name, value in {"WANDB_ERROR_REPORTING": "false", **variables}.items():
+            patch.setenv(name, value)
+        patch.setenv("HOME", str(home))
+        patch.chdir(home)
+        yield
+
+
+@contextlib.contextmanager
+def logged_in(server: Server, home: Path) -> Iterator[None]:
+    """In this process; W&B's client reads the environment once, when it starts."""
+    import wandb
+
+    with environment_of(home, **account(server)):
+        wandb.teardown()
+        yield
+        wandb.teardown()
+
+
+@functools.cache
+def records(run: Path) -> list[dict[str, Any]]:
+    """What W&B's own reader finds in an offline run."""
+    (log,) = run.glob("wandb/offline-run-*/*.wandb")
+    program = Path(sysconfig.get_path("scripts")) / "wandb"
+    command = [str(program), "leet", "inspect", "--json", str(log)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        pytest.skip(f"this W&B cannot inspect its own files: {done.stderr}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
