@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from commands import run_train, runs_in
 from conftest import ROOT
-from ganlab import cli
+from ganlab import cli, wandb
 from ganlab.__main__ import COMMANDS
 from ganlab.config import conf_dir, problems
 from ganlab.data import Folder
@@ -23,6 +23,7 @@ from ganlab.sample import sample
 from ganlab.scoring.protocol import PROTOCOLS
 from ganlab.spec import ImageSpec
 
+VERBS = {"wandb": wandb.VERBS}
 CALLED = {"sample": sample, "evaluate": evaluate, "fetch-weights": fetch_weights}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -57,6 +58,8 @@ def wrong(command: str) -> list[str]:
         return [f"there is no command {words[1]}"]
     if words[1] == "train":
         return wrong_training(words[2:])
+    if words[1] in VERBS:
+        return wrong_verb(VERBS[words[1]], words[2:])
     return wrong_call(CALLED[words[1]], words[2:])
 
 
@@ -72,8 +75,17 @@ def wrong_training(words: list[str]) -> list[str]:
         return error.problems
 
 
+def wrong_verb(functions: dict[str, Callable], words: list[str]) -> list[str]:
+    if not words or words[0] in cli.HELP:
+        return []
+    try:
+        return wrong_call(*cli.chosen(functions, words))
+    except cli.ConfigError as error:
+        return error.problems
+
+
 def wrong_call(function: Callable, words: list[str]) -> list[str]:
-    if {"-h", "--help"} & set(words):
+    if cli.HELP & set(words):
         return []
     return problems(OmegaConf.to_container(OmegaConf.from_dotlist(words)), function)
 
@@ -119,6 +131,9 @@ python -m ganlab train seed=0,1
 ganlab sample run=a m=3
 ganlab evaluate run=a protocol=fid50k
 python -m ganlab.fetch_weights dir=b
+ganlab wandb snyc a
+ganlab wandb sync a n=3
+ganlab wandb sync a
 ganlab smaple run=a
 make dmeo PYTHON=python3.12
 python -m ganlab.train data=folder data.root=nowhere && true
@@ -150,6 +165,9 @@ def test_a_wrong_command_is_found(workplace):
             + " or null, got 'fid50k'"
         ],
         "python -m ganlab.fetch_weights dir=b": ["dir: unknown"],
+        "ganlab wandb snyc a": ["there is no 'snyc'; did you mean 'sync'? (sync, dashboard)"],
+        "ganlab wandb sync a n=3": ["n: unknown"],
+        "ganlab wandb sync a": [],
         "ganlab smaple run=a": ["there is no command smaple"],
         "make dmeo PYTHON=python3.12": ["make dmeo"],
         "pip install .": [],

@@ -25,7 +25,7 @@ from ganlab.config import ConfigError
 from ganlab.gan import GAN, SAMPLE
 from ganlab.latent import stream
 from ganlab.loggers import MetricsFile
-from ganlab.runs import Run, differences, identity, unused, write_atomically
+from ganlab.runs import Run, differences, identity, runs_below, unused, write_atomically
 from ganlab.sample import interpolation, sample, walks
 
 SIX = ("iterations=6", "sample_every=2", "checkpoint_every=2")
@@ -398,6 +398,33 @@ def test_a_second_process_stays_out_of_a_run_that_one_works_in(tmp_path):
     assert "Traceback" not in outcome.err
     assert [file.name for file in run.iterdir()] == [".lock"]
     assert trained(tmp_path) == run, "the lock was not given back"
+
+
+def test_a_run_at_work_is_busy_and_a_finished_one_is_not(finished, tmp_path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        assert Run(tmp_path).busy
+        holder.stdin.close()
+    assert not Run(tmp_path).busy
+    assert not Run(finished).busy
+
+
+def test_runs_are_found_in_a_folder_and_at_any_depth_below_it(tmp_path):
+    """A config.yaml alone is no run: Hydra and W&B write files of this name, too."""
+    paths = [tmp_path / name for name in ("outputs/a/1", "outputs/a/2", "outputs/c/3", "again/4")]
+    for path in paths:
+        (path / "checkpoints").mkdir(parents=True)
+        (path / "wandb" / "run-1" / "files").mkdir(parents=True)
+        for folder in (path, path / "wandb" / "run-1" / "files"):
+            (folder / "config.yaml").touch()
+    (tmp_path / "outputs" / "config.yaml").touch()
+    assert [run.path for run in runs_below(tmp_path)] == [paths[3], *paths[:3]]
+    assert [run.path for run in runs_below(tmp_path / "outputs" / "a")] == paths[:2]
+    assert [run.path for run in runs_below(paths[2])] == [paths[2]]
+    for nothing in (tmp_path / "outputs" / "a" / "1" / "wandb", tmp_path / "nowhere"):
+        with pytest.raises(ConfigError, match=f"there is no run in or below '{nothing}'"):
+            runs_below(nothing)
 
 
 def test_a_failed_run_says_why_once_and_keeps_a_good_checkpoint(tmp_path):

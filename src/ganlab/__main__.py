@@ -8,7 +8,7 @@ COMMANDS = {
     "train": "train a GAN: one run, or with -m a sweep",
     "evaluate": "scores of trained runs: FID, IS, KID, precision and recall, with their protocol",
     "sample": "images, grids and interpolations from a run",
-    "wandb": "offline runs to Weights & Biases: sync DIR; a workspace for them: dashboard DIR",
+    "wandb": "Weights & Biases: sync DIR uploads offline runs, dashboard DIR makes a workspace",
     "fetch-weights": "the Inception network's weights, to score without a network later",
 }
 USAGE = """\
