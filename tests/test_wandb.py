@@ -89,20 +89,26 @@ def told_alike(run: Path, arrived: Received) -> bool:
 # Offline ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def offline(tmp_path_factory):
-    """(process, run folders) of a first sweep by somebody who has never heard of W&B.
-
-    In a repository with a change that is in no commit; the runs lie outside of it.
-    """
-    folder = tmp_path_factory.mktemp("offline")
-    write_examples((ROOT / "docs" / "extend.md").read_text(), folder)
+def repository(folder: Path, whose: str) -> None:
+    """Makes a folder a git repository with one change that is in no commit."""
     (folder / "notes").write_text("committed\n")
     by = ["-c", "user.name=a", "-c", "user.email=a@b"]
     for words in (["init", "--quiet"], ["add", "notes"], [*by, "commit", "--quiet", "-m", "a"]):
         subprocess.run(["git", *words], cwd=folder, check=True, timeout=60)
-    (folder / "notes").write_text("changed\n")
+    (folder / "notes").write_text(f"{whose}\n")
+
+
+@pytest.fixture(scope="module")
+def offline(tmp_path_factory):
+    """(process, run folders) of a first sweep by somebody who has never heard of W&B.
+
+    In a repository with a change that is in no commit; the runs lie in another one.
+    """
+    folder = tmp_path_factory.mktemp("offline")
+    write_examples((ROOT / "docs" / "extend.md").read_text(), folder)
     outputs = tmp_path_factory.mktemp("outputs")
+    repository(folder, "mine")
+    repository(outputs, "foreign")
     words = [*narrow(*SCORED), "seed=0,1", f"output_dir={outputs}"]
     return user(folder, "-m", "ganlab.train", "-m", *words), runs_in(outputs)
 
@@ -152,7 +158,7 @@ def test_the_code_is_the_commit_and_the_difference_to_it(offline):
     _, runs = offline
     for run in runs:
         (patch,) = run.glob("wandb/offline-run-*/files/diff.patch")
-        assert "-committed\n+changed\n" in patch.read_text()
+        assert "-committed\n+mine\n" in patch.read_text()
 
 
 # sync -------------------------------------------------------------------------------------------
@@ -186,7 +192,7 @@ def refusals(offline):
 def synced(offline, refusals, server):
     """(outcome, runs with what the server has of them) of sync on a cluster that says offline."""
     _, runs = offline
-    done = sync(runs[0].parents[1], **account(server), WANDB_MODE="offline")
+    done = sync(runs[0].parents[1], **account(server), WANDB_MODE="disabled")
     return done, [(run, server.runs[(run / "wandb-id").read_text()]) for run in runs]
 
 
@@ -217,7 +223,7 @@ def test_an_offline_sweep_arrives_with_config_rows_summary_and_pictures(synced, 
         assert told_alike(run, received)
         assert shown_alike(run, received)
         assert (received.exit_code, received.about["jobType"]) == (0, "train")
-        assert b"-committed\n+changed\n" in received.files["diff.patch"]
+        assert b"-committed\n+mine\n" in received.files["diff.patch"]
     assert len({received.about["groupName"] for _, received in arrived}) == 1
     (one, first), (_, second) = arrived
     assert not told_alike(one, second), "the comparison would pass on anything"
