@@ -236,7 +236,7 @@ def test_scores_of_one_name_that_are_unlike_are_refused(swept, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["table", "nowhere"], "'nowhere' is no sweep, and no run lies below it"),
+        (["table", "nowhere"], "there is no run in or below 'nowhere'"),
         (["best", "{}", "by=is_it"], "by: no run of '{}' has a score 'is_it'"),
         (["best", "{}", "top=0"], "top must be at least 1, got 0"),
         (["table", "{}", "by"], "'by': expected name=value"),
