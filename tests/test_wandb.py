@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -322,31 +323,63 @@ def test_a_requeued_run_is_one_run_that_was_preempted_and_went_on(tmp_path, serv
     assert received.about["tags"] == ["digits", "dcgan", "nonsaturating", "by hand"]
 
 
-def test_what_a_part_that_died_had_told_is_not_told_again_nor_its_best_forgotten(tmp_path, server):
+@pytest.fixture
+def run(tmp_path) -> Run:
+    """The folder of a run that has just begun."""
+    made = Run(tmp_path / "digits-dcgan-hinge" / "1a2b3c4d")
+    made.checkpoints.mkdir(parents=True)
+    made.config_file.write_text("seed: 0\n")
+    return made
+
+
+def part(run: Run, scores: dict[int, float], **options: str) -> None:
+    """One part of a run, with a score for each iteration; it fails.
+
+    `own` is the same number, of which W&B itself keeps the minimum.
+    """
+    file = MetricsFile(run.path / "metrics.csv")
+    file.go_on(min(scores) - 1)
+    logger = WandbRun(run, name="a", group=None, **options)
+    logger.experiment.define_metric("own", summary="min")
+    for iteration, value in scores.items():
+        row = {"iterations": iteration, "fid": value, "is": value, "own": value}
+        file.log_metrics(row)
+        logger.log_metrics(row)
+    logger.finish("failed")
+
+
+def told(received: Received) -> list[tuple[int, float]]:
+    return [(row["iterations"], row["fid"]) for row in received.history]
+
+
+def test_what_a_part_that_died_had_told_is_not_told_again_nor_its_best_forgotten(
+    run, tmp_path, server
+):
     """The checkpoint lies before the last rows that the dashboard has: they are made again."""
-    run = Run(tmp_path / "digits-dcgan-hinge" / "1a2b3c4d")
-    run.path.mkdir(parents=True)
-    run.config_file.write_text("seed: 0\n")
     with logged_in(server, tmp_path):
-        for values in ({1: 5.0, 2: 2.0, 3: 3.0}, {2: 4.0, 3: 3.5, 4: 3.0}):
-            file = MetricsFile(run.path / "metrics.csv")
-            file.go_on(min(values) - 1)
-            logger = WandbRun(run, name="a", group=None)
-            logger.experiment.define_metric("own", summary="min")
-            for iteration, value in values.items():
-                row = {"iterations": iteration, "fid": value, "is": value, "own": value}
-                file.log_metrics(row)
-                logger.log_metrics(row)
-            assert logger.finish("failed") is None
+        part(run, {1: 2.0, 2: 5.0, 3: 3.0})
+        part(run, {2: 4.0, 3: 3.5, 4: 3.0})
     received = server.runs[(run.path / "wandb-id").read_text()]
-    rows = [(row["iterations"], row["fid"]) for row in received.history]
-    assert rows == [(1, 5.0), (2, 2.0), (3, 3.0), (3, 3.5), (4, 3.0)]
-    assert received.exit_code == 1
-    assert not received.preempting
-    assert received.summary["fid"] == 3.0
-    assert received.summary["best/is"] == 5.0
-    assert received.summary["best/is/iterations"] == 1
+    assert told(received) == [(1, 2.0), (2, 5.0), (3, 3.0), (3, 3.5), (4, 3.0)]
+    assert (received.exit_code, received.preempting) == (1, False)
+    assert (received.summary["fid"], received.summary["best/fid"]) == (3.0, 2.0)
+    assert received.summary["best/fid/iterations"] == 1
+    assert received.summary["best/is"] == 4.0, "5 was made again"
     assert received.summary["own"]["min"] == 3.0, "W&B's own minimum has begun to remember"
+
+
+def test_two_offline_parts_are_uploaded_as_one_run(run, tmp_path, server):
+    for scores in ({1: 2.0, 2: 5.0}, {3: 4.0, 4: 3.0}):
+        part(run, scores, mode="offline")
+        time.sleep(1.1)  # W&B names the parts by their second
+    assert sync(run.path, **account(server)).out == (
+        f"{run.path}: uploaded\n1 uploaded, 0 were already\n"
+    )
+    received = server.runs[(run.path / "wandb-id").read_text()]
+    assert told(received) == [(1, 2.0), (2, 5.0), (3, 4.0), (4, 3.0)]
+    assert [row["_step"] for row in received.history] == [0, 1, 2, 3]
+    assert (received.summary["best/fid"], received.summary["best/is"]) == (2.0, 5.0)
+    assert received.about["tags"] == ["digits", "dcgan", "hinge"]
 
 
 def test_a_run_that_goes_on_is_the_same_run_in_the_dashboard(tmp_path):

@@ -84,12 +84,11 @@ def unsent(run: Run) -> list[Path]:
 
 def upload(files: Iterable[Path]) -> str:
     """What `wandb sync` says; its exit code is 0 even where it has failed."""
-    known = {key: value for key, value in os.environ.items() if key != "WANDB_MODE"}
     patience = {"WANDB_X_GRAPHQL_RETRY_MAX": "2"}  # tries anew; W&B itself does not end
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(  # noqa: S603 - a fixed command
             [sys.executable, "-m", "wandb", "sync", "--yes", *map(str, files)],
-            env={**patience, **known, "WANDB_DIR": folder},  # its own log goes there
+            env={**patience, **os.environ, "WANDB_DIR": folder},  # its own log goes there
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
