@@ -82,12 +82,12 @@ def unsent(run: Run) -> list[Path]:
     return [file for file in parts(run) if not file.with_suffix(".wandb.synced").exists()]
 
 
-def upload(files: Iterable[Path]) -> str:
+def upload(segments: Iterable[Path]) -> str:
     """What `wandb sync` says; its exit code is 0 even where it has failed."""
     patience = {"WANDB_X_GRAPHQL_RETRY_MAX": "2"}  # tries anew; W&B itself does not end
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(  # noqa: S603 - a fixed command
-            [sys.executable, "-m", "wandb", "sync", "--yes", *map(str, files)],
+            [sys.executable, "-m", "wandb", "sync", "--yes", *map(str, segments)],
             env={**patience, **os.environ, "WANDB_DIR": folder},  # its own log goes there
             stdin=subprocess.DEVNULL,
             capture_output=True,
