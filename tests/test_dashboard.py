@@ -16,7 +16,7 @@ from ganlab.loggers import AXES
 from ganlab.runs import Run
 from ganlab.wandb import VERBS
 from test_readme import write_examples
-from wandb_server import environment_of, logged_in, records
+from wandb_server import anew, logged_in, records
 
 SCORED = ["metrics._target_=my_scores.ByThumbnails", "metrics.n=20"]
 TITLES = ["Scores", "Play", "Gradient norms", "Samples", "Sweep", "Other readings"]
@@ -139,10 +139,8 @@ def test_without_an_account_or_a_server_it_is_written(sweep, server, tmp_path, m
     import wandb
 
     written = f"{sweep / 'workspace.json'}\nto put it up, once logged in: ganlab wandb dashboard"
-    with environment_of(tmp_path):
-        wandb.teardown()
+    with anew(tmp_path):
         assert dashboard(str(sweep)) == (0, f"{written} {sweep}\n", "")
-        wandb.teardown()
     (sweep / "workspace.json").unlink()
 
     def unreachable():

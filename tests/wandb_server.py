@@ -221,14 +221,22 @@ def environment_of(home: Path, **variables: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def logged_in(server: Server, home: Path) -> Iterator[None]:
-    """In this process; W&B's client reads the environment once, when it starts."""
+def anew(home: Path, **variables: str) -> Iterator[None]:
+    """The same, for W&B in this process: its client reads the environment once, when it starts.
+
+    The client before is ended first: it notes in the environment where the next one finds it.
+    """
     import wandb
 
-    with environment_of(home, **account(server)):
-        wandb.teardown()
+    wandb.teardown()
+    with environment_of(home, **variables):
         yield
         wandb.teardown()
+
+
+def logged_in(server: Server, home: Path) -> contextlib.AbstractContextManager[None]:
+    """As somebody who has an account."""
+    return anew(home, **account(server))
 
 
 @functools.cache
