@@ -1,7 +1,7 @@
 """The GAN: one LightningModule for all of them; `training_step` is Algorithm 1."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import functools
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from ganlab.combinations import refuse
 from ganlab.conditioning import NoConditioning
 from ganlab.critique import Critique, Opinion
 from ganlab.ema import EMA
-from ganlab.latent import Latent, mixed, stream
+from ganlab.latent import Latent, mixed, seed_global_generators, stream
 from ganlab.losses import Loss
 from ganlab.observations import Observations
 from ganlab.optim import UpdateRule, average_over_ranks, global_norm, gradients
@@ -102,7 +102,7 @@ class GAN(LightningModule):
         """Updates the discriminator by its stochastic gradient (Algorithm 1, lines 3-6)."""
         optimizer, rule = self._optimizer(D), self.d_rule
         optimizer.zero_grad()
-        with untouched(self.generator):
+        with self._g_rests:
             for real in minibatch.chunk(rule.accumulate):
                 z = self.latents(real.labels)
                 with torch.no_grad():
@@ -118,7 +118,7 @@ class GAN(LightningModule):
         """Updates the generator by its stochastic gradient (Algorithm 1, lines 8-9)."""
         optimizer, rule = self._optimizer(G), self.g_rule
         optimizer.zero_grad()
-        with untouched(*self.d_networks):
+        with self._d_rests:
             for real in minibatch.chunk(rule.accumulate):
                 z = self.latents(real.labels)
                 fake = self.generator(z)
@@ -127,14 +127,10 @@ class GAN(LightningModule):
         self._update(optimizer, rule)
 
     def d_loss(self, real: Batch, fake: Tensor, code: Tensor) -> Tensor:
-        """D's loss with all its terms, on images in [-1, 1] that stand under `code`.
-
-        Real and generated images pass separately: together they would share BatchNorm statistics.
-        """
+        """D's loss with all its terms, on images in [-1, 1] that stand under `code`."""
         critique = Critique(
             lambda images: self.judge(images, code).logits,
-            self.judge(real.images, code),
-            self.judge(fake, code),
+            *self.judge_both(real.images, fake, code),
             self.judge_labeled(real.labeled),
         )
         loss = self.loss.d_loss(critique.real.logits, critique.fake.logits)
@@ -174,6 +170,20 @@ class GAN(LightningModule):
         seen = self.augment(images, progress)
         return replace(self.conditioning.judge(self.discriminator, seen, code), images=images)
 
+    def judge_both(self, real: Tensor, fake: Tensor, code: Tensor) -> tuple[Opinion, Opinion]:
+        """D's opinions on real and on generated images, in one pass where that is the same.
+
+        Where D looks at several images together, as BatchNorm does, real and generated ones must
+        not meet: that would be another discriminator.
+        """
+        if not self._independent:
+            return self.judge(real, code), self.judge(fake, code)
+        return self.judge(torch.cat([real, fake]), torch.cat([code, code])).halves()
+
+    @functools.cached_property
+    def _independent(self) -> bool:
+        return bool(getattr(self.discriminator, "independent", False))
+
     def judge_labeled(self, labeled: Batch | None) -> Opinion | None:
         """D's opinion on labeled images, in semi-supervised learning; the code is their class."""
         if labeled is None:
@@ -189,6 +199,14 @@ class GAN(LightningModule):
     def d_networks(self) -> tuple[nn.Module, NoConditioning]:
         """What D's optimizer trains: its network, and the head that conditioning adds."""
         return self.discriminator, self.conditioning
+
+    @functools.cached_property
+    def _g_rests(self) -> "untouched":
+        return untouched(self.generator)
+
+    @functools.cached_property
+    def _d_rests(self) -> "untouched":
+        return untouched(*self.d_networks)
 
     @property
     def d_parameters(self) -> list[nn.Parameter]:
@@ -277,7 +295,8 @@ class GAN(LightningModule):
     def _seed_iteration(self) -> None:
         self._noise = stream(self.device, self.seed, NOISE, self.iterations)
         # Dropout and the like draw from the global generators, differently on each rank.
-        torch.manual_seed(mixed(self.seed, LAYERS, self.iterations, self.trainer.global_rank))
+        key = (self.seed, LAYERS, self.iterations, self.trainer.global_rank)
+        seed_global_generators(self.device, mixed(*key))
 
     def _update(self, optimizer: Optimizer, rule: UpdateRule) -> None:
         """One optimizer step, with the gradients averaged over ranks.
@@ -324,28 +343,30 @@ class GAN(LightningModule):
         self.observations.load_state(checkpoint["observations"], self.device)
 
 
-@contextmanager
-def untouched(*networks: nn.Module) -> Iterator[None]:
+class untouched:
     """The other player's update must not touch these: no gradients, no running statistics.
 
     BatchNorm still normalises by the batch at hand, as in training; spectral norm keeps its
-    estimate of the singular vectors.
+    estimate of the singular vectors.  Looks at the networks once, for it is entered at every step.
     """
-    modules = [module for network in networks for module in network.modules()]
-    trained = [p for network in networks for p in network.parameters() if p.requires_grad]
-    norms = [m for m in modules if isinstance(m, _BatchNorm) and m.track_running_stats]
-    spectral = [m for m in modules if isinstance(m, _SpectralNorm) and m.training]
 
-    def let(change: bool) -> None:
-        for parameter in trained:
+    def __init__(self, *networks: nn.Module) -> None:
+        modules = [module for network in networks for module in network.modules()]
+        self.trained = [p for n in networks for p in n.parameters() if p.requires_grad]
+        self.norms = [m for m in modules if isinstance(m, _BatchNorm) and m.track_running_stats]
+        self.spectral = [m for m in modules if isinstance(m, _SpectralNorm)]
+
+    def __enter__(self) -> None:
+        self.estimating = [module for module in self.spectral if module.training]
+        self._let(change=False)
+
+    def __exit__(self, *_: object) -> None:
+        self._let(change=True)
+
+    def _let(self, change: bool) -> None:
+        for parameter in self.trained:
             parameter.requires_grad_(change)
-        for norm in norms:
+        for norm in self.norms:
             norm.track_running_stats = change
-        for parametrization in spectral:
+        for parametrization in self.estimating:
             parametrization.training = change
-
-    let(change=False)
-    try:
-        yield
-    finally:
-        let(change=True)

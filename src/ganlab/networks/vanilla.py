@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ganlab.networks.discriminator import Discriminator
-from ganlab.networks.layers import NORMS, GaussianNoise, needs_bias, norm1d, reparametrize
+from ganlab.networks.layers import NORMS, Dropout, GaussianNoise, needs_bias, norm1d, reparametrize
 from ganlab.spec import ImageSpec, at_least, one_of
 
 
@@ -24,7 +24,7 @@ def dense(
             nn.LeakyReLU(0.2),
         ]
         if dropout:
-            layers.append(nn.Dropout(dropout))
+            layers.append(Dropout(dropout))
         if noise:
             layers.append(GaussianNoise(noise))
     return layers
