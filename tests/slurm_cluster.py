@@ -35,6 +35,8 @@ ReturnToService=2
 # Ended jobs stay in the list: there is no accounting to ask about them.
 MinJobAge=3600
 KillWait=10
+# As unforgiving as some clusters: a process that fails takes the others of its job with it.
+KillOnBadExit=1
 # Lightning's port follows from the job's id: jobs of two clusters should not meet.
 FirstJobId={first_job}
 SchedulerParameters=sched_interval=2,bf_interval=2
@@ -138,11 +140,16 @@ class SlurmCluster:
         """What a command of Slurm answers.
 
         Raises:
-            CalledProcessError: it failed.
+            CalledProcessError: it failed, with a note of what it said.
         """
         done = subprocess.run(
-            words, env=self.environment, capture_output=True, text=True, timeout=60, check=True
+            words, env=self.environment, capture_output=True, text=True, timeout=60, check=False
         )
+        try:
+            done.check_returncode()
+        except subprocess.CalledProcessError as error:
+            error.add_note(done.stderr)
+            raise
         return done.stdout
 
     def jobs(self, states: str = "all") -> dict[str, str]:
