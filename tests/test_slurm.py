@@ -1,0 +1,228 @@
+"""Sweeps on a real Slurm: whatever happens to a job, its run ends with a local one's weights."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from commands import rows, run_train, runs_in, smoke, summary, trained
+from conftest import ROOT, same
+from ganlab.runs import Run
+from slurm_cluster import SlurmCluster, missing_programs, until
+
+pytestmark = pytest.mark.skipif(bool(missing_programs()), reason=missing_programs())
+
+SLURM = ["-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1"]
+SIX = ["loss._target_=held.Held", "iterations=6", "sample_every=6", "checkpoint_every=100"]
+EIGHT = ["seed=0,1,2,3", "loss=nonsaturating,hinge"]
+EXPLODING = [
+    *("loss=least_squares", "optim@g_optimizer=sgd", "optim@d_optimizer=sgd", "iterations=20"),
+    *("g_optimizer.lr=1.0", "d_optimizer.lr=1,1e-3"),
+]
+# BatchNorm would normalise each process's share by itself; in float64 sums commute to 1e-12.
+EXACT = [
+    *("trainer.precision=64-true", "model.generator.norm=layer", "model.discriminator.norm=layer"),
+]
+NODES = [
+    *("hydra.launcher.nodes=2", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=1"),
+    *("batch_size=8", "log_every=1"),  # as trainer=smoke has them
+]
+LOOPBACK = {"MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}  # all nodes are one machine
+
+
+class Command:
+    """`python -m ganlab.train WORDS` in the background, beside a cluster.
+
+    Args:
+        cluster: where it submits its jobs.
+        folder: output_dir; what the command says goes into a file beside it.
+        words: of the command line.
+        environment: variables that its jobs inherit.
+    """
+
+    def __init__(self, cluster: SlurmCluster, folder: Path, *words: str, **environment: str):
+        self.cluster, self.folder = cluster, folder
+        self.file = folder.with_suffix(f".{len([*folder.parent.glob(f'{folder.name}.*')])}.txt")
+        path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+        alone = {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+        with self.file.open("w") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ganlab.train", *SLURM, *smoke(folder, *words)],
+                env={**cluster.environment, **alone, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+            )
+
+    def end(self) -> tuple[int, str]:
+        """Its exit code and what it said, once it has ended."""
+        return self.process.wait(timeout=300), self.file.read_text()
+
+    def jobs(self) -> list[str]:
+        """Ids of all jobs so far, in order of submission: folders with scripts and logs."""
+        folders = [path for path in self.folder.glob("sweeps/*/slurm/*") if path.is_dir()]
+        return sorted((f.name for f in folders), key=lambda name: [*map(int, name.split("_"))])
+
+    def run(self, seed: int = 0) -> Run | None:
+        """The run of a seed, as soon as there is one."""
+        runs = [Run(path) for path in runs_in(self.folder)]
+        return next((run for run in runs if run.config()["seed"] == seed), None)
+
+    def held(self, seed: int = 0) -> bool:
+        """Whether a run has come to where it is held (see held.py)."""
+        run = self.run(seed)
+        return run is not None and (run.path / "metrics.csv").exists() and len(rows(run.path)) == 2
+
+    def restarts(self, job: str) -> int:
+        """How often Slurm has started a job again."""
+        return int(
+            re.search(r"Restarts=(\d+)", self.cluster.ask("scontrol", "show", "job", job))[1]
+        )
+
+
+class Scene:
+    """All commands of this file, started together: jobs of one make use of the waits of others."""
+
+    def __init__(self, cluster: SlurmCluster, folder: Path) -> None:
+        self.cluster, self.folder, self.commands = cluster, folder, list[Command]()
+        limit = ["hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=1"]
+        self.limited = self.start("limited", *SIX, *limit, "logger=wandb", HELD="1")
+        self.spread = self.start("spread", *SIX, *EXACT, *NODES, HELD="1", **LOOPBACK)
+        self.moved = self.start("moved", *SIX, "seed=0,1,2", HELD="1")
+        self.failing = self.start("failing", *EXPLODING)
+        self.eight = self.start("eight", *EIGHT)
+
+    def start(self, name: str, *words: str, **environment: str) -> Command:
+        self.commands.append(Command(self.cluster, self.folder / name, *words, **environment))
+        return self.commands[-1]
+
+    def local(self, name: str, *words: str) -> dict[str, torch.Tensor]:
+        """Final weights of a run in this process that nothing has disturbed."""
+        return final(Run(trained(self.folder / f"{name}-local", *words)))
+
+
+def final(run: Run) -> dict[str, torch.Tensor]:
+    """A run's last weights, in the precision in which they were trained."""
+    return torch.load(run.last_checkpoint(), weights_only=True)["state_dict"]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("slurm")
+    (folder / "cluster").mkdir()
+    with SlurmCluster(folder / "cluster", nodes=3, cpus=2) as cluster:
+        made = Scene(cluster, folder)
+        yield made
+        for command in made.commands:
+            command.process.kill()
+            command.process.wait()
+
+
+def requeued_to_the_end(command: Command, job: str, seed: int = 0) -> dict[str, torch.Tensor]:
+    """The weights of a run that was stopped in its third iteration and went on in its folder."""
+    run = command.run(seed)
+    until(lambda: run.finished, f"the end of {job}")
+    assert command.restarts(job) == 1
+    assert [int(row["iterations"]) for row in rows(run.path)] == [1, 2, 3, 4, 5, 6]
+    saved = sorted(file.name for file in run.checkpoints.iterdir())
+    assert saved == ["iteration-0000003.ckpt", "iteration-0000006.ckpt"]
+    return final(run)
+
+
+def test_a_run_on_two_nodes_is_preempted_and_ends_as_one_process_would(scene):
+    command = scene.spread
+    until(command.held, "the third iteration on two nodes")
+    (job,) = command.jobs()
+    scene.cluster.ask("scancel", "--signal=USR2", job)
+    found = requeued_to_the_end(command, job)
+    for name, tensor in scene.local("spread", *SIX, *EXACT).items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-9, atol=1e-11, msg=name)
+    code, said = command.end()
+    assert code == 0, said
+    assert command.run().config()["trainer"]["num_nodes"] == 2
+
+
+@pytest.fixture(scope="module")
+def disturbed(scene) -> list[str]:
+    """The jobs of three seeds, caught in the middle: preempted, requeued by hand, cancelled."""
+    command = scene.moved
+    done = [["scancel", "--signal=USR2"], ["scontrol", "requeue"], ["scancel"]]
+    for seed, words in enumerate(done):
+        until(lambda: command.held(seed), f"the third iteration of seed {seed}")  # noqa: B023
+        scene.cluster.ask(*words, command.jobs()[seed])
+    return command.jobs()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_preempted_or_requeued_run_goes_on_to_the_same_weights(scene, disturbed, seed):
+    found = requeued_to_the_end(scene.moved, disturbed[seed], seed)
+    assert same(found, scene.local(f"moved-{seed}", *SIX, f"seed={seed}"))
+
+
+def test_a_cancelled_job_is_reported_and_the_same_command_runs_what_is_missing(scene, disturbed):
+    command = scene.moved
+    code, said = command.end()
+    assert code == 1, said
+    assert "Traceback" not in said
+    print(said)
+    assert summary(command.run(2).path)["status"] == "interrupted"
+    before = {seed: contents(command.run(seed).path) for seed in (0, 1)}
+    again = scene.start("moved", *SIX, "seed=0,1,2")
+    code, said = again.end()
+    assert code == 0, said
+    print(said)
+    assert len(again.jobs()) == 4
+    assert {seed: contents(command.run(seed).path) for seed in (0, 1)} == before
+    assert same(final(command.run(2)), scene.local("moved-2", *SIX, "seed=2"))
+
+
+def contents(folder: Path) -> dict[str, int]:
+    """When each file was written."""
+    return {str(file): file.stat().st_mtime_ns for file in folder.rglob("*")}
+
+
+def test_a_job_that_fails_fails_alone_and_is_reported(scene):
+    code, said = scene.failing.end()
+    assert code == 1, said
+    assert "Traceback" not in said
+    print(said)
+    states = [summary(run)["status"] for run in runs_in(scene.failing.folder)]
+    assert sorted(states) == ["failed", "finished"]
+
+
+def test_a_sweep_of_eight_is_one_array_and_ends_with_the_weights_of_local_runs(scene):
+    code, said = scene.eight.end()
+    assert code == 0, said
+    print(said)
+    (array,) = {job.partition("_")[0] for job in scene.eight.jobs()}
+    assert scene.eight.jobs() == [f"{array}_{i}" for i in range(8)]
+    assert run_train("-m", *smoke(scene.folder / "eight-local", *EIGHT)).code == 0
+    pairs = zip(runs_in(scene.eight.folder), runs_in(scene.folder / "eight-local"), strict=True)
+    found = [(final(Run(a)), final(Run(b))) for a, b in pairs]
+    assert len(found) == 8
+    assert all(same(a, b) for a, b in found)
+    assert not same(found[0][0], found[1][0]), "the comparison would pass on anything"
+
+
+def test_a_run_too_long_for_its_job_goes_on_in_the_next(scene):
+    """Slurm counts whole minutes and looks every 30 seconds."""
+    command = scene.limited
+    until(command.held, "the third iteration")
+    (job,) = command.jobs()
+    found = requeued_to_the_end(command, job)
+    code, said = command.end()
+    assert code == 0, said
+    assert same(found, scene.local("limited", *SIX, "logger=csv"))
+    (identity,) = {folder.name.rpartition("-")[2] for folder in wandb_folders(command.run())}
+    assert identity == (command.run().path / "wandb-id").read_text()
+    assert len(wandb_folders(command.run())) == 2
+
+
+def wandb_folders(run: Run) -> list[Path]:
+    """What W&B keeps of each stretch of an offline run."""
+    return sorted((run.path / "wandb").glob("offline-run-*"))
