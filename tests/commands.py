@@ -61,12 +61,20 @@ def run_evaluate(*words: str) -> Outcome:
     return run_main(lambda: cli.call(evaluate), *words)
 
 
+def run_sweep(*words: str) -> Outcome:
+    """`python -m ganlab.sweep WORDS`."""
+    from ganlab import cli
+    from ganlab.sweep import VERBS
+
+    return run_main(lambda: cli.call_one_of(VERBS), *words)
+
+
 @functools.cache
 def composer():
     """Hydra's composition, set up once."""
-    from ganlab import cli
+    from ganlab.composer import Composer
 
-    return cli.Composer()
+    return Composer()
 
 
 def completed(*overrides: str) -> dict[str, Any]:
@@ -77,11 +85,12 @@ def completed(*overrides: str) -> dict[str, Any]:
 @functools.cache
 def composed(*overrides: str) -> dict[str, Any]:
     """Composing takes a tenth of a second, and many tests want the same config."""
-    from ganlab import cli
+    from ganlab.composer import without_hydra
+    from ganlab.preflight import checked
 
     cfg, found = composer().compose(list(overrides))
     assert found == []
-    return cli.checked(cfg)
+    return checked(without_hydra(cfg))
 
 
 def smoke(output_dir: Path, *overrides: str) -> list[str]:

@@ -13,16 +13,19 @@ from omegaconf import OmegaConf
 
 from commands import run_train, runs_in
 from conftest import ROOT
-from ganlab import cli
+from ganlab import cli, sweep
 from ganlab.__main__ import COMMANDS
-from ganlab.config import conf_dir, problems
+from ganlab.composer import asks_only
+from ganlab.config import ConfigError, conf_dir, problems
 from ganlab.data import Folder
 from ganlab.evaluate import evaluate
 from ganlab.fetch_weights import fetch_weights
+from ganlab.preflight import preflight
 from ganlab.sample import sample
 from ganlab.scoring.protocol import PROTOCOLS
 from ganlab.spec import ImageSpec
 
+VERBS = {"sweep": sweep.VERBS}
 CALLED = {"sample": sample, "evaluate": evaluate, "fetch-weights": fetch_weights}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -57,18 +60,26 @@ def wrong(command: str) -> list[str]:
         return [f"there is no command {words[1]}"]
     if words[1] == "train":
         return wrong_training(words[2:])
+    if words[1] in VERBS:
+        return wrong_verb(VERBS[words[1]], words[2:])
     return wrong_call(CALLED[words[1]], words[2:])
 
 
 def wrong_training(words: list[str]) -> list[str]:
     arguments = get_args_parser().parse_args(words)
-    if cli.asks_only(arguments):
+    if asks_only(arguments):
         return []
     try:
-        composer = cli.Composer(arguments.config_dir)
-        points = composer.points(arguments.overrides, sweep=arguments.multirun)
-        return [sentence for point in points for sentence in cli.mistakes(composer, point)]
-    except cli.ConfigError as error:
+        preflight(arguments)
+    except ConfigError as error:
+        return error.problems
+    return []
+
+
+def wrong_verb(verbs: dict[str, Callable], words: list[str]) -> list[str]:
+    try:
+        return wrong_call(*cli.chosen(verbs, words))
+    except ConfigError as error:
         return error.problems
 
 
@@ -120,6 +131,8 @@ ganlab sample run=a m=3
 ganlab evaluate run=a protocol=fid50k
 python -m ganlab.fetch_weights dir=b
 ganlab smaple run=a
+ganlab sweep tabel outputs
+ganlab sweep table outputs seeds=none
 make dmeo PYTHON=python3.12
 python -m ganlab.train data=folder data.root=nowhere && true
 pip install .
@@ -141,7 +154,7 @@ def test_a_wrong_command_is_found(workplace):
         "python -m ganlab.train loss=hing": [
             f"loss: there is no 'hing'; did you mean 'hinge'? ({losses})"
         ],
-        "WANDB_MODE=offline ganlab train -m seed=0,1 batchsize=3": [unknown, unknown],
+        "WANDB_MODE=offline ganlab train -m seed=0,1 batchsize=3": [f"{unknown} (in 2 of 2 jobs)"],
         "python -m ganlab train seed=0,1": [several],
         "ganlab sample run=a m=3": ["m: unknown"],
         "ganlab evaluate run=a protocol=fid50k": [
@@ -151,6 +164,12 @@ def test_a_wrong_command_is_found(workplace):
         ],
         "python -m ganlab.fetch_weights dir=b": ["dir: unknown"],
         "ganlab smaple run=a": ["there is no command smaple"],
+        "ganlab sweep tabel outputs": [
+            "there is no 'tabel'; did you mean 'table'? (status, table, best, plot)"
+        ],
+        "ganlab sweep table outputs seeds=none": [
+            "seeds: expected 'together' or 'apart', got 'none'"
+        ],
         "make dmeo PYTHON=python3.12": ["make dmeo"],
         "pip install .": [],
     }

@@ -7,6 +7,7 @@ import sys
 COMMANDS = {
     "train": "train a GAN: one run, or with -m a sweep",
     "evaluate": "scores of trained runs: FID, IS, KID, precision and recall, with their protocol",
+    "sweep": "what a sweep has done and found: status, table, best, plot",
     "sample": "images, grids and interpolations from a run",
     "fetch-weights": "the Inception network's weights, to score without a network later",
 }

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
@@ -37,6 +37,18 @@ def science(config: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def folder_name(choices: Mapping[str, str], regularizers: Iterable[str]) -> str:
+    """`<data>-<model>-<loss>`, and all that is chosen beside them.
+
+    Args:
+        choices: of Hydra's groups, by group.
+        regularizers: the chosen ones.
+    """
+    beside = [choices[group] for group in ("conditioning", "augment")]
+    chosen = [choice for choice in beside if choice != "none"]
+    return "-".join([choices["data"], choices["model"], choices["loss"], *chosen, *regularizers])
+
+
 def identity(config: dict[str, Any]) -> str:
     """8 hexadecimal digits: the hash of the science."""
     text = json.dumps(science(config), sort_keys=True)
@@ -55,6 +67,10 @@ def write_atomically(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_text(text)
     part.replace(path)
+
+
+class Busy(ConfigError):  # noqa: N818 - a sentence
+    """Another process works in a run's folder."""
 
 
 class Run:
@@ -123,6 +139,23 @@ class Run:
         """Whether the run has reached its last iteration."""
         return self.summary().get("status") == "finished"
 
+    def reached(self) -> int:
+        """The iteration of the newest checkpoint; 0 before the first."""
+        newest = self.last_checkpoint()
+        return int(newest.stem.rpartition("-")[2]) if newest is not None else 0
+
+    def locked(self) -> bool:
+        """Whether some process works in the folder now."""
+        lock = FileLock(self.path / ".lock")
+        if not (self.path / ".lock").exists():
+            return False
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
     def last_checkpoint(self) -> Path | None:
         """The newest checkpoint, or None."""
         return max(self.checkpoints.glob("iteration-*.ckpt"), default=None)
@@ -137,7 +170,8 @@ class Run:
         """Creates the folder and keeps other processes out of it.
 
         Raises:
-            ConfigError: another process works in it, or it cannot be written.
+            Busy: another process works in it.
+        ConfigError: it cannot be written.
         """
         lock = FileLock(self.path / ".lock")
         try:
@@ -146,7 +180,7 @@ class Run:
             for folder in (self.checkpoints, self.samples):
                 folder.mkdir(exist_ok=True)
         except Timeout as error:
-            raise ConfigError([f"another process is working in '{self.path}'"]) from error
+            raise Busy([f"another process is working in '{self.path}'"]) from error
         except OSError as error:
             refuse(self.path, error.strerror)
         try:

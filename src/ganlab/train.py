@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,10 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from ganlab import cli
 from ganlab.experiment import Experiment
+from ganlab.jobs import Job, Sweep, objective
 from ganlab.observations import ADVICE, NonFiniteError
-from ganlab.runs import Run
+from ganlab.preflight import checked
+from ganlab.runs import Busy, Run, folder_name
 from ganlab.session import Session
 
 
@@ -24,32 +25,43 @@ def main() -> None:
     cli.main(job)
 
 
-def job(cfg: DictConfig) -> None:
-    """Hydra's task: one run of the command line, or one of a sweep's."""
+def job(cfg: DictConfig) -> float | None:
+    """Hydra's task: one run of the command line, or one of a sweep's.
+
+    Returns:
+        The score of the run's best checkpoint, for sweepers that look for a better one.
+    """
     hydra = HydraConfig.get()
-    swept = hydra.mode == RunMode.MULTIRUN
+    sweep = Sweep(Path(hydra.sweep.dir)) if hydra.mode == RunMode.MULTIRUN else None
+    config, title = checked(cfg), hydra.job.override_dirname.replace("+", "")
+    name = folder_name(hydra.runtime.choices, config.get("regularizer", {}))
+    if sweep is not None:  # sweepers that choose their points as they go have not told of this one
+        sweep.add([Job(Run.find(config, name), tuple(hydra.overrides.task))])
+        say(f"\njob {hydra.job.num + 1}: {title}")
+    group = sweep.path.name if sweep is not None else None
     try:
-        run = train(
-            cli.checked(cfg),
-            name=folder_name(hydra.runtime.choices, cfg.get("regularizer", {})),
-            title=hydra.job.override_dirname,
-            group=Path(hydra.sweep.dir).name if swept else None,
-        )
+        run = train(config, name, title, group)
     except NonFiniteError as error:
         say(f"training failed: {error}. {ADVICE}")
+        raise cli.JobFailed from error
+    except Busy as error:
+        if sweep is None:
+            raise
+        say(f"{error}; it is left to that one")
         raise cli.JobFailed from error
     if run.summary().get("status") == "interrupted":
         saved = "after a checkpoint" if run.last_checkpoint() else "without a checkpoint"
         command = shlex.join(["python", "-m", "ganlab.train", *sys.argv[1:]])
         say(f"stopped {saved}; to go on: {command}")
         raise SystemExit(cli.INTERRUPTED)
+    return objective(run)
 
 
 def train(config: dict[str, Any], name: str, title: str = "", group: str | None = None) -> Run:
     """Trains what a completed config says, goes on with it, or finds it finished.
 
     Args:
-        config: completed by `cli.checked`.
+        config: completed by `preflight.checked`.
         name: folder between output_dir and the run's id.
         title: the run's name in dashboards; empty: its folder.
         group: the sweep that the run belongs to, if any.
@@ -73,13 +85,6 @@ def train(config: dict[str, Any], name: str, title: str = "", group: str | None 
         if session.scores is not None:
             say(session.scores.conclusion())
     return run
-
-
-def folder_name(choices: Mapping[str, str], regularizers: Iterable[str]) -> str:
-    """`<data>-<model>-<loss>`, and all that is chosen beside them."""
-    beside = [choices[group] for group in ("conditioning", "augment")]
-    chosen = [choice for choice in beside if choice != "none"]
-    return "-".join([choices["data"], choices["model"], choices["loss"], *chosen, *regularizers])
 
 
 def ending(run: Run) -> str:

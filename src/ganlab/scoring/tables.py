@@ -1,13 +1,17 @@
 """Scores of several runs beside each other, runs that differ by their seed together."""
 
+import csv
+import io
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ganlab.runs import Run, science
 from ganlab.scoring.protocol import require_alike
 from ganlab.scoring.scorecard import Score, Scorecard, spread
+
+Row = dict[str, str | Score]  # column -> text, or a score with its error
 
 
 def table(scored: Sequence[tuple[Run, Scorecard]], columns: Iterable[str]) -> str:
@@ -51,6 +55,44 @@ def by_class(cards: Sequence[Scorecard]) -> str:
     names = list(cards[0].scores)
     rows = [[card.protocol.data, *(spelled(card.scores[n]) for n in names)] for card in cards]
     return markdown([["", *names], ["---"] * (1 + len(names)), *rows])
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """Rows of named cells as a Markdown table; a column is where any row has it."""
+    columns = columns_of(rows)
+    cells = [[cell(row.get(column, "")) for column in columns] for row in rows]
+    return markdown([columns, ["---"] * len(columns), *cells])
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """The same as CSV: scores as plain numbers, their errors in columns of their own."""
+    file = io.StringIO()
+    flat = [dict(numbers(row)) for row in rows]
+    writer = csv.DictWriter(file, columns_of(flat), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return file.getvalue().rstrip("\n")
+
+
+def columns_of(rows: Iterable[Mapping[str, object]]) -> list[str]:
+    """Every column that a row has, in the order of their first appearance."""
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def numbers(row: Row) -> Iterator[tuple[str, str]]:
+    """(column, text) of a row's cells, a score's error beside its value."""
+    for name, value in row.items():
+        if isinstance(value, Score):
+            yield name, repr(value.value)
+            if value.error is not None:
+                yield f"{name} (standard deviation)", repr(value.error)
+        else:
+            yield name, value
+
+
+def cell(value: str | Score) -> str:
+    """A cell as people read it."""
+    return spelled(value) if isinstance(value, Score) else value.replace("|", "\\|")
 
 
 def markdown(rows: Iterable[Sequence[str]]) -> str:

@@ -1,0 +1,170 @@
+"""Charts of a sweep, for people."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ganlab import figures
+from ganlab.figures import FAINT, INK, OTHERS
+from ganlab.results import Experiment, Result, best_of, by_method, experiments, points
+from ganlab.scoring.scorecard import is_distance
+from ganlab.study import AGAIN
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLORS = (figures.D, figures.G, *OTHERS, "#F0E442", "#000000")
+MOST = 12  # experiments in a chart: more cannot be told apart
+WIDE, DPI = 10.0, 120
+
+
+def sweep(found: Sequence[Result], by: str) -> "Figure":
+    """The best experiments: their score over iterations, and each run's beside its mean.
+
+    Args:
+        found: results of runs, at least one with the score.
+        by: the score's short name.
+    """
+    ranked = [one for one in experiments(found, by) if one.score is not None]
+    shown = ranked[:MOST]
+    figure, (left, right) = canvas(title(ranked, by), 2, height=1.4 + 0.34 * max(6, len(shown)))
+    for one, color in zip(shown, colors(len(shown)), strict=True):
+        draw_progress(left, one, by, color)
+    left.set_xlabel("iterations", color=INK, fontsize=9)
+    left.xaxis.set_major_formatter("{x:,.0f}")
+    values = {shorten(one.label): [c.scores[by].value for c in one.cards] for one in shown}
+    draw_spread(right, values, colors(len(shown)))
+    name = shown[0].cards[0].protocol.name(by)
+    for axes, scale in ((left, left.set_yscale), (right, right.set_xscale)):
+        style(axes)
+        if is_distance(by):
+            scale("log")
+    left.set_ylabel(name, color=INK, fontsize=9)
+    right.set_xlabel(name, color=INK, fontsize=9)
+    return figure
+
+
+def study(found: Sequence[Result], by: str) -> "Figure":
+    """What a budget of random points is worth to each method, and how their scores spread.
+
+    Left the expected best of k points (Lucic et al. 2018, figure 2); in the middle every point; on
+    the right each method's best point again, with fresh seeds.  A run that failed counts as the
+    worst score of all.
+
+    Args:
+        found: results of a study's runs, at least one with the score.
+        by: the score's short name.
+    """
+    smaller = is_distance(by)
+    scores = [r.card.scores[by].value for r in found if r.card is not None]
+    worst = max(scores) if smaller else min(scores)
+    methods = by_method(found)
+    searched = {
+        name: points([r for r in tried if r.job.stage != AGAIN], by, worst)
+        for name, tried in methods.items()
+    }
+    again = {
+        name: points([r for r in tried if r.job.stage == AGAIN], by, worst)
+        for name, tried in methods.items()
+    }
+    name = next(r.card.protocol.name(by) for r in found if r.card is not None)
+    palette = colors(len(methods))
+    heading = f"{len(methods)} methods · {len(scores)} runs · {name}"
+    figure, panels = canvas(heading, 3, height=1.5 + 0.36 * len(methods))
+    draw_budget(panels[0], searched, palette, smaller=smaller)
+    draw_spread(panels[1], searched, palette)
+    draw_spread(panels[2], again, palette, names=False)
+    panels[1].set_title("every point", loc="left", fontsize=9, color=INK)
+    panels[2].set_title("the best again, fresh seeds", loc="left", fontsize=9, color=INK)
+    for axes in panels:
+        style(axes)
+    panels[0].set_yscale("log" if smaller else "linear")
+    panels[1].set_xscale("log" if smaller else "linear")
+    return figure
+
+
+def draw_progress(axes: "Axes", one: Experiment, by: str, color: str) -> None:
+    """Mean over the seeds at each scoring, and the range from the least to the greatest."""
+    at: dict[float, list[float]] = {}
+    for result in one.results:
+        if result.card is not None:
+            readings = figures.read(result.job.run.path / "metrics.csv")
+            x, y = readings.get(result.card.protocol.name(by), ([], []))
+            for iteration, value in zip(x, y, strict=True):
+                at.setdefault(iteration, []).append(value)
+    x = sorted(at)
+    axes.plot(x, [np.mean(at[i]) for i in x], color=color, lw=1.4, marker="o", ms=2.5)
+    axes.fill_between(
+        x, [min(at[i]) for i in x], [max(at[i]) for i in x], color=color, alpha=0.15, lw=0
+    )
+
+
+def draw_budget(
+    axes: "Axes", searched: Mapping[str, list[float]], palette: Sequence[str], *, smaller: bool
+) -> None:
+    """The best of k random points, expected, over k; a band of one standard deviation."""
+    for (name, values), color in zip(searched.items(), palette, strict=True):
+        budget = range(1, len(values) + 1)
+        best = [best_of(values, k, smaller=smaller) for k in budget]
+        middle = np.array([score.value for score in best])
+        error = np.array([score.error or 0.0 for score in best])
+        reached = np.clip(middle - error, min(values), None) if values else middle
+        axes.plot(budget, middle, color=color, lw=1.4, marker="o", ms=2.5, label=name)
+        axes.fill_between(budget, reached, middle + error, color=color, alpha=0.1, lw=0)
+    axes.set_title("expected best of k points", loc="left", fontsize=9, color=INK)
+    axes.set_xlabel("k", color=INK, fontsize=9)
+    axes.locator_params("x", integer=True)
+
+
+def draw_spread(
+    axes: "Axes",
+    values: Mapping[str, Sequence[float]],
+    palette: Sequence[str],
+    *,
+    names: bool = True,
+) -> None:
+    """A row for each name: a dot for each value and a bar at their mean, the first on top."""
+    places = range(len(values) - 1, -1, -1)
+    for place, listed, color in zip(places, values.values(), palette, strict=True):
+        axes.plot(listed, [place] * len(listed), "o", color=color, ms=4, alpha=0.6, mew=0)
+        if listed:
+            axes.plot([np.mean(listed)], [place], "|", color=color, ms=14, mew=2)
+    axes.set_yticks(list(places), list(values) if names else [""] * len(values))
+    axes.set_ylim(-0.7, len(values) - 0.3)
+
+
+def canvas(heading: str, n: int, height: float) -> "tuple[Figure, list[Axes]]":
+    """A figure with n panels side by side."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((WIDE, height), dpi=DPI, layout="constrained", facecolor="white")
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=10, color=INK)
+    return figure, list(figure.subplots(1, n))
+
+
+def style(axes: "Axes") -> None:
+    """Quiet axes: a faint grid and no frame."""
+    axes.grid(color=FAINT, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(which="both", length=0, labelsize=8, labelcolor=INK)
+
+
+def colors(n: int) -> list[str]:
+    """n colours that can be told apart, again from the first where there are more."""
+    return [COLORS[i % len(COLORS)] for i in range(n)]
+
+
+def title(ranked: Sequence[Experiment], by: str) -> str:
+    """What the chart of a sweep is of."""
+    runs = sum(len(one.cards) for one in ranked)
+    left_out = f", the best {MOST} drawn" if len(ranked) > MOST else ""
+    name = ranked[0].cards[0].protocol.name(by)
+    return f"{len(ranked)} experiments{left_out} · {runs} runs · {name}"
+
+
+def shorten(text: str, most: int = 48) -> str:
+    """A label that leaves room for the chart."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,0 +1,219 @@
+"""Hydra's composition, with all mistakes found at once; the only module that knows Hydra's inside.
+
+Hydra's own messages stop at the first mistake of the first job and exit with 1.
+"""
+
+import functools
+import re
+from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ganlab import study
+from ganlab.config import ConfigError, conf_dir, nearest
+
+CONFIG = "train"
+NEEDS = {  # choices that come with a package of their own, and the extra that brings it
+    "joblib": ("hydra-joblib-launcher", "joblib"),
+    "slurm": ("hydra-submitit-launcher", "slurm"),
+    "submitit_slurm": ("hydra-submitit-launcher", "slurm"),
+    "submitit_local": ("hydra-submitit-launcher", "slurm"),
+    "optuna": ("hydra-optuna-sweeper", "optuna"),
+}
+
+
+class Point(NamedTuple):
+    """The overrides of one job; in a study also the method that is tried, and in which stage."""
+
+    overrides: list[str]
+    method: str = ""
+    stage: str = ""
+
+
+def arguments() -> Namespace:
+    """The command line as Hydra takes it apart: flags and overrides."""
+    return get_args_parser().parse_intermixed_args()
+
+
+def asks_only(given: Namespace) -> bool:
+    """Whether the command line asks about the config instead of running it."""
+    names = ("help", "hydra_help", "version", "cfg", "info", "shell_completion")
+    return any(getattr(given, name, None) for name in names)
+
+
+def is_adaptive(sweeper: DictConfig) -> bool:
+    """Whether a sweeper chooses its points as it goes."""
+    return looks_for_scores(sweeper) and sweeper._target_ != study.SWEEPER
+
+
+def looks_for_scores(sweeper: DictConfig) -> bool:
+    """Whether a sweeper wants to know what its jobs have scored."""
+    return not sweeper._target_.endswith(BasicSweeper.__name__)
+
+
+class Composer:
+    """Hydra's composition.
+
+    Args:
+        config_dir: the user's own folder of YAML, searched first.
+    """
+
+    def __init__(self, config_dir: str | None = None) -> None:
+        search_path = create_config_search_path(str(conf_dir()))
+        if config_dir is not None:
+            folder = Path(config_dir).absolute()
+            if not folder.is_dir():
+                raise ConfigError([f"--config-dir: there is no folder '{folder}'"])
+            first = SearchPathQuery(provider="schema")
+            search_path.prepend("command-line", f"file://{folder}", anchor=first)
+        self.loader = ConfigLoaderImpl(search_path)
+        self.added: set[str] = set()  # keys of parameters that are in no YAML
+        self.parser = OverridesParser.create(config_loader=self.loader)
+        Plugins.instance()
+
+    def base(self, overrides: list[str]) -> DictConfig:
+        """What all jobs of a command line share, with Hydra's own part."""
+        return self.compose([o for o in overrides if not self.varies(o)])[0]
+
+    def points(self, overrides: list[str], hydra: DictConfig, *, sweep: bool) -> list[Point]:
+        """The jobs of a sweep as far as they are known before it starts, or the one job.
+
+        A sweeper that chooses its points as it goes is asked for one point with every value that
+        is listed, so that no later one can be a mistake.
+
+        Args:
+            overrides: of the command line.
+            hydra: Hydra's part of the config.
+            sweep: whether the command is one.
+        """
+        if not sweep:
+            if varying := [o for o in overrides if self.varies(o)]:
+                raise ConfigError([f"'{o}': several values are a sweep; add -m" for o in varying])
+            return [Point(overrides)]
+        sweeper = hydra.sweeper
+        if sweeper._target_ == study.SWEEPER:
+            return [Point(*trial) for trial in study.read(sweeper).trials(overrides)]
+        params = sweeper.get("params") or {}
+        given = [*(f"{key}={value}" for key, value in params.items()), *overrides]
+        parsed = self.parser.parse_overrides(given)
+        if is_adaptive(sweeper):
+            return [Point(point) for point in each_value(parsed)]
+        (batch,) = BasicSweeper.split_arguments(parsed, None)
+        return [Point(point) for point in batch]
+
+    def compose(self, overrides: list[str]) -> tuple[DictConfig, list[str]]:
+        """The config of one job, Hydra's part too, and every override that Hydra refuses.
+
+        A key that no YAML has is added all the same: the check against signatures will accept a
+        parameter and name the nearest for what is none.  A refused choice is left out.
+        """
+        found = [
+            f"{o.partition('=')[0]}: say {self.mounted(o)}" for o in overrides if self.mounted(o)
+        ]
+        remaining = [o for o in overrides if not self.mounted(o)]
+        while True:
+            try:
+                return self._load(remaining), found
+            except MissingConfigException as error:
+                culprit = self._chooser(error, remaining)
+                found.append(self._no_such_choice(error, culprit))
+                if culprit is None:
+                    raise ConfigError(found) from error
+            except (HydraException, OmegaConfBaseException, ValueError) as error:
+                culprit = self._unknown_key(error, remaining)
+                if culprit is None:
+                    raise ConfigError([*found, str(error).splitlines()[0]]) from error
+                key = culprit.partition("=")[0]
+                if key.startswith("hydra."):
+                    found.append(f"{key}: unknown")
+                else:
+                    remaining.append(f"++{culprit}")
+                    self.added.add(key)
+            remaining.remove(culprit)
+
+    def mounted(self, override: str) -> str | None:
+        """'optim@g_optimizer=sgd' for 'g_optimizer=sgd': how to choose for a mounted group."""
+        name, _, choice = override.partition("=")
+        groups = {key.partition("@")[2]: key for key in self._choices if "@" in key}
+        return f"{groups[name]}={choice}" if name in groups and choice.isidentifier() else None
+
+    def varies(self, override: str) -> bool:
+        """Whether an override says several values.
+
+        Raises:
+            ConfigError: it is no override.
+        """
+        try:
+            return bool(self.parser.parse_override(override).is_sweep_override())
+        except HydraException as error:
+            raise ConfigError([f"'{override}': expected key=value"]) from error
+
+    @functools.cached_property
+    def _choices(self) -> list[str]:
+        return [str(key) for key in self._load([]).hydra.runtime.choices]
+
+    def _load(self, overrides: list[str]) -> DictConfig:
+        return self.loader.load_configuration(CONFIG, overrides, RunMode.RUN)
+
+    def _chooser(self, error: MissingConfigException, overrides: list[str]) -> str | None:
+        """The override whose choice does not exist, or needs one that does not."""
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        needed = NEEDS.get(name, ("", ""))[1]
+        chooses = re.compile(rf"\+?{re.escape(group)}(@[\w.]+)?=.*\b({re.escape(name)}|{needed})\b")
+        sweep = f"sweep={needed}"
+        return next((o for o in overrides if group and (chooses.match(o) or o == sweep)), None)
+
+    def _no_such_choice(self, error: MissingConfigException, culprit: str | None) -> str:
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        key = (culprit or group).lstrip("+").partition("=")[0]
+        if group.startswith("hydra/") and name in NEEDS:
+            package, extra = NEEDS[name]
+            chosen = (culprit or name).partition("=")[2] or name
+            return f"{key}: '{chosen}' needs {package}; pip install 'ganlab[{extra}]'"
+        options = self.loader.get_group_options(group)
+        return f"{key}: there is no '{name}'{nearest(name, options)} ({', '.join(options)})"
+
+    def _unknown_key(self, error: Exception, overrides: list[str]) -> str | None:
+        """The override of a key that no YAML has."""
+        named = re.search(r"Could not override '([\w.@/]+)'", str(error))
+        return next((o for o in overrides if named and o.partition("=")[0] == named[1]), None)
+
+
+def plain_value(override: Override) -> list[str]:
+    """'key=value' for each value that an override lists; the ends of an interval."""
+    key, value = override.get_key_element(), override.value()
+    if not override.is_sweep_override():
+        return [f"{key}={override.get_value_element_as_str()}"]
+    if isinstance(value, IntervalSweep):
+        return [f"{key}={value.start}", f"{key}={value.end}"]
+    return [f"{key}={text}" for text in override.sweep_string_iterator()]
+
+
+def each_value(parsed: Iterable[Override]) -> list[list[str]]:
+    """Points that have every listed value at least once, the others at their first."""
+    listed = [plain_value(override) for override in parsed]
+    first = [values[0] for values in listed]
+    others = [
+        [*first[:i], value, *first[i + 1 :]]
+        for i, values in enumerate(listed)
+        for value in values[1:]
+    ]
+    return [first, *others]
+
+
+def without_hydra(cfg: DictConfig) -> DictConfig:
+    """The config of a job without Hydra's own part."""
+    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])

@@ -1,0 +1,176 @@
+"""A sweep's record: which runs it wants, how each of them stands, and what it has scored."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from filelock import FileLock
+
+from ganlab.config import ConfigError
+from ganlab.experiment import Which
+from ganlab.runs import Run, write_atomically
+from ganlab.scoring.scorecard import Scorecard
+
+RECORD = "sweep.json"
+State = Literal["finished", "running", "interrupted", "failed", "waiting"]
+STATES: tuple[State, ...] = get_args(State)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run that a sweep wants.
+
+    Args:
+        run: its folder; it need not exist yet.
+        overrides: what the sweep says of it.
+        method: in a study, which of the methods it tries.
+        stage: in a study, which stage it belongs to.
+    """
+
+    run: Run
+    overrides: tuple[str, ...] = ()
+    method: str = ""
+    stage: str = ""
+
+    @property
+    def state(self) -> State:
+        """How the run stands now."""
+        if self.run.finished:
+            return "finished"
+        if self.run.locked():
+            return "running"
+        if self.run.summary().get("status") == "failed":
+            return "failed"
+        return "interrupted" if self.run.config_file.exists() else "waiting"
+
+
+class Sweep:
+    """The folder of a sweep, with the list of its jobs in sweep.json; the runs lie elsewhere.
+
+    The same jobs are the same sweep, so one that is started again finds its own record.
+
+    Args:
+        path: the folder; it need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.file = path, path / RECORD
+
+    def jobs(self) -> list[Job]:
+        """All jobs that are known so far, in the order in which they were added.
+
+        Raises:
+            ConfigError: there is no such sweep, or its record is damaged.
+        """
+        try:
+            return [self._job(about) for about in json.loads(self.file.read_text())["jobs"]]
+        except FileNotFoundError as error:
+            raise ConfigError([f"'{self.path}' is no sweep: it has no {RECORD}"]) from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError([f"'{self.file}' is damaged"]) from error
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Adds the jobs whose runs are not in the record yet; other processes may do the same."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / ".lock"):
+            known = self.jobs() if self.file.exists() else []
+            runs = {job.run.path.resolve() for job in known}
+            new = [job for job in jobs if job.run.path.resolve() not in runs]
+            if new or not self.file.exists():
+                listed = [self._plain(job) for job in [*known, *new]]
+                write_atomically(self.file, json.dumps({"jobs": listed}, indent=1))
+
+    def _plain(self, job: Job) -> dict[str, Any]:
+        # Relative, so that a folder of outputs can be moved with all its sweeps.
+        where = os.path.relpath(job.run.path.absolute(), self.path.absolute())
+        tried = {"method": job.method, "stage": job.stage} if job.method else {}
+        return {"run": where, "overrides": list(job.overrides), **tried}
+
+    def _job(self, about: dict[str, Any]) -> Job:
+        path = Path(os.path.normpath(self.path / about["run"]))
+        overrides = tuple(about["overrides"])
+        return Job(Run(path), overrides, about.get("method", ""), about.get("stage", ""))
+
+
+def standing(sweep: Sweep) -> str:
+    """How the runs of a sweep stand: a line for all, and one for each that has not finished."""
+    jobs = sweep.jobs()
+    states = {job: job.state for job in jobs}
+    counts = Counter(states.values())
+    told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    lines = [f"{sweep.path}: {told or 'no runs'}"]
+    for job, state in states.items():
+        if state in ("failed", "interrupted", "running"):
+            why = job.run.summary().get("error")
+            named = f"{' '.join(distinct(jobs)[job])} ({job.run.path})"
+            lines.append(f"  {state}: {named}" + (f": {why}" if why and state == "failed" else ""))
+    return "\n".join(lines)
+
+
+def distinct(jobs: Sequence[Job]) -> dict[Job, list[str]]:
+    """What distinguishes each job: its overrides that not all of them share."""
+    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
+    return {job: [word.lstrip("+") for word in job.overrides if word not in shared] for job in jobs}
+
+
+def jobs_in(folder: Path) -> list[Job]:
+    """A sweep's jobs if the folder is one's, else the runs at and below it.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    if (folder / RECORD).exists():
+        return Sweep(folder).jobs()
+    found = [Job(run) for run in runs_below(folder)]
+    if not found:
+        raise ConfigError([f"'{folder}' is no sweep, and no run lies below it"])
+    return found
+
+
+def runs_below(folder: Path) -> list[Run]:
+    """The run folders at and below a folder."""
+    configs = sorted(folder.rglob("config.yaml"))
+    return [Run(file.parent) for file in configs if (file.parent / "checkpoints").is_dir()]
+
+
+def cards(run: Run) -> list[Scorecard]:
+    """All scores that a run's summary holds, those of training before those of `evaluate`."""
+    with contextlib.suppress(KeyError, TypeError):
+        return [Scorecard.from_dict(record) for record in run.summary().get("scores", [])]
+    return []
+
+
+def card_of(run: Run, by: str, which: Which = "best") -> Scorecard | None:
+    """A run's scores at its last or at its best scoring, by one protocol; None without any.
+
+    Args:
+        by: the score that decides, by short name ('frechet').
+        which: of the scorings.
+    """
+    found = [card for card in cards(run) if by in card.scores]
+    alike = [c for c in found if not found[0].protocol.differences(c.protocol)]
+    if not alike:
+        return None
+    chosen = max(alike, key=lambda card: card.iterations)
+    if which == "best":
+        for card in alike:
+            chosen = card if card.better(chosen, by) else chosen
+    return chosen
+
+
+def objective(run: Run) -> float | None:
+    """What a sweeper wants to make small or large: the score of the run's best checkpoint."""
+    by = run.config().get("metrics", {}).get("best")
+    card = card_of(run, by) if by else None
+    return card.scores[by].value if card is not None else None
+
+
+def identity_of(words: Sequence[str]) -> str:
+    """8 hexadecimal digits: the hash of a set of words."""
+    return hashlib.sha256("\n".join(sorted(words)).encode()).hexdigest()[:8]

@@ -1,0 +1,146 @@
+"""All that a command line would start, composed and rehearsed before the first job is."""
+
+from argparse import Namespace
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from ganlab.composer import Composer, Point, is_adaptive, looks_for_scores, without_hydra
+from ganlab.config import ConfigError, complete, plain, problems
+from ganlab.experiment import Experiment
+from ganlab.jobs import Job, Sweep, identity_of
+from ganlab.runs import NOT_SCIENCE, Run, folder_name, require_writable
+from ganlab.scoring.scorecard import is_distance
+
+SWEEPS = "${output_dir}/sweeps"  # hydra.sweep.dir where nobody has said another
+ELSEWHERE = ("hydra.launcher", "hydra/launcher", "hydra.sweep.", "trainer", "data.root")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is about to run.
+
+    Args:
+        words: overrides as Hydra wants to hear them.
+        sweep: where the runs are recorded, if the command is a sweep.
+        jobs: of the sweep, as far as they are known before it starts.
+    """
+
+    words: list[str]
+    sweep: Sweep | None = None
+    jobs: list[Job] = field(default_factory=list)
+
+
+def preflight(given: Namespace) -> Plan:
+    """Composes and rehearses every job of a command line; nothing is written.
+
+    Raises:
+        ConfigError: all mistakes of all jobs.
+    """
+    composer = Composer(given.config_dir)
+    base = composer.base(given.overrides)
+    swept = given.multirun or base.hydra.mode == RunMode.MULTIRUN
+    points = composer.points(given.overrides, base.hydra, sweep=swept)
+    jobs = rehearsed(composer, points, base.hydra.sweeper if swept else None)
+    words = [f"++{o}" if o.partition("=")[0] in composer.added else o for o in given.overrides]
+    if not swept:
+        return Plan(words)
+    known = [] if is_adaptive(base.hydra.sweeper) else jobs
+    sweep = Sweep(sweep_folder(base, known, given.overrides))
+    quoted = str(sweep.path).replace("\\", "\\\\").replace("'", "\\'")
+    return Plan([*words, f"hydra.sweep.dir='{quoted}'"], sweep, known)
+
+
+def rehearsed(composer: Composer, points: list[Point], sweeper: DictConfig | None) -> list[Job]:
+    """The jobs of all points.
+
+    Raises:
+        ConfigError: all mistakes, each once, with the number of jobs that have it.
+    """
+    jobs, found = list[Job](), Counter[str]()
+    for point in points:
+        cfg, mistakes = composer.compose(point.overrides)
+        try:
+            config = checked(without_hydra(cfg))
+            jobs.append(rehearse(cfg, config, point))
+            if sweeper is not None and looks_for_scores(sweeper):
+                require_objective(config, sweeper)
+        except ConfigError as error:
+            mistakes = mistakes + error.problems
+        found.update(mistakes)
+    if found:
+        of = f"of {len(points)} jobs)"
+        raise ConfigError([f"{s} (in {n} {of}" if points[1:] else s for s, n in found.items()])
+    return jobs
+
+
+def rehearse(cfg: DictConfig, config: dict[str, Any], point: Point) -> Job:
+    """One job, after everything that it needs has been built on the meta device.
+
+    Raises:
+        ConfigError: what is wrong.
+    """
+    try:
+        experiment = Experiment(**config)
+        experiment.rehearse()
+    except ValueError as error:
+        raise ConfigError(str(error).split("; ")) from error
+    job = job_of(cfg, config, point)
+    require_writable(Path(experiment.output_dir))
+    return job
+
+
+def job_of(cfg: DictConfig, config: dict[str, Any], point: Point) -> Job:
+    """Where a point runs.
+
+    Args:
+        cfg: as composed, with Hydra's own part.
+        config: completed.
+        point: its overrides.
+
+    Raises:
+        ConfigError: `resume` names a folder that is no run, or one of another science.
+    """
+    name = folder_name(cfg.hydra.runtime.choices, config.get("regularizer", {}))
+    return Job(Run.find(config, name), tuple(point.overrides), point.method, point.stage)
+
+
+def checked(cfg: DictConfig) -> dict[str, Any]:
+    """The completed config of one job.
+
+    Raises:
+        ConfigError: every key, type and target that is wrong.
+    """
+    try:
+        node = plain(cfg)
+    except OmegaConfBaseException as error:
+        raise ConfigError([str(error).splitlines()[0]]) from error
+    if found := problems(node, Experiment):
+        raise ConfigError(found)
+    return complete(node, Experiment)
+
+
+def require_objective(config: dict[str, Any], sweeper: DictConfig) -> None:
+    """Raises ConfigError unless the runs have the score that a sweeper is to make better."""
+    best = config["metrics"].get("best") if config.get("metrics") else None
+    if best is None:
+        raise ConfigError(["metrics: this sweeper looks for scores; say metrics=classifier"])
+    wanted, direction = "minimize" if is_distance(best) else "maximize", sweeper.get("direction")
+    if (name := getattr(direction, "name", direction)) not in (None, wanted):
+        said = f"metrics.best={best} wants {wanted}, got {name}"
+        raise ConfigError([f"hydra.sweeper.direction: {said}"])
+
+
+def sweep_folder(base: DictConfig, jobs: list[Job], overrides: list[str]) -> Path:
+    """Where the sweep is recorded: the same jobs, or words where they are not known, are one."""
+    raw = base.hydra.sweep._get_node("dir")._value()
+    if raw != SWEEPS:
+        return Path(base.hydra.sweep.dir)
+    runs = ["/".join(job.run.path.parts[-2:]) for job in jobs]
+    words = [o for o in overrides if not o.lstrip("+~").startswith((*NOT_SCIENCE, *ELSEWHERE))]
+    return Path(base.hydra.sweep.dir) / identity_of(runs or words)

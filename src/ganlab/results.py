@@ -1,0 +1,138 @@
+"""What a sweep has found: the scores of its runs, seeds together, the best first."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from ganlab.config import flattened
+from ganlab.experiment import Which
+from ganlab.jobs import Job, card_of, distinct
+from ganlab.runs import science
+from ganlab.scoring.scorecard import Score, Scorecard, is_distance, spread
+
+
+class Result(NamedTuple):
+    """A job, the settings that tell it from the others but for its seed, and its scores if any."""
+
+    job: Job
+    settings: Mapping[str, str]
+    card: Scorecard | None
+
+    @property
+    def label(self) -> str:
+        """The settings in one line; runs that differ by their seed alone share it."""
+        said = " ".join(f"{key}={value}" for key, value in self.settings.items())
+        return said or self.job.run.path.absolute().parent.name
+
+
+class Experiment(NamedTuple):
+    """Runs that differ by their seed alone.
+
+    Args:
+        label: what tells them from others.
+        results: of every run.
+        score: mean and standard deviation of those that have one; None: none has.
+    """
+
+    label: str
+    results: list[Result]
+    score: Score | None
+
+    @property
+    def cards(self) -> list[Scorecard]:
+        """The scores of the runs that have any."""
+        return [result.card for result in self.results if result.card is not None]
+
+
+def deciding(jobs: Iterable[Job]) -> str:
+    """The score by which the runs themselves judge, by short name; frechet if none does."""
+    begun = (job.run.config() for job in jobs if job.run.config_file.exists())
+    named = (config.get("metrics", {}).get("best") for config in begun)
+    return next((name for name in named if name), "frechet")
+
+
+def results(jobs: Sequence[Job], by: str, which: Which = "best") -> list[Result]:
+    """What every job has found so far.
+
+    Args:
+        jobs: of one sweep, or found below a folder.
+        by: the score that says which of a run's checkpoints is the best.
+        which: of a run's checkpoints.
+    """
+    settings = said(jobs) if any(job.overrides for job in jobs) else configured(jobs)
+    return [Result(job, settings[job], card_of(job.run, by, which)) for job in jobs]
+
+
+def said(jobs: Sequence[Job]) -> dict[Job, dict[str, str]]:
+    """Of a sweep's jobs the overrides that not all share."""
+    pairs = {job: [word.partition("=") for word in words] for job, words in distinct(jobs).items()}
+    return {job: {k: v for k, _, v in words if k != "seed"} for job, words in pairs.items()}
+
+
+def configured(jobs: Sequence[Job]) -> dict[Job, dict[str, str]]:
+    """Of runs found in a folder their names, and what differs in their configs."""
+    configs = {job: dict(flattened(science(job.run.config()))) for job in jobs}
+    values: dict[str, set[str]] = defaultdict(set)
+    for config in configs.values():
+        for key in set().union(*configs.values()):
+            values[key].add(str(config.get(key)))
+    differing = sorted(key for key, found in values.items() if len(found) > 1 and key != "seed")
+    told = [key for key in differing if not key.endswith("_target_")]  # in the name already
+    return {
+        job: {
+            "experiment": job.run.path.absolute().parent.name,
+            **{key: str(config[key]) for key in told if key in config},
+        }
+        for job, config in configs.items()
+    }
+
+
+def experiments(found: Iterable[Result], by: str) -> list[Experiment]:
+    """Runs that differ by their seed alone together; the best experiment first."""
+    groups: dict[str, list[Result]] = defaultdict(list)
+    for result in found:
+        groups[result.label].append(result)
+    made = [Experiment(label, group, mean(group, by)) for label, group in groups.items()]
+    return sorted(made, key=lambda one: as_loss(one.score, by))
+
+
+def by_method(found: Iterable[Result]) -> dict[str, list[Result]]:
+    """A study's results, method by method."""
+    groups: dict[str, list[Result]] = defaultdict(list)
+    for result in found:
+        groups[result.job.method].append(result)
+    return dict(groups)
+
+
+def mean(found: Iterable[Result], by: str) -> Score | None:
+    """Mean and standard deviation of a score over runs; None where none has it."""
+    values = [r.card.scores[by].value for r in found if r.card is not None]
+    return spread(values) if values else None
+
+
+def as_loss(score: Score | None, by: str) -> float:
+    """A score as something to make small; infinite where there is none."""
+    if score is None or not math.isfinite(score.value):
+        return math.inf
+    return score.value if is_distance(by) else -score.value
+
+
+def points(found: Iterable[Result], by: str, worst: float) -> list[float]:
+    """The scores of runs that have ended; one that has failed counts as the worst."""
+    ended = [r for r in found if r.card is not None or r.job.state == "failed"]
+    return [worst if r.card is None else r.card.scores[by].value for r in ended]
+
+
+def best_of(values: Sequence[float], k: int, *, smaller: bool = True) -> Score:
+    """Mean and standard deviation of the best of k values drawn without repetition.
+
+    Exact: the i-th best of n is the best of the k with probability C(n - i, k - 1) / C(n, k).  As a
+    function of k it is what a budget of k random points is worth (Lucic et al. 2018, section 6).
+    """
+    ordered = sorted(values, reverse=not smaller)
+    n = len(ordered)
+    chances = [math.comb(n - i, k - 1) / math.comb(n, k) for i in range(1, n + 1)]
+    average = math.fsum(p * v for p, v in zip(chances, ordered, strict=True))
+    variance = math.fsum(p * (v - average) ** 2 for p, v in zip(chances, ordered, strict=True))
+    return Score(average, math.sqrt(variance))

@@ -1,0 +1,162 @@
+"""A study: several methods, each given the same number of random points (Lucic et al. 2018).
+
+Stages follow one another: every method tries random points of each stage's space, then its best
+point is trained again with fresh seeds, so that luck in the search does not count.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from ganlab.config import ConfigError, plain, problems
+from ganlab.scoring.scorecard import is_distance
+from ganlab.spec import at_least, seed_range
+
+SWEEPER = "hydra_plugins.ganlab_study.StudySweeper"
+AGAIN = "again"  # the last stage: the best points with fresh seeds
+
+
+class Trial(NamedTuple):
+    """One job of a study: its overrides, the method and the stage."""
+
+    overrides: list[str]
+    method: str
+    stage: str
+
+
+@dataclass(frozen=True)
+class Method:
+    """One of the methods that are compared.
+
+    Args:
+        choose: overrides that make it.
+        space: what is searched for it, beside or in place of what is searched for all.
+    """
+
+    choose: list[str]
+    space: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Which points are tried; a function of the seed, and fewer points are the first of more.
+
+    Args:
+        budget: random points of each method in each stage; the very first is the method as the
+            config has it, without any searched value.
+        spaces: stage -> key -> values in Hydra's grammar: choice(a,b), range(1,5), interval(0,1),
+            tag(log,interval(1e-5,1e-2)).
+        methods: what is compared, by name.
+        seeds: how often each method's best point is trained again.
+        seed: of the random points.
+    """
+
+    budget: dict[str, int]
+    spaces: dict[str, dict[str, str]]
+    methods: dict[str, Method]
+    seeds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least(0, seeds=self.seeds, **{f"budget.{stage}": n for stage, n in self.budget.items()})
+        seed_range(self.seed)
+
+    def trials(self, given: Sequence[str]) -> list[Trial]:
+        """Every point of every stage; what the command line says is not searched."""
+        said = {word.partition("=")[0].lstrip("+~") for word in given}
+        return [
+            Trial(merged(given, method.choose, point), name, stage)
+            for stage, n in self.budget.items()
+            for name, method in self.methods.items()
+            for point in self._points(name, stage, n, said)
+        ]
+
+    def again(self, trial: Trial, seed: int) -> list[Trial]:
+        """The same point with seeds that the search has not seen.
+
+        Args:
+            trial: a method's best.
+            seed: that it was found with.
+        """
+        kept = [word for word in trial.overrides if word.partition("=")[0] != "seed"]
+        seeds = range(seed + 1, seed + 1 + self.seeds)
+        return [Trial([*kept, f"seed={s}"], trial.method, AGAIN) for s in seeds]
+
+    def _points(self, name: str, stage: str, n: int, said: set[str]) -> Iterable[list[str]]:
+        space = {**self.spaces.get(stage, {}), **self.methods[name].space}
+        searched = {key: values for key, values in space.items() if key not in said}
+        as_it_is = stage == next(iter(self.budget))
+        for i in range(n):
+            numbers = random.Random(f"{self.seed}/{name}/{stage}/{i}")
+            # ++: a parameter may be in no YAML.
+            drawn = [f"++{key}={draw(key, values, numbers)}" for key, values in searched.items()]
+            yield [] if as_it_is and i == 0 else drawn
+
+
+def merged(*layers: Sequence[str]) -> list[str]:
+    """The overrides of all layers; of the same key the last one's."""
+    words = {word.partition("=")[0].lstrip("+"): word for layer in layers for word in layer}
+    return list(words.values())
+
+
+def draw(key: str, values: str, numbers: random.Random) -> str:
+    """One value at random, as Hydra's override grammar says it; floats to 4 digits."""
+    override = OverridesParser.create().parse_override(f"{key}={values}")
+    if not override.is_sweep_override():
+        return override.get_value_element_as_str()
+    value = override.value()
+    if not isinstance(value, IntervalSweep):
+        return numbers.choice(list(override.sweep_string_iterator()))
+    low, high = value.start, value.end
+    if low is None or high is None:
+        raise ConfigError([f"'{key}={values}': an interval has two ends"])
+    if isinstance(low, int) and isinstance(high, int):
+        return str(numbers.randint(low, high))
+    if "log" in value.tags:
+        return f"{low * (high / low) ** numbers.random():.4g}"
+    return f"{numbers.uniform(low, high):.4g}"
+
+
+def best(trials: Sequence[Trial], scores: Sequence[float | None], by: str) -> list[Trial]:
+    """Each method's trial with the best score; none of a method whose trials have all failed.
+
+    Args:
+        trials: of all methods.
+        scores: one for each; None where it has failed.
+        by: the score's short name, which says whether less is better.
+    """
+    found: dict[str, tuple[float, Trial]] = {}
+    for trial, score in zip(trials, scores, strict=True):
+        if score is not None:
+            loss = score if is_distance(by) else -score
+            if trial.method not in found or loss < found[trial.method][0]:
+                found[trial.method] = (loss, trial)
+    return [trial for _, trial in found.values()]
+
+
+def read(sweeper: DictConfig) -> Study:
+    """The study that Hydra's config of the sweeper describes.
+
+    Raises:
+        ConfigError: it describes none, with everything that is wrong.
+    """
+    path, node = "hydra.sweeper", plain(sweeper)
+    found = problems(node, Study, path)
+    methods = node.pop("methods", {})
+    for name, about in methods.items():
+        found += problems(about, Method, f"{path}.methods.{name}")
+    if found:
+        raise ConfigError(found)
+    node["methods"] = {name: Method(**about) for name, about in methods.items()}
+    try:
+        study = Study(**{key: value for key, value in node.items() if key != "_target_"})
+        study.trials([])
+    except (ValueError, HydraException) as error:
+        raise ConfigError([f"{path}: {error}"]) from error
+    return study

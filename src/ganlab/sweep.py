@@ -1,0 +1,224 @@
+"""What a sweep has done and found: `python -m ganlab.sweep status|table|best|plot DIR`."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from ganlab import charts, cli, figures, pictures
+from ganlab.config import ConfigError
+from ganlab.experiment import Which
+from ganlab.jobs import STATES, jobs_in
+from ganlab.results import Experiment, Result, as_loss, by_method, deciding, experiments, results
+from ganlab.scoring import tables
+from ganlab.scoring.protocol import Protocol, require_alike
+from ganlab.scoring.scorecard import Scorecard, spread
+from ganlab.scoring.tables import Row
+from ganlab.spec import at_least
+from ganlab.study import AGAIN
+
+COLUMNS = ("frechet", "is", "kernel", "precision", "recall")
+
+
+def status(folder: str) -> None:
+    """How every run of a sweep stands, and how far it has come.
+
+    Args:
+        folder: a sweep's, such as outputs/sweeps/1a2b3c4d; or any folder with runs below it.
+    """
+    found = judged(folder)[1]
+    states = {result.job: result.job.state for result in found}
+    rows = [status_row(result, states[result.job]) for result in found]
+    counts = Counter(states.values())
+    print(tables.as_markdown(rows))
+    print(", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]))
+
+
+def table(
+    folder: str,
+    by: str | None = None,
+    checkpoint: Which = "best",
+    format: Literal["markdown", "csv"] = "markdown",  # noqa: A002 - as people say it
+    seeds: Literal["together", "apart"] = "together",
+) -> None:
+    """The scores of all experiments, the best first.
+
+    Of a study: each method's best point, and what it scores with seeds that chose nothing.
+
+    Args:
+        folder: a sweep's, or any folder with runs below it.
+        by: the score that orders, by short name (frechet); null: the one that the runs judge by.
+        checkpoint: of each run; best: the one with the best score; last: the newest.
+        format: csv has standard deviations in columns of their own.
+        seeds: together: mean and standard deviation; apart: a row for each run.
+    """
+    by, found = judged(folder, by, checkpoint)
+    if seeds == "apart":
+        rows = [run_row(result) for result in sorted(found, key=lambda r: loss_of(r, by))]
+    elif any(result.job.method for result in found):
+        rows = study_rows(found, by)
+    else:
+        rows = [experiment_row(one) for one in experiments(found, by)]
+    print(tables.as_csv(rows) if format == "csv" else tables.as_markdown(rows))
+
+
+def best(folder: str, by: str | None = None, checkpoint: Which = "best", top: int = 1) -> None:
+    """The best experiment by its mean over seeds, its best run, and how to see its images.
+
+    Args:
+        folder: a sweep's, or any folder with runs below it.
+        by: the score, by short name (frechet); null: the one that the runs judge by.
+        checkpoint: of each run; best: the one with the best score; last: the newest.
+        top: how many experiments.
+    """
+    at_least(1, top=top)
+    by, found = judged(folder, by, checkpoint)
+    require_scored(found, by, folder)
+    scored = [one for one in experiments(found, by) if one.score is not None]
+    print("\n".join(praise(one, by, checkpoint) for one in scored[:top]))
+
+
+def plot(
+    folder: str, by: str | None = None, checkpoint: Which = "best", output: str | None = None
+) -> Path:
+    """Draws the scores: over iterations and of each run; of a study, what a budget is worth.
+
+    Args:
+        folder: a sweep's, or any folder with runs below it.
+        by: the score, by short name (frechet); null: the one that the runs judge by.
+        checkpoint: of each run; best: the one with the best score; last: the newest.
+        output: the PNG; null: DIR/SCORE.png.
+    """
+    by, found = judged(folder, by, checkpoint)
+    require_scored(found, by, folder)
+    draw = charts.study if any(result.job.method for result in found) else charts.sweep
+    path = Path(output) if output is not None else Path(folder) / f"{by}.png"
+    pictures.save(path, figures.to_pixels(draw(found, by)))
+    print(path)
+    return path
+
+
+def judged(
+    folder: str, by: str | None = None, checkpoint: Which = "best"
+) -> tuple[str, list[Result]]:
+    """The score that decides, and what every run has found.
+
+    Raises:
+        ConfigError: there is no run.
+        UnlikeProtocols: scores of one name cannot be compared.
+    """
+    jobs = jobs_in(Path(folder))
+    by = by or deciding(jobs)
+    found = results(jobs, by, checkpoint)
+    named: dict[str, list[tuple[str, Protocol]]] = {}
+    for job, _, card in found:
+        if card is not None:
+            whose = (str(job.run.path), card.protocol)
+            named.setdefault(card.protocol.name(by), []).append(whose)
+    for protocols in named.values():
+        require_alike(protocols)
+    return by, found
+
+
+def require_scored(found: Sequence[Result], by: str, folder: str) -> None:
+    """Raises ConfigError unless some run has a score."""
+    if all(result.card is None for result in found):
+        raise ConfigError([f"by: no run of '{folder}' has a score '{by}'"])
+
+
+def status_row(result: Result, state: str) -> Row:
+    """One run: its state, how far it is, what it is."""
+    job = result.job
+    total = job.run.config()["iterations"] if job.run.config_file.exists() else None
+    how_far = f"{job.run.reached():,} of {total:,}" if total is not None else ""
+    stage = {"method": job.method, "stage": job.stage} if job.method else {}
+    about = {"experiment": result.label} | ({"seed": seed} if (seed := seed_of(result)) else {})
+    return {"state": state, "iterations": how_far, **stage, **about, "run": str(job.run.path)}
+
+
+def run_row(result: Result) -> Row:
+    """One run with its scores."""
+    row: Row = {"run": str(result.job.run.path), **result.settings}
+    if seed := seed_of(result):
+        row["seed"] = seed
+    if result.card is not None:
+        row |= {"iterations": f"{result.card.iterations:,}", **scores_of([result.card])}
+    return row
+
+
+def experiment_row(one: Experiment) -> Row:
+    """Runs that differ by their seed alone, with mean and standard deviation of their scores."""
+    reached = sorted({card.iterations for card in one.cards})
+    some = f"{len(one.cards)} of {len(one.results)}"
+    runs = some if len(one.cards) < len(one.results) else str(len(one.results))
+    iterations = ", ".join(f"{n:,}" for n in reached)
+    settings = one.results[0].settings or {"experiment": one.label}
+    return {**settings, "runs": runs, "iterations": iterations, **scores_of(one.cards)}
+
+
+def study_rows(found: Sequence[Result], by: str) -> list[Row]:
+    """A row for each method: its best point, and that point again with fresh seeds."""
+    rows: list[tuple[float, Row]] = []
+    for method, tried in by_method(found).items():
+        searched = [result for result in tried if result.job.stage != AGAIN]
+        again = experiments([result for result in tried if result.job.stage == AGAIN], by)
+        first, failed = min(searched, key=lambda r: loss_of(r, by)), unscored(searched)
+        row: Row = {"method": method, "points": str(len(searched)), "without a score": str(failed)}
+        if first.card is not None:
+            name = first.card.protocol.name(by)
+            row |= {name: first.card.scores[by], "best point": first.label}
+        order = as_loss(again[0].score, by) if again else loss_of(first, by)
+        if again:
+            row |= {f"{n}, fresh seeds": s for n, s in scores_of(again[0].cards, (by,)).items()}
+            row["seeds"] = str(len(again[0].cards))
+        rows.append((order, row))
+    return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+
+
+def scores_of(cards: Sequence[Scorecard], names: Sequence[str] = COLUMNS) -> Row:
+    """Mean and standard deviation over runs of each score, by full name."""
+    values: dict[str, list[float]] = {}
+    for card in cards:
+        for name in names:
+            if name in card.scores:
+                values.setdefault(card.protocol.name(name), []).append(card.scores[name].value)
+    return {name: spread(listed) for name, listed in values.items()}
+
+
+def praise(one: Experiment, by: str, checkpoint: Which) -> str:
+    """The best experiment's score and how to look at its best run."""
+    first = min(one.results, key=lambda result: loss_of(result, by))
+    run, n = first.job.run.path, len(one.cards)
+    seeds = f" over {n} seeds" if n > 1 else ""
+    name, score = one.cards[0].protocol.name(by), tables.cell(one.score or "")
+    return (
+        f"{name} {score}{seeds}: {one.label}\n  {run}\n"
+        f"  python -m ganlab.sample run={run} checkpoint={checkpoint}"
+    )
+
+
+def seed_of(result: Result) -> str:
+    """What a sweep says of a run's seed; empty if it says nothing."""
+    said = [word.partition("=")[2] for word in result.job.overrides if word.startswith("seed=")]
+    return said[-1] if said else ""
+
+
+def loss_of(result: Result, by: str) -> float:
+    """A run's score as something to make small."""
+    return as_loss(result.card.scores[by] if result.card is not None else None, by)
+
+
+def unscored(found: Sequence[Result]) -> int:
+    """How many runs have no score."""
+    return sum(result.card is None for result in found)
+
+
+VERBS: dict[str, Callable[..., Any]] = {
+    "status": status,
+    "table": table,
+    "best": best,
+    "plot": plot,
+}
+
+if __name__ == "__main__":
+    cli.call_one_of(VERBS)

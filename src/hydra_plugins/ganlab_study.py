@@ -1,0 +1,73 @@
+"""Runs a study (ganlab.study); Hydra takes sweepers only from the package `hydra_plugins`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:  # Hydra imports this file at every start, of shell completion too
+    from ganlab.jobs import Job
+    from ganlab.study import Trial
+
+
+class StudySweeper(Sweeper):
+    """Launches every trial, then the best of each method again with fresh seeds."""
+
+    launcher: Launcher
+    config: DictConfig
+    hydra_context: HydraContext
+
+    def __init__(self, **_options: Any) -> None:
+        """The options are `ganlab.study.read`'s, who takes them from the config."""
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            config=config, hydra_context=hydra_context, task_function=task_function
+        )
+
+    def sweep(self, arguments: list[str]) -> list[JobReturn]:
+        """All trials at once, so that a cluster can run them side by side; then the best ones."""
+        from ganlab import study
+        from ganlab.jobs import Sweep
+
+        plan = study.read(self.config.hydra.sweeper)
+        trials = plan.trials(arguments)
+        returns = self._launch(trials, 0)
+        config, _ = self._composed(trials[0])
+        chosen = study.best(trials, [value(ret) for ret in returns], config["metrics"]["best"])
+        again = [retried for trial in chosen for retried in plan.again(trial, config["seed"])]
+        record = Sweep(Path(self.config.hydra.sweep.dir))
+        record.add([self._composed(trial)[1] for trial in again])
+        return [*returns, *self._launch(again, len(trials))]
+
+    def _launch(self, trials: "Sequence[Trial]", first: int) -> Sequence[JobReturn]:
+        overrides = [trial.overrides for trial in trials]
+        return self.launcher.launch(overrides, first) if overrides else []
+
+    def _composed(self, trial: "Trial") -> "tuple[dict[str, Any], Job]":
+        """The completed config of a trial, and its job."""
+        from ganlab import preflight
+        from ganlab.composer import Point, without_hydra
+
+        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, trial.overrides)
+        config = preflight.checked(without_hydra(cfg))
+        return config, preflight.job_of(cfg, config, Point(*trial))
+
+
+def value(returned: JobReturn) -> float | None:
+    """The score of a job; None if it has failed, which it has said."""
+    from ganlab.cli import JobFailed
+
+    try:
+        return returned.return_value
+    except JobFailed:
+        return None
