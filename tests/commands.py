@@ -2,9 +2,11 @@
 
 import contextlib
 import copy
+import csv
 import functools
 import importlib
 import io
+import json
 import logging
 import os
 import subprocess
@@ -102,6 +104,25 @@ def smoke(output_dir: Path, *overrides: str) -> list[str]:
 def runs_in(output_dir: Path) -> list[Path]:
     """The run folders below output_dir."""
     return sorted(file.parent for file in output_dir.glob("*/*/config.yaml"))
+
+
+def trained(output_dir: Path, *overrides: str) -> Path:
+    """The folder of the one run that the overrides make."""
+    outcome = run_train(*smoke(output_dir, *overrides))
+    assert (outcome.code, outcome.err) == (0, "")
+    (run,) = runs_in(output_dir)
+    return run
+
+
+def summary(run: Path) -> dict[str, Any]:
+    """What a run's summary.json says."""
+    return json.loads((run / "summary.json").read_text())
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    """The rows of a run's metrics.csv."""
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def shell(*words: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess:

@@ -99,6 +99,24 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+TIMED = {"seconds", "images_per_second"}  # what no two runs share
+
+
+def differing(mine, theirs, where: str = "") -> list[str]:
+    """Where two checkpoints, or parts of them, differ; tensors are compared bit for bit."""
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        keys = sorted((mine.keys() | theirs.keys()) - TIMED, key=str)
+        pairs = {key: (mine.get(key), theirs.get(key)) for key in keys}
+    elif isinstance(mine, list | tuple) and len(mine) == len(theirs):
+        pairs = dict(enumerate(zip(mine, theirs, strict=True)))
+    elif isinstance(mine, torch.Tensor):
+        alike = isinstance(theirs, torch.Tensor) and mine.dtype == theirs.dtype
+        return [] if alike and torch.equal(mine, theirs) else [where]
+    else:
+        return [] if mine == theirs else [where]
+    return [name for key, pair in pairs.items() for name in differing(*pair, f"{where}/{key}")]
+
+
 @pytest.fixture
 def data_root() -> Path:
     """The folder with real data sets in torchvision's layout, where the machine has one."""

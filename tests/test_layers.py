@@ -12,10 +12,11 @@ import ganlab
 SOURCE = Path(ganlab.__file__).parent
 # A module imports its own layer and those before it, and the libraries of all these layers.
 LAYERS = (
-    ({"spec", "schedules"}, set()),
+    ({"spec", "schedules", "files"}, set()),
     (
         {"losses", "regularizers", "conditioning", "augment", "critique", "combinations"}
-        | {"latent", "ema", "observations", "optim", "batch", "pictures", "networks", "metrics"},
+        | {"latent", "ema", "observations", "optim", "batch", "pictures", "networks", "metrics"}
+        | {"checkpoint"},
         {"torch", "torchvision", "numpy", "PIL"},
     ),
     (

@@ -1,14 +1,8 @@
-"""A run's folder: its name is its science, it is never overwritten, and it goes on exactly."""
+"""A run's folder: its name is its science, what is in it, and that it is never overwritten."""
 
-import contextlib
-import csv
 import functools
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,15 +11,13 @@ import yaml
 from PIL import Image
 
 import ganlab
-from commands import completed, run_sample, run_train, runs_in, smoke
-from conftest import fit, same, small_gan, weights
+from commands import completed, rows, run_sample, run_train, runs_in, smoke, summary, trained
+from conftest import same, weights
 from ganlab import pictures
-from ganlab.callbacks import Checkpoints, Interruption
 from ganlab.config import ConfigError
-from ganlab.gan import GAN, SAMPLE
+from ganlab.gan import SAMPLE
 from ganlab.latent import stream
-from ganlab.loggers import MetricsFile
-from ganlab.runs import Run, differences, identity, unused, write_atomically
+from ganlab.runs import Run, differences, identity, unused
 from ganlab.sample import interpolation, sample, walks
 
 SIX = ("iterations=6", "sample_every=2", "checkpoint_every=2")
@@ -40,23 +32,6 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
     """When each file was written, and what it holds."""
     files = (file for file in folder.rglob("*") if file.is_file())
     return {str(file): (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
-
-
-def summary(run: Path) -> dict:
-    return json.loads((run / "summary.json").read_text())
-
-
-def rows(run: Path) -> list[dict]:
-    with (run / "metrics.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def trained(output_dir: Path, *overrides: str) -> Path:
-    """The folder of the one run that the overrides make."""
-    outcome = run_train(*smoke(output_dir, *overrides))
-    assert (outcome.code, outcome.err) == (0, "")
-    (run,) = runs_in(output_dir)
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -252,154 +227,6 @@ def test_a_run_can_be_resumed_by_its_folder_from_another_output_dir(tmp_path):
     assert runs_in(tmp_path / "b") == []
 
 
-@contextlib.contextmanager
-def signalled(monkeypatch, number: signal.Signals, iteration: int):
-    """The signal comes at the worst moment: D has stepped in this iteration, G has not."""
-    step = GAN.g_step
-
-    def g_step(gan, minibatch):
-        if gan.iterations + 1 == iteration:
-            os.kill(os.getpid(), number)
-        step(gan, minibatch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(GAN, "g_step", g_step)
-        yield
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
-@pytest.mark.parametrize("options", [[], ["ema=null", "d_steps=2"]], ids=["ema", "k2"])
-def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch, number, options):
-    """Weights are bit-identical to those of an undisturbed run; no reading is lost or doubled."""
-    words = [*SIX[:2], "checkpoint_every=100", *options]
-    whole = trained(tmp_path / "whole", *words)
-    with signalled(monkeypatch, number, 3):
-        outcome = run_train(*smoke(tmp_path / "parts", *words))
-    assert (outcome.code, outcome.err) == (130, "")
-    assert "to go on: python -m ganlab.train trainer=smoke" in outcome.out
-    (run,) = runs_in(tmp_path / "parts")
-    assert (summary(run)["status"], summary(run)["iterations"]) == ("interrupted", 3)
-    assert Run(run).last_checkpoint().name == "iteration-0000003.ckpt"
-    half = weights(ganlab.load(run))
-
-    assert trained(tmp_path / "parts", *words) == run
-    assert summary(run)["status"] == "finished"
-    assert [int(row["iterations"]) for row in rows(run)] == [1, 2, 3, 4, 5, 6]
-    timed = {"seconds", "images_per_second"}
-    for mine, theirs in zip(rows(run), rows(whole), strict=True):
-        assert {k: v for k, v in mine.items() if k not in timed} == {
-            k: v for k, v in theirs.items() if k not in timed
-        }
-    rest = weights(ganlab.load(run))
-    assert same(rest, weights(ganlab.load(whole)))
-    assert not same(rest, half), "the comparison would pass on anything"
-
-
-@pytest.mark.parametrize(
-    ("override", "iterations"),
-    [
-        ("trainer.max_time={microseconds: 1}", 1),
-        ("trainer.max_time={seconds: 0}", 0),
-        ("+trainer.fast_dev_run=1", 1),
-    ],
-)
-def test_a_run_that_lightning_stops_early_is_not_finished(tmp_path, override, iterations):
-    outcome = run_train(*smoke(tmp_path, override))
-    assert (outcome.code, outcome.err) == (130, "")
-    (run,) = runs_in(tmp_path)
-    assert (summary(run)["status"], summary(run)["iterations"]) == ("interrupted", iterations)
-    saved = [f"iteration-{i:07d}.ckpt" for i in range(1, iterations + 1)]
-    assert [file.name for file in (run / "checkpoints").iterdir()] == saved
-    assert trained(tmp_path) == run
-    assert (summary(run)["status"], summary(run)["iterations"]) == ("finished", 3)
-
-
-@pytest.mark.parametrize("ending", ["the last iteration", "a signal", "an exception"])
-def test_after_a_run_signals_are_handled_as_before(tmp_path, monkeypatch, ending):
-    def failing(gan, minibatch):
-        raise RuntimeError("a bug")
-
-    mine = {number: lambda *_: None for number in Interruption.SIGNALS}
-    before = {number: signal.signal(number, mine[number]) for number in mine}
-    checkpoints = Checkpoints(tmp_path, every=100)
-    gan = small_gan(iterations=3)
-    try:
-        with contextlib.ExitStack() as stack:
-            if ending == "a signal":
-                stack.enter_context(signalled(monkeypatch, signal.SIGTERM, 2))
-            if ending == "an exception":
-                monkeypatch.setattr(GAN, "g_step", failing)
-                stack.enter_context(pytest.raises(RuntimeError, match="a bug"))
-            fit(gan, callbacks=[checkpoints, Interruption(checkpoints)])
-        assert {number: signal.getsignal(number) for number in mine} == mine
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    assert gan.iterations == {"the last iteration": 3, "a signal": 2, "an exception": 0}[ending]
-
-
-def test_readings_after_the_last_checkpoint_are_made_again_not_doubled(tmp_path, monkeypatch):
-    """A process that dies without a word goes on at the checkpoint before."""
-    words = ["iterations=6", "checkpoint_every=2", "sample_every=6"]
-    step = GAN.g_step
-
-    def dying(gan, minibatch):
-        if gan.iterations == 3:
-            raise RuntimeError("the machine is gone")
-        step(gan, minibatch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(GAN, "g_step", dying)
-        with pytest.raises(RuntimeError, match="the machine is gone"):
-            run_train(*smoke(tmp_path, *words))
-    (run,) = runs_in(tmp_path)
-    assert Run(run).last_checkpoint().name == "iteration-0000002.ckpt"
-    assert [int(row["iterations"]) for row in rows(run)] == [1, 2, 3]
-    assert summary(run)["status"] == "failed"
-    trained(tmp_path, *words)
-    assert [int(row["iterations"]) for row in rows(run)] == [1, 2, 3, 4, 5, 6]
-    assert summary(run)["status"] == "finished"
-
-
-def test_metrics_kept_from_an_earlier_part_end_where_the_next_begins(tmp_path):
-    file = MetricsFile(tmp_path / "metrics.csv")
-    for i in (1, 2, 3):
-        file.log_metrics({"iterations": i, "a": i / 2})
-    again = MetricsFile(tmp_path / "metrics.csv")
-    again.go_on(2)
-    again.log_metrics({"iterations": 3, "a": 9.0, "b": 1.0})
-    assert (tmp_path / "metrics.csv").read_text().split() == [
-        "iterations,a,b",
-        "1,0.5,",
-        "2,1.0,",
-        "3,9.0,1.0",
-    ]
-
-
-HOLD = """
-import sys, time
-from filelock import FileLock
-with FileLock(sys.argv[1]):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_a_second_process_stays_out_of_a_run_that_one_works_in(tmp_path):
-    run = tmp_path / "digits-dcgan-nonsaturating" / identity(completed(*smoke(tmp_path)))
-    run.mkdir(parents=True)
-    command = [sys.executable, "-c", HOLD, str(run / ".lock")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout.readline() == b"held\n"
-        outcome = run_train(*smoke(tmp_path))
-        holder.stdin.close()
-    assert outcome.code == 2
-    assert f"  another process is working in '{run}'\n" in outcome.err
-    assert "Traceback" not in outcome.err
-    assert [file.name for file in run.iterdir()] == [".lock"]
-    assert trained(tmp_path) == run, "the lock was not given back"
-
-
 def test_a_failed_run_says_why_once_and_keeps_a_good_checkpoint(tmp_path):
     outcome = run_train(*smoke(tmp_path, *EXPLODES))
     assert outcome.code == 1
@@ -418,15 +245,6 @@ def test_a_failed_job_of_a_sweep_does_not_stop_the_others(tmp_path):
     assert outcome.code == 1
     assert outcome.out.count("training failed: ") == 1
     assert sorted(summary(run)["status"] for run in runs_in(tmp_path)) == ["failed", "finished"]
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    write_atomically(tmp_path / "a", "old")
-    with pytest.raises(TypeError):
-        write_atomically(tmp_path / "a", 3)
-    assert (tmp_path / "a").read_text() == "old"
-    write_atomically(tmp_path / "a", "new")
-    assert [file.read_text() for file in tmp_path.glob("a")] == ["new"]
 
 
 # From a run to images ---------------------------------------------------------------------------

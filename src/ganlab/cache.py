@@ -12,6 +12,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from ganlab import files
 from ganlab.metrics.features import hash_of
 
 ABOUT, HASH = "about", "sha256"
@@ -60,10 +61,8 @@ def write(path: Path, entry: Entry) -> None:
     about = json.dumps({**entry.about, HASH: hash_of(entry.tensors)})
     arrays: dict[str, Any] = {n: t.detach().cpu().numpy() for n, t in entry.tensors.items()}
     arrays[ABOUT] = np.array(about)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
+    with files.replacing(path) as part, part.open("wb") as file:
         np.savez(file, **arrays)
-    part.replace(path)
 
 
 @contextlib.contextmanager

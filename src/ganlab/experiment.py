@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, cast
@@ -9,10 +10,12 @@ from typing import Any, Literal, TypedDict, cast
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
+from ganlab import checkpoint
 from ganlab.combinations import CombinationError
 from ganlab.conditioning import SemiSupervised
 from ganlab.config import ConfigError, locate, parameters
@@ -148,7 +151,13 @@ class Experiment:
         return [self._build(f"logger.{name}", **given) for name in self.logger]
 
     def trainer_with(self, loggers: list[Logger], callbacks: list[Callback]) -> Trainer:
-        """The Trainer: all it does besides calling `training_step` is in the given callbacks."""
+        """The Trainer: all it does besides calling `training_step` is in the given callbacks.
+
+        In a Slurm job Lightning would requeue by itself, from a checkpoint between two updates;
+        `Interruption` leaves that to whoever submitted the job.
+        """
+        slurm = SLURMEnvironment.detect() and not self.trainer.get("plugins")
+        plugins = {"plugins": [SLURMEnvironment(auto_requeue=False)]} if slurm else {}
         return cast(
             "Trainer",
             self._build(
@@ -160,6 +169,7 @@ class Experiment:
                 enable_checkpointing=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
+                **plugins,
             ),
         )
 
@@ -259,20 +269,48 @@ def restore(run: Run, which: Which = "last", *, trust: bool = False) -> GAN:
             torch.optim: a folder from a stranger could name anything that is installed.
 
     Raises:
-        ConfigError: the folder is no run, has no checkpoint, or names what is not trusted.
+        ConfigError: the folder is no run, has no sound checkpoint, or names what is not trusted.
     """
     config = run.config()
     if not trust:
         require_known(config)
-    path = run.last_checkpoint() if which == "last" else run.best_checkpoint()
-    if path is None:
-        scored = "" if which == "last" else " with a best score; was it trained with metrics=...?"
-        raise ConfigError([f"'{run.path}' has no checkpoint{scored}"])
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    gan = Experiment(**config).build_gan(ImageSpec(**checkpoint["spec"]))
-    gan.load_state_dict(checkpoint["state_dict"])
-    gan.on_load_checkpoint(checkpoint)
+    saved = last(run) if which == "last" else best(run)
+    gan = Experiment(**config).build_gan(ImageSpec(**saved["spec"]))
+    gan.load_state_dict(saved["state_dict"])
+    gan.on_load_checkpoint(saved)
     return gan.eval()
+
+
+def last(run: Run) -> dict[str, Any]:
+    """The newest sound checkpoint of a run; says which newer ones are damaged, and lets them be.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    path, damaged = run.sound_checkpoint()
+    names = ", ".join(file.name for file in damaged)
+    if path is None:
+        others = f" that is sound; damaged: {names}" if damaged else ""
+        raise ConfigError([f"'{run.path}' has no checkpoint{others}"])
+    if damaged:
+        sys.stderr.write(f"'{run.path}': damaged: {names}; {path.name} is used instead\n")
+    return checkpoint.read(path)
+
+
+def best(run: Run) -> dict[str, Any]:
+    """The checkpoint of a run with the best score.
+
+    Raises:
+        ConfigError: there is none, or it is damaged.
+    """
+    path = run.best_checkpoint()
+    if path is None:
+        scored = "with a best score; was it trained with metrics=...?"
+        raise ConfigError([f"'{run.path}' has no checkpoint {scored}"])
+    try:
+        return checkpoint.read(path)
+    except checkpoint.DamagedError as error:
+        raise ConfigError([str(error)]) from error
 
 
 def require_known(config: Node, keys: Iterable[str] = BUILT) -> None:

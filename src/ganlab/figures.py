@@ -1,6 +1,5 @@
 """Charts of a run's readings, for people.  Only drawing needs matplotlib, and never pyplot."""
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ganlab.loggers import AXES
+from ganlab.loggers import AXES, rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,12 +45,11 @@ def read(path: Path) -> dict[str, Series]:
     if not path.exists():
         return {}
     columns: dict[str, Series] = defaultdict(lambda: ([], []))
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            for name, value in row.items():
-                if value:
-                    columns[name][0].append(float(row["iterations"]))
-                    columns[name][1].append(float(value))
+    for row in rows_of(path):
+        for name, value in row.items():
+            if value:
+                columns[name][0].append(float(row["iterations"]))
+                columns[name][1].append(float(value))
     return dict(columns)
 
 

@@ -316,10 +316,12 @@ class GAN(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["iterations"], checkpoint["images_seen"] = self.iterations, self.images_seen
         checkpoint["spec"] = asdict(self.spec)
+        checkpoint["observations"] = self.observations.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.iterations, self.images_seen = checkpoint["iterations"], checkpoint["images_seen"]
         self.d_updates = self.iterations * self.d_steps
+        self.observations.load_state(checkpoint["observations"], self.device)
 
 
 @contextmanager

@@ -12,9 +12,10 @@ from typing import Any, Literal, get_args
 
 from filelock import FileLock
 
+from ganlab import files
 from ganlab.config import ConfigError
 from ganlab.experiment import Which
-from ganlab.runs import Run, write_atomically
+from ganlab.runs import Run
 from ganlab.scoring.scorecard import Scorecard
 
 RECORD = "sweep.json"
@@ -84,7 +85,7 @@ class Sweep:
             new = [job for job in jobs if job.run.path.resolve() not in runs]
             if new or not self.file.exists():
                 listed = [self._plain(job) for job in [*known, *new]]
-                write_atomically(self.file, json.dumps({"jobs": listed}, indent=1))
+                files.write(self.file, json.dumps({"jobs": listed}, indent=1))
 
     def _plain(self, job: Job) -> dict[str, Any]:
         # Relative, so that a folder of outputs can be moved with all its sweeps.

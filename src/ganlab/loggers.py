@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import os
 import secrets
 from argparse import Namespace
@@ -13,6 +14,7 @@ import numpy as np
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from ganlab import files
 from ganlab.runs import Run
 
 AXES = ("iterations", "images_seen", "seconds")
@@ -46,8 +48,7 @@ class MetricsFile(Logger):
     def go_on(self, iteration: int) -> None:
         """Keeps the rows up to an iteration: those after it are about to be made again."""
         if self.path.exists():
-            with self.path.open(newline="") as file:
-                rows = list(csv.DictReader(file))
+            rows = rows_of(self.path)
             self.rows = [row for row in rows if int(row["iterations"]) <= iteration]
             self.columns = list(rows[0]) if rows else []
             self._rewrite()
@@ -64,12 +65,18 @@ class MetricsFile(Logger):
                 csv.DictWriter(file, self.columns).writerow(metrics)
 
     def _rewrite(self) -> None:
-        part = self.path.with_name(f".{self.path.name}.part")
-        with part.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
-        part.replace(self.path)
+        file = io.StringIO(newline="")
+        writer = csv.DictWriter(file, self.columns)
+        writer.writeheader()
+        writer.writerows(self.rows)
+        files.write(self.path, file.getvalue())
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """The rows of metrics.csv, without a last line that a kill or a full disk cut short."""
+    with path.open(newline="") as file:
+        whole = [line for line in file if line.endswith("\n")]
+    return list(csv.DictReader(whole))
 
 
 class TensorBoardRun(TensorBoardLogger):
@@ -182,7 +189,7 @@ class WandbRun(WandbLogger):
         file = self.run.path / "wandb-id"
         with contextlib.suppress(OSError):
             return file.read_text().strip()
-        file.write_text(new := secrets.token_hex(4))
+        files.write(file, new := secrets.token_hex(4))
         return new
 
 

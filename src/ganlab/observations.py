@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,6 +63,22 @@ class Observations:
         if bad := [name for name, value in read.items() if not math.isfinite(value)]:
             raise NonFiniteError(", ".join(f"{name} is {read[name]}" for name in bad))
         return read
+
+    def state(self) -> dict[str, Any]:
+        """What was noted since the last reading, as tensors, for a checkpoint."""
+        logits = zip(*self._logits, strict=True)
+        return {
+            "scalars": {name: torch.stack(values) for name, values in self._scalars.items()},
+            "logits": [torch.cat([part.flatten() for part in parts]) for parts in logits],
+        }
+
+    def load_state(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Goes on from there: the next reading is that of a run which never stopped."""
+        for name, values in state["scalars"].items():
+            self._scalars[name] = list(values.to(device))
+        if state["logits"]:
+            real, fake = (part.to(device) for part in state["logits"])
+            self._logits = [(real, fake)]
 
     def _score(self, logits: tuple[Tensor, ...]) -> Tensor:
         return self.score(torch.cat([part.flatten().float() for part in logits])).mean()

@@ -1,5 +1,6 @@
 """Pictures for people: grids, single images, animations."""
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision.utils import make_grid
+
+from ganlab import files
 
 TILE = 56  # pixels: smaller images are enlarged by a whole factor, without smoothing
 
@@ -39,9 +42,9 @@ def grid(images: Tensor, columns: int | None = None) -> np.ndarray:
 
 def save(path: Path, pixels: np.ndarray) -> None:
     """Writes uint8 (H, W, C) as PNG, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    Image.fromarray(pixels.squeeze()).save(part, format="PNG")
-    part.replace(path)
+    file = io.BytesIO()  # where a disk is full, Pillow's own errors do not say so
+    Image.fromarray(pixels.squeeze()).save(file, format="PNG")
+    files.write(path, file.getbuffer())
 
 
 def animate(frames: Iterable[Path], path: Path, seconds: float = 0.2) -> None:
@@ -51,13 +54,13 @@ def animate(frames: Iterable[Path], path: Path, seconds: float = 0.2) -> None:
         return
     milliseconds = [int(1000 * seconds)] * len(pictures)
     milliseconds[-1] *= 8
-    part = path.with_name(f".{path.name}.part")
+    file = io.BytesIO()
     pictures[0].save(
-        part,
+        file,
         format="GIF",
         save_all=True,
         append_images=pictures[1:],
         duration=milliseconds,
         loop=0,
     )
-    part.replace(path)
+    files.write(path, file.getbuffer())

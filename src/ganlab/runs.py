@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 import yaml
 from filelock import FileLock, Timeout
 
+from ganlab import checkpoint, files
 from ganlab.config import ConfigError, flattened
 
 # Where and how a run runs, and what it writes down, but not what it computes.
@@ -62,11 +64,8 @@ def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     return [f"  {key}: {there.get(key)} there, {here.get(key)} here" for key in keys]
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces a file whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text)
-    part.replace(path)
+class DiskFullError(Exception):
+    """A run's disk has no room: training cannot go on; the last checkpoint is good."""
 
 
 class Busy(ConfigError):  # noqa: N818 - a sentence
@@ -80,6 +79,7 @@ class Run:
         self.path = path
         self.checkpoints, self.samples = path / "checkpoints", path / "samples"
         self.config_file, self.summary_file = path / "config.yaml", path / "summary.json"
+        self.lock_file, self.holder_file = path / ".lock", path / ".lock-holder"
 
     @classmethod
     def find(cls, config: dict[str, Any], name: str) -> "Run":
@@ -112,15 +112,22 @@ class Run:
             raise ConfigError([f"'{self.config_file}' is damaged"]) from error
 
     def summary(self) -> dict[str, Any]:
-        """What summary.json says; empty before the run's first end."""
+        """What summary.json says; empty before the run's first start."""
         with contextlib.suppress(OSError, ValueError):
             return dict(json.loads(self.summary_file.read_text()))
         return {}
 
-    def conclude(self, status: str, results: dict[str, Any]) -> None:
+    def begin(self) -> None:
+        """Notes in summary.json that a stretch of work has begun: who is killed cannot note it."""
+        before = {"scores": [], **self.summary()}
+        before.pop("error", None)
+        self._write_summary({**before, "status": "running"})
+
+    def conclude(self, status: str, results: dict[str, Any], error: str | None = None) -> None:
         """Writes summary.json: how the run ended, its last readings and all scores so far."""
+        failure = {"error": error} if error is not None else {}
         scores = self.summary().get("scores", [])
-        self._write_summary({"status": status, **results, "scores": scores})
+        self._write_summary({"status": status, **failure, **results, "scores": scores})
 
     def note_scores(self, records: list[dict[str, Any]]) -> None:
         """Adds scores to summary.json: to those of the same protocol and iteration, or beside."""
@@ -132,7 +139,7 @@ class Run:
         self._write_summary({**summary, "scores": list(merged.values())})
 
     def _write_summary(self, summary: dict[str, Any]) -> None:
-        write_atomically(self.summary_file, json.dumps(summary, indent=2))
+        files.write(self.summary_file, json.dumps(summary, indent=2))
 
     @property
     def finished(self) -> bool:
@@ -144,21 +151,18 @@ class Run:
         newest = self.last_checkpoint()
         return int(newest.stem.rpartition("-")[2]) if newest is not None else 0
 
-    def locked(self) -> bool:
-        """Whether some process works in the folder now."""
-        lock = FileLock(self.path / ".lock")
-        if not (self.path / ".lock").exists():
-            return False
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        lock.release()
-        return False
-
     def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint, or None."""
-        return max(self.checkpoints.glob("iteration-*.ckpt"), default=None)
+        """The newest checkpoint, sound or not, or None."""
+        return next(reversed(checkpoint.listed(self.checkpoints)), None)
+
+    def sound_checkpoint(self) -> tuple[Path | None, list[Path]]:
+        """The newest checkpoint that is as it was written, or None; the newer, damaged ones."""
+        damaged: list[Path] = []
+        for path in reversed(checkpoint.listed(self.checkpoints)):
+            if checkpoint.is_sound(path):
+                return path, damaged
+            damaged.append(path)
+        return None, damaged
 
     def best_checkpoint(self) -> Path | None:
         """The one with the best score, or None."""
@@ -169,27 +173,76 @@ class Run:
     def working(self, config: dict[str, Any]) -> Iterator[None]:
         """Creates the folder and keeps other processes out of it.
 
+        The lock is the kernel's and ends with its process, however that ends.
+
         Raises:
             Busy: another process works in it.
         ConfigError: it cannot be written.
         """
-        lock = FileLock(self.path / ".lock")
+        lock = FileLock(self.lock_file)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-            for folder in (self.checkpoints, self.samples):
-                folder.mkdir(exist_ok=True)
+            lock.acquire(timeout=0.2)  # `locked` may hold it for a moment
         except Timeout as error:
-            raise Busy([f"another process is working in '{self.path}'"]) from error
+            raise Busy([self._occupied()]) from error
         except OSError as error:
             refuse(self.path, error.strerror)
         try:
-            if not self.config_file.exists():
-                write_atomically(self.config_file, yaml.safe_dump(config, sort_keys=False))
-            write_atomically(self.path / "environment.json", json.dumps(environment(), indent=2))
+            self._prepare(config)
             yield
         finally:
+            self.holder_file.unlink(missing_ok=True)
             lock.release()
+
+    def locked(self) -> bool:
+        """Whether some process, maybe this one, is working in the folder now; creates nothing.
+
+        Raises:
+            OSError: the lock may not be opened.
+        """
+        if not self.lock_file.exists():
+            return False
+        try:
+            with FileLock(self.lock_file).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    @contextlib.contextmanager
+    def full_disk_explained(self) -> Iterator[None]:
+        """Turns the OSError of a disk without room into a DiskFullError that says what to do."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in files.FULL:
+                raise
+            last = self.last_checkpoint()
+            saved = f"the last checkpoint is {last.name}" if last else "there is no checkpoint yet"
+            raise DiskFullError(
+                f"the disk of '{self.path}' is full ({error.strerror}); {saved}; "
+                "to go on, make room and give the same command again"
+            ) from error
+
+    def _prepare(self, config: dict[str, Any]) -> None:
+        """What lies in the folder before work begins."""
+        try:
+            files.write(self.holder_file, holder())
+            for folder in (self.checkpoints, self.samples):
+                folder.mkdir(exist_ok=True)
+            for part in self.checkpoints.glob(".*.part"):  # its writer was killed
+                part.unlink()
+            if not self.config_file.exists():
+                files.write(self.config_file, yaml.safe_dump(config, sort_keys=False))
+            files.write(self.path / "environment.json", json.dumps(environment(), indent=2))
+        except OSError as error:
+            refuse(self.path, error.strerror)
+
+    def _occupied(self) -> str:
+        """That another process works in the folder, and which one if that can be read."""
+        by = ""
+        with contextlib.suppress(OSError, ValueError):
+            by = f": {self.holder_file.read_text()}"
+        return f"another process is working in '{self.path}'{by}"
 
 
 def unused(path: Path) -> Path:
@@ -212,6 +265,14 @@ def require_writable(folder: Path) -> None:
 def refuse(folder: Path, reason: str | None) -> NoReturn:
     """Raises the ConfigError of a folder that cannot be written."""
     raise ConfigError([f"output_dir: cannot write to '{folder}': {reason}"])
+
+
+def holder() -> str:
+    """Who this process is, for people who find a run occupied."""
+    job = os.environ.get("SLURM_JOB_ID")
+    slurm = f", Slurm job {job}" if job else ""
+    since = time.strftime("%Y-%m-%d %H:%M")
+    return f"pid {os.getpid()} on {platform.node()}{slurm} since {since}"
 
 
 def environment() -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """One stretch of work on a run: from its start or last checkpoint to its end or a stop."""
 
+import contextlib
 import logging
 import math
 import warnings
+from pathlib import Path
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback
@@ -10,6 +12,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
+from ganlab import checkpoint
 from ganlab.callbacks import (
     Checkpoints,
     Classification,
@@ -23,7 +26,7 @@ from ganlab.callbacks import (
 from ganlab.config import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.loggers import MetricsFile, WandbRun
-from ganlab.runs import Run
+from ganlab.runs import Run, unused
 
 
 class Session:
@@ -53,6 +56,8 @@ class Session:
         self.classification = Classification(
             self.data, experiment.sample_every, names_classes=names
         )
+        self.samples = SampleGrids(run.samples, experiment.sample_every)
+        self.curves = Curves(run.path)
         plan = experiment.plan()
         self.scores = Scores(plan, self.journal, self.checkpoints) if plan is not None else None
         self.loggers: list[Logger] = [
@@ -72,12 +77,12 @@ class Session:
         return [
             self.classification,  # the journal reads what it finds
             self.journal,  # before what follows: no GAN is drawn or saved that is not finite
-            SampleGrids(self.run.samples, experiment.sample_every),
+            self.samples,
             *([self.scores] if self.scores is not None else []),
             self.checkpoints,
             self.interruption,
             Progress(self.journal),
-            Curves(self.run.path),  # last: weights and signals are in order before it draws
+            self.curves,  # last: weights and signals are in order before it draws
         ]
 
     def work(self) -> None:
@@ -85,18 +90,55 @@ class Session:
 
         Raises:
             NonFiniteError: training cannot go on; the last checkpoint is good.
+            DiskFullError: there is no room for what the run writes; the last checkpoint is good.
         """
-        status = "failed"
         try:
-            last = self.run.last_checkpoint()
-            self.trainer.fit(self.gan, self.data, ckpt_path=last, weights_only=True)
-            done = self.gan.iterations == self.gan.total_iterations
-            done |= self.scores is not None and self.scores.exhausted
-            status = "finished" if done else "interrupted"
+            with self.run.full_disk_explained():
+                self._train()
+                self._conclude("finished" if self._done else "interrupted")
+        except BaseException as error:
+            with contextlib.suppress(OSError):  # of a disk that is full still: said is said
+                self._conclude("failed", str(error) or type(error).__name__)
+            raise
+
+    def _train(self) -> None:
+        self._begin()
+        start = self._start()
+        try:
+            self.trainer.fit(self.gan, self.data, ckpt_path=start, weights_only=True)
         except MisconfigurationException as error:
             raise ConfigError([f"trainer: {error}"]) from error
-        finally:
-            self._conclude(status)
+        if start is not None and start.name == checkpoint.name(self.gan.total_iterations):
+            for callback in (self.samples, self.curves):  # Lightning found nothing left to train
+                callback.on_train_end(self.trainer, self.gan)
+
+    @rank_zero_only
+    def _begin(self) -> None:
+        self.run.begin()
+
+    def _start(self) -> Path | None:
+        """The checkpoint to go on from; newer ones, which are damaged, are named and set aside.
+
+        Every process looks for itself, at the same files, before any of them can write another.
+        """
+        start, damaged = self.run.sound_checkpoint()
+        if damaged:
+            self._set_aside(damaged, start)
+        return start
+
+    @rank_zero_only
+    def _set_aside(self, damaged: list[Path], start: Path | None) -> None:
+        names = ", ".join(path.name for path in damaged)
+        then = f"goes on from {start.name}" if start else "starts again from the beginning"
+        print(f"damaged and set aside: {names}; the run {then}", flush=True)
+        for path in damaged:
+            path.replace(unused(path.with_name(f"{path.name}.damaged")))
+
+    @property
+    def _done(self) -> bool:
+        """Whether there is nothing left to train."""
+        exhausted = self.scores is not None and self.scores.exhausted
+        return exhausted or self.gan.iterations == self.gan.total_iterations
 
     def introduction(self) -> str:
         """What is about to run, in a few lines."""
@@ -113,20 +155,26 @@ class Session:
         return "\n".join(lines)
 
     @rank_zero_only
-    def _conclude(self, status: str) -> None:
+    def _conclude(self, status: str, error: str | None = None) -> None:
+        try:
+            self._write_down(status, error)
+        finally:
+            exit_code = 0 if status == "finished" else 1
+            for logger in self.loggers:
+                if isinstance(logger, WandbRun) and (command := logger.finish(exit_code)):
+                    print(f"W&B is offline; to upload this run: {command}")
+
+    def _write_down(self, status: str, error: str | None) -> None:
+        """Everything there is to say, in summary.json."""
         results = {
             "iterations": self.gan.iterations,
             "images_seen": self.gan.images_seen,
             "seconds": round(self.journal.seconds, 3),
             "last": self.journal.latest,
         }
-        self.run.conclude(status, results)
+        self.run.conclude(status, results, error)
         if self.scores is not None:
             self.run.note_scores([card.as_dict() for card in self.scores.cards().values()])
-        exit_code = 0 if status == "finished" else 1
-        for logger in self.loggers:
-            if isinstance(logger, WandbRun) and (command := logger.finish(exit_code)):
-                print(f"W&B is offline; to upload this run: {command}")
 
 
 def parameters(*networks: nn.Module) -> str:

@@ -16,7 +16,7 @@ from ganlab.experiment import Experiment
 from ganlab.jobs import Job, Sweep, objective
 from ganlab.observations import ADVICE, NonFiniteError
 from ganlab.preflight import checked
-from ganlab.runs import Busy, Run, folder_name
+from ganlab.runs import Busy, DiskFullError, Run, folder_name
 from ganlab.session import Session
 
 
@@ -44,6 +44,9 @@ def job(cfg: DictConfig) -> float | None:
     except NonFiniteError as error:
         say(f"training failed: {error}. {ADVICE}")
         raise cli.JobFailed from error
+    except DiskFullError as error:
+        say(f"training stopped: {error}")
+        raise cli.JobFailed from error
     except Busy as error:
         if sweep is None:
             raise
@@ -70,6 +73,7 @@ def train(config: dict[str, Any], name: str, title: str = "", group: str | None 
         ConfigError: the config cannot be run here; nothing was touched.
         DataError: the data is missing or unsuitable.
         NonFiniteError: a loss or a weight became NaN or infinite; the last checkpoint is good.
+        DiskFullError: there is no room for what the run writes; the last checkpoint is good.
     """
     experiment, run = Experiment(**config), Run.find(config, name)
     if run.finished:
@@ -78,12 +82,16 @@ def train(config: dict[str, Any], name: str, title: str = "", group: str | None 
     first = getattr(rank_zero_only, "rank", 0) == 0  # the others only compute
     session = Session(experiment, run, title or f"{name}/{run.path.name}", group)
     with run.working(config) if first else nullcontext():
+        if run.finished:  # by another process, while this one was reading the data
+            say(f"finished already: {run.path}")
+            return run
         say(session.introduction())
         session.work()
     if run.finished:
         say(ending(run))
         if session.scores is not None:
             say(session.scores.conclusion())
+    session.interruption.pass_on()
     return run
 
 

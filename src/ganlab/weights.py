@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock
 from tqdm import tqdm
 
-from ganlab import cache
+from ganlab import cache, files
 from ganlab.config import ConfigError
 from ganlab.metrics.inceptionv3 import REFERENCE
 
@@ -87,12 +87,8 @@ def receive(file: Path) -> None:
     Raises:
         OSError: there is no connection, it ended early, or what came is not the reference.
     """
-    part = file.with_suffix(".part")
-    try:
+    with files.replacing(file) as part:
         write(part)
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write(part: Path) -> None:

@@ -1,11 +1,14 @@
 """Checkpoints of tensors and plain data, written whole or not at all."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from ganlab import checkpoint, files
 from ganlab.callbacks.intervals import due
 from ganlab.gan import GAN
 from ganlab.observations import NonFiniteError
@@ -29,6 +32,17 @@ class Checkpoints(Callback):
         self.folder, self.every, self.keep = folder, every, keep
         self._saved = -1
 
+    def setup(self, trainer: Trainer, gan: GAN, stage: str) -> None:  # type: ignore[override]
+        trainer.strategy.checkpoint_io = WholeFiles()
+
+    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+        first = trainer.strategy.broadcast(gan.iterations)
+        if gan.iterations != first:
+            raise RuntimeError(
+                f"process {trainer.global_rank} would go on from iteration {gan.iterations}, the "
+                f"first one from {first}: do all of them see the same '{self.folder}'?"
+            )
+
     def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
         if due(gan, self.every):
             self.save(trainer, gan)
@@ -44,10 +58,10 @@ class Checkpoints(Callback):
         """
         if gan.iterations == self._saved:
             return
-        self._write(trainer, gan, f"iteration-{gan.iterations:07d}.ckpt")
+        self._write(trainer, gan, checkpoint.name(gan.iterations))
         self._saved = gan.iterations
         if trainer.is_global_zero:
-            for old in sorted(self.folder.glob("iteration-*.ckpt"))[: -self.keep]:
+            for old in checkpoint.listed(self.folder)[: -self.keep]:
                 old.unlink()
 
     def save_best(self, trainer: Trainer, gan: GAN) -> None:
@@ -60,10 +74,22 @@ class Checkpoints(Callback):
 
     def _write(self, trainer: Trainer, gan: GAN, name: str) -> None:
         require_finite(gan)
-        part = self.folder / f".{name}.part"
-        trainer.save_checkpoint(part)
-        if trainer.is_global_zero:
-            part.replace(self.folder / name)
+        trainer.save_checkpoint(self.folder / name)  # all ranks call it, the first one writes
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes beside, in the same folder.
+
+    Lightning writes to the machine's temporary folder first, which may be small, and from another
+    disk a checkpoint does not arrive whole or not at all.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        file = io.BytesIO()  # torch's own writer does not say that a disk is full
+        torch.save(checkpoint, file)
+        files.write(Path(path), file.getbuffer())
 
 
 def require_finite(gan: GAN) -> None:

@@ -1,5 +1,6 @@
 """The chart of all that a run read of itself, when it ends."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ class Curves(Callback):
 
     def on_exception(self, trainer: Trainer, gan: GAN, exception: BaseException) -> None:  # type: ignore[override]
         if isinstance(exception, Exception):  # who presses Ctrl-C twice does not want to wait
-            self.draw(trainer, gan)
+            with contextlib.suppress(OSError):  # on a full disk what failed first is the news
+                self.draw(trainer, gan)
 
     def draw(self, trainer: Trainer, gan: GAN) -> None:
         """Saves and logs the chart, if anything was read."""

@@ -1,26 +1,33 @@
-"""Ctrl-C and a cluster's SIGTERM end a run between two iterations, with a checkpoint."""
+"""Ctrl-C and a cluster's signals end a run between two iterations, with a checkpoint."""
 
 import signal
 import threading
 from types import FrameType
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, Trainer
 
 from ganlab.callbacks.checkpoints import Checkpoints
 from ganlab.gan import GAN
 
+# Not every system has the last two, by which Slurm and submitit announce that time is up.
+NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+
 
 class Interruption(Callback):
     """Saves and stops at the end of the iteration in which a signal came; a second one kills.
 
-    Saving inside a handler would catch D stepped and G not (pytorch-lightning#21406).
+    Saving inside a handler would catch D stepped and G not (pytorch-lightning#21406).  Whoever
+    handled the signal before gets it afterwards, from `pass_on`: submitit requeues the job then.
+    Before training starts and after it ends signals are not ours: the default is to terminate,
+    and nothing is lost by it.
 
     Args:
         checkpoints: saves before the run stops.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = tuple(number for number in signal.Signals if number.name in NAMES)
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
@@ -29,11 +36,14 @@ class Interruption(Callback):
 
     def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
         if threading.current_thread() is threading.main_thread():  # only it may handle signals
-            self._handlers = {s: signal.signal(s, self._receive) for s in self.SIGNALS}
+            # What no Python handles, some library does: it could not be given back.
+            mine = [s for s in self.SIGNALS if signal.getsignal(s) is not None]
+            self._handlers = {s: signal.signal(s, self._receive) for s in mine}
 
     def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
         # All ranks stop after the same iteration, whichever of them was told to.
         if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
+            self._agree(trainer)
             self.checkpoints.save(trainer, gan)
             trainer.should_stop = True
 
@@ -42,6 +52,22 @@ class Interruption(Callback):
 
     def on_exception(self, trainer: Trainer, gan: GAN, exception: BaseException) -> None:  # type: ignore[override]
         self._restore()
+
+    def pass_on(self) -> None:
+        """Calls whoever handles the signal that stopped training, if anyone does.
+
+        To be called when everything is written down: submitit's handler ends the process.
+        """
+        if self.received is None:
+            return
+        handler = signal.getsignal(self.received)
+        if callable(handler) and handler is not signal.default_int_handler:
+            handler(self.received, None)
+
+    def _agree(self, trainer: Trainer) -> None:
+        """All ranks know the signal: it is the first one's business to requeue the job."""
+        number = torch.tensor(self.received or 0, device=trainer.strategy.root_device)
+        self.received = signal.Signals(int(trainer.strategy.reduce(number, reduce_op="max")))
 
     def _restore(self) -> None:
         """Before Lightning restores its own: in reverse order of taking."""

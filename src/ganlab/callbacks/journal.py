@@ -29,10 +29,10 @@ class Journal(Callback):
         self._read_at: tuple[float, int] = (0.0, 0)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds}
+        return {"seconds": self._elapsed(), "latest": self.latest}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seconds = state_dict["seconds"]
+        self.seconds, self.latest = state_dict["seconds"], state_dict["latest"]
 
     def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
         for logger in trainer.loggers:
@@ -68,11 +68,10 @@ class Journal(Callback):
 
     def record(self, trainer: Trainer, gan: GAN, metrics: Mapping[str, float]) -> None:
         """Tells all loggers, against the three axes as they are now."""
-        seconds = self.seconds + time.monotonic() - self._read_at[0]
         axes = {
             "iterations": gan.iterations,
             "images_seen": gan.images_seen,
-            "seconds": round(seconds, 3),
+            "seconds": round(self._elapsed(), 3),
         }
         for logger in trainer.loggers:
             logger.log_metrics(axes | dict(metrics), step=gan.iterations)
@@ -86,6 +85,10 @@ class Journal(Callback):
         finally:
             before, images = self._read_at
             self._read_at = (before + time.monotonic() - started, images)
+
+    def _elapsed(self) -> float:
+        """Seconds of training until now, over all parts of a resumed run."""
+        return self.seconds + time.monotonic() - self._read_at[0]
 
     def _diagnosis(self, error: NonFiniteError, gan: GAN) -> str:
         known = ", ".join(f"{name} {value:.3g}" for name, value in self.latest.items())

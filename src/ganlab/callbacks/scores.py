@@ -53,6 +53,9 @@ class Scores(Callback):
         """
         self.scorer = self.plan.scorer(data, device)
 
+    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+        trainer.should_stop |= self.exhausted  # killed after the checkpoint with which it ended
+
     def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
         if self.scorer is None or not due(gan, self.plan.every):
             return

@@ -1,0 +1,57 @@
+"""Checkpoints as files: in which order they were written, and whether they still are as written."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+class DamagedError(Exception):
+    """A file is not the checkpoint that was written."""
+
+
+def name(iteration: int) -> str:
+    """The file of the checkpoint after an iteration."""
+    return f"iteration-{iteration:07d}.ckpt"
+
+
+def listed(folder: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first; neither the best one nor damaged ones set aside."""
+    # By length first: from iteration 10,000,000 on there is a digit more.
+    return sorted(folder.glob("iteration-*.ckpt"), key=lambda path: (len(path.name), path.name))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A checkpoint's tensors, on the CPU, and plain data; nothing else is ever loaded.
+
+    torch writes a zip file with a checksum of every record and never looks at them: it reads a
+    weight with a flipped bit without a word.
+
+    Raises:
+        DamagedError: the file is cut short, changed, or holds anything but tensors and plain data.
+        OSError: it cannot be opened.
+    """
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as records:
+                broken = records.testzip()
+            if broken is None:
+                file.seek(0)
+                return dict(torch.load(file, map_location="cpu", weights_only=True))
+        except Exception as error:  # damage makes decoders raise anything
+            raise DamagedError(f"'{path}' is damaged: {error}") from error
+    raise DamagedError(f"'{path}' is damaged: the checksum of {broken} is wrong")
+
+
+def is_sound(path: Path) -> bool:
+    """Whether a file is the checkpoint that was written.
+
+    Raises:
+        OSError: it is there and cannot be opened.
+    """
+    try:
+        read(path)
+    except (DamagedError, FileNotFoundError):  # or another process has set it aside just now
+        return False
+    return True
