@@ -64,9 +64,10 @@ class Command:
         return self.process.wait(timeout=300), self.file.read_text()
 
     def jobs(self) -> list[str]:
-        """Ids of all jobs so far, in order of submission: folders with scripts and logs."""
-        folders = [path for path in self.folder.glob("sweeps/*/slurm/*") if path.is_dir()]
-        return sorted((f.name for f in folders), key=lambda name: [*map(int, name.split("_"))])
+        """Ids of all jobs so far, in order of submission: each has a folder."""
+        files = self.folder.glob("sweeps/*/slurm/*/*_submitted.pkl")
+        names = (file.parent.name for file in files)
+        return sorted(names, key=lambda name: [*map(int, name.split("_"))])
 
     def run(self, seed: int = 0) -> Run | None:
         """The run of a seed, as soon as there is one."""
@@ -115,7 +116,7 @@ def final(run: Run) -> dict[str, torch.Tensor]:
 def scene(tmp_path_factory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("slurm")
     (folder / "cluster").mkdir()
-    with SlurmCluster(folder / "cluster", nodes=3, cpus=2) as cluster:
+    with SlurmCluster(folder / "cluster", nodes=3, cpus=3) as cluster:
         made = Scene(cluster, folder)
         yield made
         for command in made.commands:
@@ -150,11 +151,12 @@ def test_a_run_on_two_nodes_is_preempted_and_ends_as_one_process_would(scene):
 @pytest.fixture(scope="module")
 def disturbed(scene) -> list[str]:
     """The jobs of three seeds, caught in the middle: preempted, requeued by hand, cancelled."""
-    command = scene.moved
-    done = [["scancel", "--signal=USR2"], ["scontrol", "requeue"], ["scancel"]]
-    for seed, words in enumerate(done):
-        until(lambda: command.held(seed), f"the third iteration of seed {seed}")  # noqa: B023
-        scene.cluster.ask(*words, command.jobs()[seed])
+    command, seeds = scene.moved, range(3)
+    until(lambda: all(map(command.held, seeds)), "the third iterations of three seeds")
+    # Not before: while a job of an array waits, scancel sends a signal to another again and again.
+    how = [["scancel", "--signal=USR2"], ["scontrol", "requeue"], ["scancel"]]
+    for words, job in zip(how, command.jobs(), strict=True):
+        scene.cluster.ask(*words, job)
     return command.jobs()
 
 
@@ -212,7 +214,7 @@ def test_a_sweep_of_eight_is_one_array_and_ends_with_the_weights_of_local_runs(s
 def test_a_run_too_long_for_its_job_goes_on_in_the_next(scene):
     """Slurm counts whole minutes and looks every 30 seconds."""
     command = scene.limited
-    until(command.held, "the third iteration")
+    until(command.run, "a run")
     (job,) = command.jobs()
     found = requeued_to_the_end(command, job)
     code, said = command.end()
