@@ -124,3 +124,16 @@ def data_root() -> Path:
     if not root or not (Path(root) / "MNIST" / "raw").is_dir():
         pytest.skip("no real MNIST: GANLAB_DATA_ROOT names no folder with MNIST/raw")
     return Path(root)
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A stand-in for the W&B server, up until the clients of a module's tests have exited."""
+    from wandb_server import Server
+
+    try:
+        made = Server()
+    except OSError as error:
+        pytest.skip(f"no port of 127.0.0.1 can be opened: {error}")
+    with made:
+        yield made

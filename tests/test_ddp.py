@@ -2,30 +2,40 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from conftest import ROOT, fit, same
+from conftest import ROOT, fit, same, small_gan
 from ddp_worker import made, scores
+from ganlab.callbacks import Checkpoints
 from ganlab.scoring import Scorecard
+
+
+def run_ranks(script: str, *words: str) -> None:
+    """Runs a script of this folder, which starts the other ranks itself."""
+    path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    for name in ("LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_PORT", "MASTER_ADDR"):
+        environment.pop(name, None)
+    command = [sys.executable, str(ROOT / "tests" / script), *words]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
 def ends(tmp_path_factory):
     """Final weights by (norm, rank) of two-process runs, and the scores they found."""
     folder = tmp_path_factory.mktemp("ddp")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
-    for name in ("LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_PORT", "MASTER_ADDR"):
-        environment.pop(name, None)
     for norm in ("layer", "batch"):
-        command = [sys.executable, str(ROOT / "tests" / "ddp_worker.py"), str(folder), norm, "2"]
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert done.returncode == 0, done.stderr
+        run_ranks("ddp_worker.py", str(folder), norm, "2")
     ranks = [(norm, rank) for norm in ("layer", "batch") for rank in (0, 1)]
     found = {
         (norm, rank): torch.load(folder / f"{norm}-2-{rank}.pt", weights_only=True)
@@ -69,3 +79,22 @@ def test_batchnorm_normalises_each_ranks_share_by_itself(ends):
     one, two = alone("batch"), ends["batch", 0]
     assert all(torch.isfinite(t).all() for t in two.values())
     assert any((one[n] - two[n]).abs().max() > 1e-6 for n in one if "weight" in n)
+
+
+def test_a_signal_to_one_rank_stops_all_after_the_same_iteration_and_all_pass_it_on(tmp_path):
+    """It is the first rank's handler that requeues a job, whichever rank is told."""
+    run_ranks("ddp_stop_worker.py", str(tmp_path))
+    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
+    assert found == 2 * [{"iterations": 2, "passed on": [signal.SIGUSR2]}]
+    assert [file.name for file in tmp_path.glob("*.ckpt")] == ["iteration-0000002.ckpt"]
+
+
+def test_ranks_that_would_go_on_from_different_checkpoints_say_so(tmp_path):
+    def broadcast(mine):
+        return mine + theirs
+
+    trainer = SimpleNamespace(global_rank=1, strategy=SimpleNamespace(broadcast=broadcast))
+    for theirs in (0, 4):
+        expected = pytest.raises(RuntimeError, match="process 1 would go on from iteration 0, the")
+        with expected if theirs else nullcontext():
+            Checkpoints(tmp_path, every=1).on_train_start(trainer, small_gan())

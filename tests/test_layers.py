@@ -25,23 +25,25 @@ LAYERS = (
     ),
     (
         {"config", "runs", "loggers", "figures", "callbacks", "experiment", "session"}
-        | {"cache", "weights", "scoring", "jobs", "study", "results", "charts"},
-        {"hydra", "omegaconf", "pydantic", "yaml", "tqdm", "wandb", "matplotlib"},
+        | {"cache", "weights", "scoring", "jobs", "study", "results", "charts", "dashboard"},
+        {"hydra", "omegaconf", "pydantic", "yaml", "tqdm", "matplotlib"}
+        | {"wandb", "wandb_workspaces"},
     ),
     (
-        {"cli", "composer", "preflight", "train", "sweep", "sample", "evaluate", "fetch_weights"}
-        | {"__main__", "__init__"},
+        {"cli", "composer", "preflight", "train", "sweep", "sample", "evaluate", "wandb"}
+        | {"fetch_weights", "__main__", "__init__"},
         set(),
     ),
 )
 # They meet only through ImageSpec and the Batch.
 APART = {"gan": {"data"}, "distributed": {"data"}, "data": {"gan", "distributed"}}
 ONLY_IN = {
-    "wandb": {"loggers"},
+    "wandb": {"loggers", "dashboard"},
+    "wandb_workspaces": {"dashboard"},  # an extra
     "matplotlib": {"figures", "charts"},
     "hydra._internal": {"composer"},
 }
-LAZY = {"wandb", "matplotlib"}  # slow to import
+LAZY = {"wandb", "wandb_workspaces", "matplotlib"}  # slow to import
 
 
 def modules() -> dict[str, Path]:
@@ -130,6 +132,9 @@ def test_each_module_imports_only_its_own_layer_and_those_below(module):
         ("figures", "import matplotlib.figure", "matplotlib.figure"),
         ("callbacks.curves", "def f():\n    import matplotlib", "matplotlib"),
         ("callbacks.samples", "def f():\n    import wandb", "wandb"),
+        ("wandb", "def f():\n    import wandb", "wandb"),
+        ("dashboard", "import wandb_workspaces", "wandb_workspaces"),
+        ("loggers", "def f():\n    import wandb_workspaces", "wandb_workspaces"),
         ("experiment", "from ganlab.cli import main", "ganlab.cli.main"),
         ("experiment", "from hydra._internal import utils", "hydra._internal.utils"),
         ("train", "import pandas", "pandas"),

@@ -7,7 +7,7 @@ import pytest
 
 from ganlab.metrics.inceptionv3 import REFERENCE as WEIGHTS
 from ganlab.scoring import Protocol, Score, Scorecard, UnlikeProtocols, require_alike, tables
-from ganlab.scoring.protocol import PROTOCOLS, thousands, versions
+from ganlab.scoring.protocol import PROTOCOLS, score_named, thousands, versions
 from ganlab.scoring.scorecard import mean_of, spread
 
 FACTS = {
@@ -51,6 +51,20 @@ def test_fid_and_is_are_the_reference_extractors_at_50000_alone():
 )
 def test_all_else_carries_its_own_name(change, name):
     assert replace(REFERENCE, **change).name("frechet") == name
+
+
+@pytest.mark.parametrize("change", [{}, {"fake": 1797}, {"fake": 10_000, "split": "test"}])
+@pytest.mark.parametrize("score", ["frechet", "is", "kernel", "precision", "kl"])
+def test_a_metric_that_is_a_score_is_known_by_its_name(score, change):
+    assert score_named(replace(REFERENCE, **change).name(score)) == score
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["loss/d", "loss/d/conditioning", "D(x)", "test_error/supervised", "grad_norm/g", "kernel"],
+)
+def test_what_is_no_score_is_not_taken_for_one(name):
+    assert score_named(name) is None
 
 
 def changed(name):

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from commands import run_train, runs_in
 from conftest import ROOT
-from ganlab import cli, sweep
+from ganlab import cli, sweep, wandb
 from ganlab.__main__ import COMMANDS
 from ganlab.composer import asks_only
 from ganlab.config import ConfigError, conf_dir, problems
@@ -25,7 +25,7 @@ from ganlab.sample import sample
 from ganlab.scoring.protocol import PROTOCOLS
 from ganlab.spec import ImageSpec
 
-VERBS = {"sweep": sweep.VERBS}
+VERBS = {"sweep": sweep.VERBS, "wandb": wandb.VERBS}
 CALLED = {"sample": sample, "evaluate": evaluate, "fetch-weights": fetch_weights}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -76,15 +76,17 @@ def wrong_training(words: list[str]) -> list[str]:
     return []
 
 
-def wrong_verb(verbs: dict[str, Callable], words: list[str]) -> list[str]:
+def wrong_verb(functions: dict[str, Callable], words: list[str]) -> list[str]:
+    if not words or words[0] in cli.HELP:
+        return []
     try:
-        return wrong_call(*cli.chosen(verbs, words))
-    except ConfigError as error:
+        return wrong_call(*cli.chosen(functions, words))
+    except cli.ConfigError as error:
         return error.problems
 
 
 def wrong_call(function: Callable, words: list[str]) -> list[str]:
-    if {"-h", "--help"} & set(words):
+    if cli.HELP & set(words):
         return []
     return problems(OmegaConf.to_container(OmegaConf.from_dotlist(words)), function)
 
@@ -130,6 +132,9 @@ python -m ganlab train seed=0,1
 ganlab sample run=a m=3
 ganlab evaluate run=a protocol=fid50k
 python -m ganlab.fetch_weights dir=b
+ganlab wandb snyc a
+ganlab wandb sync a n=3
+ganlab wandb sync a
 ganlab smaple run=a
 ganlab sweep tabel outputs
 ganlab sweep table outputs seeds=none
@@ -163,6 +168,9 @@ def test_a_wrong_command_is_found(workplace):
             + " or null, got 'fid50k'"
         ],
         "python -m ganlab.fetch_weights dir=b": ["dir: unknown"],
+        "ganlab wandb snyc a": ["there is no 'snyc'; did you mean 'sync'? (sync, dashboard)"],
+        "ganlab wandb sync a n=3": ["n: unknown"],
+        "ganlab wandb sync a": [],
         "ganlab smaple run=a": ["there is no command smaple"],
         "ganlab sweep tabel outputs": [
             "there is no 'tabel'; did you mean 'table'? (status, table, best, plot)"

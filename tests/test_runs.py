@@ -17,7 +17,7 @@ from ganlab import pictures
 from ganlab.config import ConfigError
 from ganlab.gan import SAMPLE
 from ganlab.latent import stream
-from ganlab.runs import Run, differences, identity, unused
+from ganlab.runs import Run, differences, identity, runs_below, unused
 from ganlab.sample import interpolation, sample, walks
 
 SIX = ("iterations=6", "sample_every=2", "checkpoint_every=2")
@@ -225,6 +225,23 @@ def test_a_run_can_be_resumed_by_its_folder_from_another_output_dir(tmp_path):
     outcome = run_train(*smoke(tmp_path / "b", f"resume={run}"))
     assert outcome == (0, f"finished already: {run}\n", "")
     assert runs_in(tmp_path / "b") == []
+
+
+def test_runs_are_found_in_a_folder_and_at_any_depth_below_it(tmp_path):
+    """A config.yaml alone is no run: Hydra and W&B write files of this name, too."""
+    paths = [tmp_path / name for name in ("outputs/a/1", "outputs/a/2", "outputs/c/3", "again/4")]
+    for path in paths:
+        (path / "checkpoints").mkdir(parents=True)
+        (path / "wandb" / "run-1" / "files").mkdir(parents=True)
+        for folder in (path, path / "wandb" / "run-1" / "files"):
+            (folder / "config.yaml").touch()
+    (tmp_path / "outputs" / "config.yaml").touch()
+    assert [run.path for run in runs_below(tmp_path)] == [paths[3], *paths[:3]]
+    assert [run.path for run in runs_below(tmp_path / "outputs" / "a")] == paths[:2]
+    assert [run.path for run in runs_below(paths[2])] == [paths[2]]
+    for nothing in (tmp_path / "outputs" / "a" / "1" / "wandb", tmp_path / "nowhere"):
+        with pytest.raises(ConfigError, match=f"there is no run in or below '{nothing}'"):
+            runs_below(nothing)
 
 
 def test_a_failed_run_says_why_once_and_keeps_a_good_checkpoint(tmp_path):

@@ -1,17 +1,27 @@
-"""A stand-in for the W&B server on 127.0.0.1: answers what its client asks, keeps what it sends.
+"""A stand-in for the W&B server on 127.0.0.1, its users, and the official reader of offline runs.
 
+The server answers what a client asks and keeps what it sends.
 Written against wandb 0.31.  Keep it up until the client's process has exited: the client's core
 outlives Python and waits for its server.
 """
 
+import contextlib
+import functools
 import gzip
 import json
+import os
 import re
+import subprocess
+import sysconfig
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
+
+import pytest
 
 ENTITY = "tester"
 
@@ -21,11 +31,12 @@ class Received:
     """What one run has sent."""
 
     name: str
-    about: dict[str, Any] = field(default_factory=dict)  # project, groupName, displayName, jobType
+    about: dict[str, Any] = field(default_factory=dict)  # project, groupName, displayName, tags
     config: dict[str, Any] = field(default_factory=dict)
     lines: dict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
     files: dict[str, bytes] = field(default_factory=dict)
     exit_code: int | None = None
+    preempting: bool = False
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -38,6 +49,21 @@ class Received:
     def _file(self, name: str) -> dict[int, str]:
         return self.lines[f"wandb-{name}"]
 
+    def tail(self) -> dict[str, Any]:
+        """Where a client that goes on with the run finds its end: `_step` counts on from there."""
+        history, summary = self._file("history.jsonl"), self._file("summary.json")
+        return {
+            "summaryMetrics": summary[max(summary)] if summary else "{}",
+            "historyTail": json.dumps([history[max(history)]] if history else []),
+            "historyLineCount": len(history),
+            "eventsTail": "[]",
+            "eventsLineCount": len(self._file("events.jsonl")),
+            "logLineCount": len(self.lines["output.log"]),
+            "config": json.dumps({k: {"value": v} for k, v in self.config.items()}),
+            "tags": self.about.get("tags") or [],
+            "wandbConfig": json.dumps({"t": {}}),
+        }
+
     def bucket(self) -> dict[str, Any]:
         """The run as GraphQL tells it."""
         project = {"id": "p", "name": self.about.get("project"), "entity": {"id": "e"}}
@@ -47,7 +73,7 @@ class Received:
             "name": self.name,
             "displayName": self.about.get("displayName", self.name),
             "config": "{}",
-            "historyLineCount": 0,
+            "historyLineCount": len(self._file("history.jsonl")),
             "project": project,
         }
 
@@ -57,6 +83,7 @@ class Server:
 
     def __init__(self) -> None:
         self.runs: dict[str, Received] = {}
+        self.views: list[dict[str, Any]] = []  # workspaces
         self.unknown: list[str] = []  # requests that it had no answer for
         self.lock = threading.Lock()
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler(self))
@@ -96,7 +123,7 @@ class Server:
         return self.runs.setdefault(name, Received(name))
 
     def graphql(self, operation: str, given: dict[str, Any]) -> dict[str, Any] | None:
-        if operation == "Viewer":
+        if operation in ("Viewer", "GetDefaultEntity"):
             teams = {"edges": [{"node": {"name": ENTITY}}]}
             who = {"id": "u", "entity": ENTITY, "username": ENTITY, "flags": "{}", "teams": teams}
             return {"viewer": who}
@@ -104,8 +131,15 @@ class Server:
             return {"serverInfo": {"features": []}}
         if operation == "OrganizationCoreWeaveOrganizationID":
             return {"entity": {"organization": None}}
-        if operation == "RunResumeStatus":  # nobody has such a run: start one
-            return {"model": None}
+        if operation == "RunResumeStatus":
+            run = self.runs.get(given["name"])
+            if run is None or not run.about:  # nobody has such a run: start one
+                return {"model": None}
+            return {"model": {**run.bucket()["project"], "bucket": run.bucket() | run.tail()}}
+        if operation == "UpsertView2":
+            self.views.append({**given, "spec": json.loads(given["spec"])})
+            view = {"id": f"view-{len(self.views)}", "name": given["name"]}
+            return {"upsertView": {"view": view, "inserted": True}}
         if operation == "RunStoppedStatus":
             return {"project": {"run": {"stopped": False}}}
         if operation == "CreateRunFiles":  # an empty answer would panic the core
@@ -128,6 +162,7 @@ class Server:
         for name, chunk in (sent.get("files") or {}).items():
             for i, line in enumerate(chunk["content"]):
                 run.lines[name][chunk["offset"] + i] = line
+        run.preempting |= bool(sent.get("preempting"))
         if sent.get("exitcode") is not None:
             run.exit_code = sent["exitcode"]
 
@@ -165,3 +200,52 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
             self.rfile.readline()
 
     return Handler
+
+
+def account(server: Server) -> dict[str, str]:
+    """The environment of somebody who has logged in."""
+    return {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "a" * 40}
+
+
+@contextlib.contextmanager
+def environment_of(home: Path, **variables: str) -> Iterator[None]:
+    """Of a user who lives in a folder and has no account unless the variables say so."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WANDB")]:
+            patch.delenv(name)
+        for name, value in {"WANDB_ERROR_REPORTING": "false", **variables}.items():
+            patch.setenv(name, value)
+        patch.setenv("HOME", str(home))
+        patch.chdir(home)
+        yield
+
+
+@contextlib.contextmanager
+def anew(home: Path, **variables: str) -> Iterator[None]:
+    """The same, for W&B in this process: its client reads the environment once, when it starts.
+
+    The client before is ended first: it notes in the environment where the next one finds it.
+    """
+    import wandb
+
+    wandb.teardown()
+    with environment_of(home, **variables):
+        yield
+        wandb.teardown()
+
+
+def logged_in(server: Server, home: Path) -> contextlib.AbstractContextManager[None]:
+    """As somebody who has an account."""
+    return anew(home, **account(server))
+
+
+@functools.cache
+def records(run: Path) -> list[dict[str, Any]]:
+    """What W&B's own reader finds in an offline run."""
+    (log,) = run.glob("wandb/offline-run-*/*.wandb")
+    program = Path(sysconfig.get_path("scripts")) / "wandb"
+    command = [str(program), "leet", "inspect", "--json", str(log)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        pytest.skip(f"this W&B cannot inspect its own files: {done.stderr}")
+    return [json.loads(line) for line in done.stdout.splitlines()]

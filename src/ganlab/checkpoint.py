@@ -2,9 +2,11 @@
 
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
+
+PLAIN = (zipfile.ZIP_STORED, 0)  # how torch stores a record: not compressed, and no folder
 
 
 class DamagedError(Exception):
@@ -26,7 +28,8 @@ def read(path: Path) -> dict[str, Any]:
     """A checkpoint's tensors, on the CPU, and plain data; nothing else is ever loaded.
 
     torch writes a zip file with a checksum of every record and never looks at them: it reads a
-    weight with a flipped bit without a word.
+    weight with a flipped bit without a word, and what happens to be in memory where the two sizes
+    of a record differ or it looks like a folder.
 
     Raises:
         DamagedError: the file is cut short, changed, or holds anything but tensors and plain data.
@@ -34,14 +37,22 @@ def read(path: Path) -> dict[str, Any]:
     """
     with path.open("rb") as file:
         try:
-            with zipfile.ZipFile(file) as records:
-                broken = records.testzip()
-            if broken is None:
-                file.seek(0)
-                return dict(torch.load(file, map_location="cpu", weights_only=True))
+            verify(file)
+            file.seek(0)
+            return dict(torch.load(file, map_location="cpu", weights_only=True))
         except Exception as error:  # damage makes decoders raise anything
             raise DamagedError(f"'{path}' is damaged: {error}") from error
-    raise DamagedError(f"'{path}' is damaged: the checksum of {broken} is wrong")
+
+
+def verify(file: BinaryIO) -> None:
+    """Raises an exception of some kind unless all records are those that torch wrote."""
+    with zipfile.ZipFile(file) as records:
+        for record in records.infolist():
+            kind = (record.compress_type, record.external_attr)
+            if kind != PLAIN or record.compress_size != record.file_size:
+                raise zipfile.BadZipFile(f"{record.filename} is not stored as it is")
+        if (broken := records.testzip()) is not None:
+            raise zipfile.BadZipFile(f"the checksum of {broken} is wrong")
 
 
 def is_sound(path: Path) -> bool:

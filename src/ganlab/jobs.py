@@ -15,7 +15,7 @@ from filelock import FileLock
 from ganlab import files
 from ganlab.config import ConfigError
 from ganlab.experiment import Which
-from ganlab.runs import Run
+from ganlab.runs import Run, runs_below
 from ganlab.scoring.scorecard import Scorecard
 
 RECORD = "sweep.json"
@@ -128,16 +128,19 @@ def jobs_in(folder: Path) -> list[Job]:
     """
     if (folder / RECORD).exists():
         return Sweep(folder).jobs()
-    found = [Job(run) for run in runs_below(folder)]
-    if not found:
-        raise ConfigError([f"'{folder}' is no sweep, and no run lies below it"])
-    return found
+    return [Job(run) for run in runs_below(folder)]
 
 
-def runs_below(folder: Path) -> list[Run]:
-    """The run folders at and below a folder."""
-    configs = sorted(folder.rglob("config.yaml"))
-    return [Run(file.parent) for file in configs if (file.parent / "checkpoints").is_dir()]
+def runs_of(folder: Path) -> list[Run]:
+    """The runs of a sweep that have begun, or those in and below a folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    runs = [job.run for job in jobs_in(folder) if job.run.config_file.exists()]
+    if not runs:
+        raise ConfigError([f"no run of the sweep '{folder}' has begun"])
+    return runs
 
 
 def cards(run: Run) -> list[Scorecard]:

@@ -15,7 +15,9 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from ganlab import files
-from ganlab.runs import Run
+from ganlab.runs import Run, git
+from ganlab.scoring.protocol import score_named
+from ganlab.scoring.scorecard import is_distance
 
 AXES = ("iterations", "images_seen", "seconds")
 
@@ -95,13 +97,13 @@ class WandbRun(WandbLogger):
     """A Weights & Biases run below RUN/wandb, the same one when the run goes on.
 
     Args:
-        run: the run's folder, with its config.
+        run: the run's folder, with its config and environment.
         name: shown in the dashboard: what distinguishes this run.
         group: the sweep it belongs to, if any.
         project: the dashboard's project.
         entity: user or team; None: the account's default.
         mode: None: the environment's WANDB_MODE, or online with a known API key, else offline.
-        tags: shown and searched in the dashboard.
+        tags: shown and searched in the dashboard, beside the names of the run's parts.
     """
 
     def __init__(
@@ -116,7 +118,11 @@ class WandbRun(WandbLogger):
     ) -> None:
         self.run, self.mode = run, mode or wandb_mode()
         super().__init__(save_dir=run.path, project=project, name=name)
-        self.entity, self.group, self.tags = entity, group, tags
+        self.entity, self.group = entity, group
+        parts = run.path.absolute().parent.name.split("-")  # data, model, loss, ...
+        self.tags = (*filter(None, parts), *tags)
+        self._told = -1  # the last iteration that the dashboard had when this part began
+        self._best = dict[str, float]()
 
     @property
     @rank_zero_only
@@ -132,24 +138,46 @@ class WandbRun(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        cast("Any", self.experiment).log(dict(metrics))
+        self._log(dict(metrics))
+        self._keep_best(metrics)
 
     @rank_zero_only
     def log_picture(self, name: str, pixels: np.ndarray, step: int) -> None:
         """uint8 (H, W, 3); W&B would show a float image black."""
         import wandb
 
-        cast("Any", self.experiment).log({name: wandb.Image(pixels), "iterations": step})
+        image = wandb.Image(pixels, caption=f"iteration {step:,}")
+        self._log({name: image, "iterations": step})
 
     @rank_zero_only
-    def finish(self, exit_code: int) -> str | None:
-        """Ends the run; returns how to upload it if it was offline."""
+    def finish(self, status: str) -> str | None:
+        """Ends the run as 'finished', 'interrupted' or 'failed'; how to upload it if offline."""
         if self._experiment is None:
             return None
-        folder = self.run.path / "wandb" / Path(self._experiment.dir).parent.name
-        self._experiment.finish(exit_code)
+        if status == "interrupted":  # it will go on: W&B calls it preempted
+            self._experiment.mark_preempting()
+        self._experiment.finish(0 if status == "finished" else 1)
         self._experiment = None
-        return f"wandb sync {folder}" if self.mode == "offline" else None
+        return f"ganlab wandb sync {self.run.path}" if self.mode == "offline" else None
+
+    def _log(self, row: dict[str, Any]) -> None:
+        started = cast("Any", self.experiment)
+        if row["iterations"] >= self._told:  # equal: of that iteration not all may have arrived
+            started.log(row)
+
+    def _keep_best(self, metrics: Mapping[str, float]) -> None:
+        """Writes each score's best into the summary, where the score itself is the last one.
+
+        W&B's own summary="min" forgets the earlier parts of a run that goes on.
+        """
+        for name, value in metrics.items():
+            if (score := score_named(name)) is None:
+                continue
+            best = self._best.get(name)
+            if best is None or (value < best if is_distance(score) else value > best):
+                self._best[name] = value
+                found = {f"best/{name}": value, f"best/{name}/iterations": metrics["iterations"]}
+                cast("Any", self.experiment).summary.update(found)
 
     def _start(self) -> Any:
         import wandb
@@ -160,9 +188,15 @@ class WandbRun(WandbLogger):
             print(f"W&B cannot be reached ({error}); this run is logged offline")
             self.mode = "offline"
             started = self._init()
+        started.tags = tuple(dict.fromkeys((*started.tags, *self.tags)))  # and those set by hand
+        if started.resumed:
+            self._told = started.summary.get("iterations", -1)
         for axis in AXES:
             started.define_metric(axis, hidden=True)
         started.define_metric("*", step_metric="iterations")
+        self._experiment = started
+        for row in readings(self.run.path / "metrics.csv"):
+            self._keep_best(row)
         return started
 
     def _init(self) -> Any:
@@ -173,15 +207,19 @@ class WandbRun(WandbLogger):
             id=self._kept_id(),
             resume="allow",
             mode=self.mode,
-            config=self.run.config(),
+            config={**self.run.config(), "environment": self.run.environment()},
             job_type="train",
             reinit="create_new",
-            settings=wandb.Settings(silent=True, x_transaction_log_flush_interval=1.0),
+            settings=wandb.Settings(
+                silent=True,
+                x_transaction_log_flush_interval=1.0,
+                git_root=git("rev-parse", "--show-toplevel"),  # not that of the run's folder
+                save_code=True,  # the difference to the commit
+            ),
             name=self._name,
             project=self._project,
             entity=self.entity,
             group=self.group,
-            tags=self.tags,
         )
 
     def _kept_id(self) -> str:
@@ -191,6 +229,14 @@ class WandbRun(WandbLogger):
             return file.read_text().strip()
         files.write(file, new := secrets.token_hex(4))
         return new
+
+
+def readings(file: Path) -> list[dict[str, float]]:
+    """The rows of a metrics.csv, without empty cells; none if there is no such file."""
+    if not file.exists():
+        return []
+    with file.open(newline="") as lines:
+        return [{n: float(v) for n, v in row.items() if v} for row in csv.DictReader(lines)]
 
 
 def wandb_mode() -> Literal["online", "offline", "disabled"]:

@@ -72,6 +72,13 @@ class Busy(ConfigError):  # noqa: N818 - a sentence
     """Another process works in a run's folder."""
 
 
+def json_of(path: Path) -> dict[str, Any]:
+    """What a file of JSON says; empty if there is none, or it is damaged."""
+    with contextlib.suppress(OSError, ValueError):
+        return dict(json.loads(path.read_text()))
+    return {}
+
+
 class Run:
     """The folder of one run; nothing in it is ever replaced but by its own continuation."""
 
@@ -80,6 +87,7 @@ class Run:
         self.checkpoints, self.samples = path / "checkpoints", path / "samples"
         self.config_file, self.summary_file = path / "config.yaml", path / "summary.json"
         self.lock_file, self.holder_file = path / ".lock", path / ".lock-holder"
+        self.environment_file = path / "environment.json"
 
     @classmethod
     def find(cls, config: dict[str, Any], name: str) -> "Run":
@@ -113,9 +121,11 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """What summary.json says; empty before the run's first start."""
-        with contextlib.suppress(OSError, ValueError):
-            return dict(json.loads(self.summary_file.read_text()))
-        return {}
+        return json_of(self.summary_file)
+
+    def environment(self) -> dict[str, Any]:
+        """What environment.json says of the process that worked here last; empty before it."""
+        return json_of(self.environment_file)
 
     def begin(self) -> None:
         """Notes in summary.json that a stretch of work has begun: who is killed cannot note it."""
@@ -191,7 +201,8 @@ class Run:
             self._prepare(config)
             yield
         finally:
-            self.holder_file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # whatever ended the work is the news
+                self.holder_file.unlink(missing_ok=True)
             lock.release()
 
     def locked(self) -> bool:
@@ -233,7 +244,7 @@ class Run:
                 part.unlink()
             if not self.config_file.exists():
                 files.write(self.config_file, yaml.safe_dump(config, sort_keys=False))
-            files.write(self.path / "environment.json", json.dumps(environment(), indent=2))
+            files.write(self.environment_file, json.dumps(environment(), indent=2))
         except OSError as error:
             refuse(self.path, error.strerror)
 
@@ -243,6 +254,19 @@ class Run:
         with contextlib.suppress(OSError, ValueError):
             by = f": {self.holder_file.read_text()}"
         return f"another process is working in '{self.path}'{by}"
+
+
+def runs_below(folder: Path) -> list[Run]:
+    """Every run in a folder or below it, by path; the folder may be a run itself.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    configs = sorted(folder.rglob("config.yaml"))  # W&B keeps files of this name, too
+    runs = [Run(file.parent) for file in configs if (file.parent / "checkpoints").is_dir()]
+    if not runs:
+        raise ConfigError([f"there is no run in or below '{folder}'"])
+    return runs
 
 
 def unused(path: Path) -> Path:
@@ -286,8 +310,8 @@ def environment() -> dict[str, Any]:
         "processors": os.cpu_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "libraries": {name: _version(name) for name in LIBRARIES},
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain")),
+        "git_commit": git("rev-parse", "HEAD"),
+        "git_dirty": bool(git("status", "--porcelain")),
     }
 
 
@@ -297,7 +321,7 @@ def _version(name: str) -> str | None:
     return None
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str) -> str | None:
     """Git's answer about the working directory, or None outside a repository."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         command = ["git", *arguments]

@@ -161,9 +161,8 @@ class Session:
         try:
             self._write_down(status, error)
         finally:
-            exit_code = 0 if status == "finished" else 1
             for logger in self.loggers:
-                if isinstance(logger, WandbRun) and (command := logger.finish(exit_code)):
+                if isinstance(logger, WandbRun) and (command := logger.finish(status)):
                     print(f"W&B is offline; to upload this run: {command}")
 
     def _write_down(self, status: str, error: str | None) -> None:

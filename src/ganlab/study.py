@@ -7,7 +7,7 @@ point is trained again with fresh seeds, so that luck in the search does not cou
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep
@@ -106,20 +106,31 @@ def merged(*layers: Sequence[str]) -> list[str]:
 
 
 def draw(key: str, values: str, numbers: random.Random) -> str:
-    """One value at random, as Hydra's override grammar says it; floats to 4 digits."""
-    override = OverridesParser.create().parse_override(f"{key}={values}")
+    """One value at random, as Hydra's override grammar says it; floats to 4 digits.
+
+    Raises:
+        ValueError: the values are not in that grammar.
+    """
+    try:
+        override = OverridesParser.create().parse_override(f"{key}={values}")
+    except HydraException as error:
+        expected = "expected values such as choice(1,5) or interval(0,1)"
+        raise ValueError(f"'{key}={values}': {expected}") from error
     if not override.is_sweep_override():
         return override.get_value_element_as_str()
     value = override.value()
-    if not isinstance(value, IntervalSweep):
-        return numbers.choice(list(override.sweep_string_iterator()))
-    low, high = value.start, value.end
-    if low is None or high is None:
-        raise ConfigError([f"'{key}={values}': an interval has two ends"])
+    if isinstance(value, IntervalSweep):
+        return within(value, numbers)
+    return numbers.choice(list(override.sweep_string_iterator()))
+
+
+def within(interval: IntervalSweep, numbers: random.Random) -> str:
+    """A number of an interval: uniform, or uniform in its logarithm if it is tagged so."""
+    low, high = cast("tuple[float, float]", (interval.start, interval.end))
+    if "log" in interval.tags:
+        return f"{low * (high / low) ** numbers.random():.4g}"
     if isinstance(low, int) and isinstance(high, int):
         return str(numbers.randint(low, high))
-    if "log" in value.tags:
-        return f"{low * (high / low) ** numbers.random():.4g}"
     return f"{numbers.uniform(low, high):.4g}"
 
 
@@ -157,6 +168,6 @@ def read(sweeper: DictConfig) -> Study:
     try:
         study = Study(**{key: value for key, value in node.items() if key != "_target_"})
         study.trials([])
-    except (ValueError, HydraException) as error:
+    except ValueError as error:
         raise ConfigError([f"{path}: {error}"]) from error
     return study

@@ -1,5 +1,6 @@
 """The record of how a score came about: without it the number means nothing."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
@@ -112,6 +113,13 @@ class Protocol:
         decisive = (f.name for f in fields(self) if not f.metadata.get("describes"))
         mine, theirs = asdict(self), asdict(other)
         return [f"{n}: {mine[n]} and {theirs[n]}" for n in decisive if mine[n] != theirs[n]]
+
+
+def score_named(name: str) -> str | None:
+    """The inverse of Protocol.name: 'fid' -> 'frechet'; None for what is no score: 'loss/d'."""
+    plain = {full: score for score, full in PLAIN.items()}
+    spelled = re.fullmatch(r"(\w+)/.+/\d+k?(/test)?", name)
+    return spelled[1] if spelled else plain.get(name)
 
 
 class UnlikeProtocols(ValueError):  # noqa: N818 - a sentence

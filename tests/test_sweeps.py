@@ -1,0 +1,556 @@
+"""A sweep's record, what the sweep commands say of it, sweepers and launchers with real runs."""
+
+import csv
+import io
+import itertools
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+import ganlab
+from commands import completed, run_sweep, run_train, runs_in, shell, smoke
+from conftest import same, weights
+from ganlab import charts, figures, results
+from ganlab.config import ConfigError
+from ganlab.jobs import Job, Sweep, card_of, jobs_in, objective
+from ganlab.runs import Run
+from ganlab.scoring.protocol import Protocol
+from ganlab.scoring.scorecard import Score, Scorecard
+
+SCORED = ("metrics=classifier", "metrics.n=100", "metrics.every=2")
+
+
+def sweep_in(output_dir: Path) -> Path:
+    """The folder of the only sweep."""
+    (folder,) = (output_dir / "sweeps").iterdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """Two losses with two seeds each, scored twice; (outputs, outcome)."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    words = smoke(outputs, *SCORED, "loss=hinge,nonsaturating", "seed=0,1")
+    return outputs, run_train("-m", *words)
+
+
+def test_a_sweep_records_its_jobs_and_says_at_the_end_how_they_stand(swept):
+    outputs, outcome = swept
+    assert (outcome.code, outcome.err) == (0, "")
+    folder = sweep_in(outputs)
+    assert outcome.out.endswith(f"{folder}: 4 finished\n")
+    jobs = Sweep(folder).jobs()
+    assert {job.run.path for job in jobs} == set(runs_in(outputs))
+    said = [[w for w in job.overrides if w.startswith(("loss", "seed"))] for job in jobs]
+    assert said == [
+        [f"loss={loss}", f"seed={seed}"] for loss in ("hinge", "nonsaturating") for seed in (0, 1)
+    ]
+
+
+def test_the_same_jobs_are_the_same_sweep_and_nothing_is_trained_again(swept):
+    outputs, _ = swept
+    before = {run: (run / "summary.json").stat().st_mtime_ns for run in runs_in(outputs)}
+    record = (sweep_in(outputs) / "sweep.json").read_text()
+    again = smoke(outputs, *SCORED, "seed=1,0", "loss=nonsaturating,hinge")
+    outcome = run_train("-m", *again)
+    assert outcome.out.count("finished already: ") == 4
+    assert {run: (run / "summary.json").stat().st_mtime_ns for run in runs_in(outputs)} == before
+    assert (sweep_in(outputs) / "sweep.json").read_text() == record
+
+
+def test_other_jobs_are_another_sweep_and_a_folder_can_be_named(tmp_path):
+    run_train("-m", *smoke(tmp_path, "seed=0,1"))
+    first = sweep_in(tmp_path)
+    run_train("-m", *smoke(tmp_path, "seed=0,2"))
+    assert len(list((tmp_path / "sweeps").iterdir())) == 2
+    mine = tmp_path / "it's mine, a=b"
+    quoted = str(mine).replace("'", "\\'")
+    run_train("-m", *smoke(tmp_path, "seed=0,1"), f"hydra.sweep.dir='{quoted}'")
+    assert [job.run.path for job in Sweep(mine).jobs()] == [
+        job.run.path for job in Sweep(first).jobs()
+    ]
+
+
+def test_a_folder_of_outputs_can_be_moved_with_its_sweeps(swept, tmp_path):
+    outputs, _ = swept
+    moved = Path(shutil.copytree(outputs, tmp_path / "moved"))
+    jobs = Sweep(sweep_in(moved)).jobs()
+    assert {job.run.path for job in jobs} == set(runs_in(moved))
+    assert {job.state for job in jobs} == {"finished"}
+
+
+FRAGILE = ["loss=wasserstein", "optim@d_optimizer=sgd", "iterations=20", "d_optimizer.lr=1e20,1e-3"]
+
+
+def test_a_failed_job_is_reported_by_name_with_its_reason(tmp_path):
+    outcome = run_train("-m", *smoke(tmp_path, *FRAGILE))
+    folder = sweep_in(tmp_path)
+    assert outcome.code == 1
+    assert f"{folder}: 1 finished, 1 failed\n  failed: d_optimizer.lr=1e+20 (" in outcome.out
+    report = outcome.out[outcome.out.index(str(folder)) :]
+    assert re.search(r"\): by iteration \d+, .*(nan|inf|not finite)", report)
+    assert "Traceback" not in outcome.out + outcome.err
+
+
+def lock(run: Path) -> subprocess.Popen:
+    """A process that works in a run's folder."""
+    hold = "import sys; from filelock import FileLock; l = FileLock(sys.argv[1]); l.acquire()"
+    hold += "; print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(run / ".lock")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"held\n"
+    return process
+
+
+def test_status_tells_what_each_run_is_doing(swept, tmp_path):
+    outputs = Path(shutil.copytree(swept[0], tmp_path / "outputs"))
+    folder = sweep_in(outputs)
+    waiting, failed, stopped, running = (job.run.path for job in Sweep(folder).jobs())
+    shutil.rmtree(waiting)
+    for run, status in ((failed, "failed"), (stopped, "running"), (running, "running")):
+        summary = json.loads((run / "summary.json").read_text()) | {"status": status}
+        (run / "summary.json").write_text(json.dumps(summary))
+    with lock(running) as holder:
+        outcome = run_sweep("status", str(folder))
+        holder.stdin.close()
+    assert (outcome.code, outcome.err) == (0, "")
+    rows = [line.split(" | ") for line in outcome.out.splitlines()[2:-1]]
+    assert [row[0].strip("| ") for row in rows] == ["waiting", "failed", "interrupted", "running"]
+    assert [row[1] for row in rows] == ["", *["3 of 3"] * 3]
+    assert [row[2:4] for row in rows][2:] == [
+        ["loss=nonsaturating", "0"],
+        ["loss=nonsaturating", "1"],
+    ]
+    assert outcome.out.splitlines()[-1] == "1 running, 1 interrupted, 1 failed, 1 waiting"
+
+
+def test_a_run_that_another_process_works_in_is_left_to_it(swept, tmp_path):
+    outputs = Path(shutil.copytree(swept[0], tmp_path / "outputs"))
+    busy = Sweep(sweep_in(outputs)).jobs()[1].run.path
+    (busy / "summary.json").unlink()
+    with lock(busy) as holder:
+        words = smoke(outputs, *SCORED, "loss=hinge,nonsaturating", "seed=0,1")
+        outcome = run_train("-m", *words)
+        holder.stdin.close()
+    assert outcome.code == 1
+    assert outcome.out.count("finished already: ") == 3
+    assert f"another process is working in '{busy}'" in outcome.out
+    assert "3 finished, 1 running\n  running: loss=hinge seed=1" in outcome.out
+
+
+def frechet(run: Path) -> float:
+    """The best of a run's scorings, by the summary itself."""
+    scores = json.loads((run / "summary.json").read_text())["scores"]
+    return min(record["scores"]["frechet"]["value"] for record in scores)
+
+
+def cells(text: str) -> list[dict[str, str]]:
+    """A Markdown table's rows."""
+    head, _, *rows = (
+        [c.strip() for c in line.strip("|").split(" | ")] for line in text.splitlines()
+    )
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def test_a_table_has_seeds_together_and_the_best_first(swept):
+    outputs, _ = swept
+    outcome = run_sweep("table", str(sweep_in(outputs)))
+    rows = cells(outcome.out)
+    expected = {}
+    for run in runs_in(outputs):
+        expected.setdefault(run.parent.name.rpartition("-")[2], []).append(frechet(run))
+    ranked = sorted(expected, key=lambda loss: statistics.mean(expected[loss]))
+    assert [row["loss"] for row in rows] == ranked
+    for row in rows:
+        mean, _, error = row["frechet/classifier-digits/100"].partition(" ± ")
+        found = expected[row["loss"]]
+        assert float(mean) == pytest.approx(statistics.mean(found), abs=float(error) / 10)
+        assert float(error) == pytest.approx(statistics.stdev(found), rel=0.1)
+        assert (row["runs"], "seed" in row) == ("2", False)
+
+
+def test_a_table_as_csv_has_numbers_and_each_run_by_itself_if_wanted(swept):
+    outputs, _ = swept
+    together = run_sweep("table", str(sweep_in(outputs)), "format=csv")
+    rows = list(csv.DictReader(io.StringIO(together.out)))
+    name = "frechet/classifier-digits/100"
+    assert float(rows[0][name]) <= float(rows[1][name])
+    assert float(rows[0][f"{name} (standard deviation)"]) > 0
+    apart = run_sweep("table", str(sweep_in(outputs)), "format=csv", "seeds=apart")
+    rows = list(csv.DictReader(io.StringIO(apart.out)))
+    assert {row["run"]: float(row[name]) for row in rows} == {
+        str(run): frechet(run) for run in runs_in(outputs)
+    }
+    assert sorted(row["seed"] for row in rows) == ["0", "0", "1", "1"]
+
+
+def test_runs_without_a_record_are_told_apart_by_what_differs_in_their_configs(swept):
+    outputs, _ = swept
+    rows = cells(run_sweep("table", str(outputs)).out)
+    assert {row["experiment"] for row in rows} == {
+        "digits-dcgan-hinge",
+        "digits-dcgan-nonsaturating",
+    }
+    assert {row["runs"] for row in rows} == {"2"}
+
+
+def test_the_best_is_the_best_and_its_images_can_be_drawn(swept):
+    outputs, _ = swept
+    outcome = run_sweep("best", str(sweep_in(outputs)), "top=2")
+    first = cells(run_sweep("table", str(sweep_in(outputs))).out)[0]
+    line, run, command, *_ = outcome.out.splitlines()
+    said = f"frechet/classifier-digits/100 {first['frechet/classifier-digits/100']} over 2 seeds"
+    assert line == f"{said}: loss={first['loss']}"
+    rivals = [r for r in runs_in(outputs) if r.parent.name.endswith(first["loss"])]
+    assert Path(run.strip()) == min(rivals, key=frechet)
+    assert command.split()[-1] == "checkpoint=best"
+    assert Run(Path(run.strip())).best_checkpoint() is not None
+
+
+def test_the_last_scores_can_be_asked_for_in_place_of_the_best(swept):
+    for run in map(Run, runs_in(swept[0])):
+        last, best = (card_of(run, "frechet", which) for which in ("last", "best"))
+        assert last.iterations == 3
+        assert best.scores["frechet"].value == frechet(run.path) == objective(run)
+        assert best.scores["frechet"].value <= last.scores["frechet"].value
+
+
+def test_scores_of_one_name_that_are_unlike_are_refused(swept, tmp_path):
+    outputs = Path(shutil.copytree(swept[0], tmp_path / "outputs"))
+    file = runs_in(outputs)[0] / "summary.json"
+    file.write_text(file.read_text().replace('"weights": "', '"weights": "0'))
+    outcome = run_sweep("table", str(sweep_in(outputs)))
+    assert outcome.code == 2
+    assert "were scored by unlike protocols: weights: " in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["table", "nowhere"], "there is no run in or below 'nowhere'"),
+        (["best", "{}", "by=is_it"], "by: no run of '{}' has a score 'is_it'"),
+        (["best", "{}", "top=0"], "top must be at least 1, got 0"),
+        (["table", "{}", "by"], "'by': expected name=value"),
+        (["tabel", "{}"], "there is no 'tabel'; did you mean 'table'? (status, table, best, plot)"),
+    ],
+)
+def test_a_wrong_question_is_answered_in_one_sentence(swept, words, sentence):
+    folder = str(sweep_in(swept[0]))
+    outcome = run_sweep(*(word.format(folder) for word in words))
+    assert outcome.code == 2
+    assert outcome.err == f"ganlab: 1 mistake, nothing was started\n  {sentence.format(folder)}\n"
+
+
+def test_a_damaged_record_is_named(swept, tmp_path):
+    outputs = Path(shutil.copytree(swept[0], tmp_path / "outputs"))
+    (sweep_in(outputs) / "sweep.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"sweep\.json' is damaged"):
+        jobs_in(sweep_in(outputs))
+
+
+def test_a_plot_is_drawn_beside_the_record(swept):
+    folder = sweep_in(swept[0])
+    outcome = run_sweep("plot", str(folder))
+    assert outcome.out == f"{folder / 'frechet.png'}\n"
+    with Image.open(folder / "frechet.png") as image:
+        assert image.width == 1200
+        assert len(np.unique(np.asarray(image))) > 50
+
+
+# A study ------------------------------------------------------------------------------------------
+
+TWO = """
+# @package _global_
+defaults:
+  - override /hydra/sweeper: study
+  - override /metrics: classifier
+hydra:
+  mode: MULTIRUN
+  sweeper:
+    budget: {wide: 2}
+    seeds: 2
+    methods: {hinge: {choose: [loss=hinge]}, minimax: {choose: [loss=minimax]}}
+    spaces:
+      wide:
+        g_optimizer.lr: tag(log,interval(1e-5,1e-2))
+        d_optimizer.weight_decay: interval(0.0,0.1)  # in no YAML
+"""
+
+
+def study_words(outputs: Path, *words: str, yaml: str = TWO) -> list[str]:
+    """A study of the user's own, in a folder beside the outputs."""
+    conf = outputs.parent / f"{outputs.name}-conf"
+    (conf / "sweep").mkdir(parents=True, exist_ok=True)
+    (conf / "sweep" / "two.yaml").write_text(yaml.lstrip())
+    scored = [word for word in SCORED if word != "metrics=classifier"]
+    return ["--config-dir", str(conf), *smoke(outputs, "sweep=two", *scored, *words)]
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory):
+    outputs = tmp_path_factory.mktemp("outputs")
+    return outputs, run_train(*study_words(outputs))
+
+
+def test_a_study_searches_and_then_repeats_each_method_s_best(studied):
+    outputs, outcome = studied
+    assert (outcome.code, outcome.err) == (0, "")
+    jobs = Sweep(sweep_in(outputs)).jobs()
+    assert [(job.method, job.stage) for job in jobs] == [
+        *[("hinge", "wide")] * 2,
+        *[("minimax", "wide")] * 2,
+        *[("hinge", "again")] * 2,
+        *[("minimax", "again")] * 2,
+    ]
+    for method in ("hinge", "minimax"):
+        tried = [j for j in jobs if (j.method, j.stage) == (method, "wide")]
+        best = min(tried, key=lambda job: frechet(job.run.path)).run.config()
+        again = [j.run.config() for j in jobs if (j.method, j.stage) == (method, "again")]
+        assert [config.pop("seed") for config in again] == [1, 2]
+        assert best.pop("seed") == 0
+        assert again == [best, best]
+
+
+def test_a_study_started_again_trains_nothing_again(studied):
+    outputs, _ = studied
+    outcome = run_train(*study_words(outputs))
+    assert outcome.out.count("finished already: ") == 8
+    assert outcome.out.endswith(f"{sweep_in(outputs)}: 8 finished\n")
+
+
+def test_a_study_s_table_has_what_was_found_and_what_fresh_seeds_say_of_it(studied):
+    outputs, _ = studied
+    rows = cells(run_sweep("table", str(sweep_in(outputs))).out)
+    name = "frechet/classifier-digits/100"
+    jobs = Sweep(sweep_in(outputs)).jobs()
+    for row in rows:
+        found = {
+            stage: [
+                frechet(j.run.path) for j in jobs if (j.method, j.stage) == (row["method"], stage)
+            ]
+            for stage in ("wide", "again")
+        }
+        assert float(row[name]) == pytest.approx(min(found["wide"]), rel=1e-3)
+        mean = float(row[f"{name}, fresh seeds"].partition(" ± ")[0])
+        assert mean == pytest.approx(statistics.mean(found["again"]), rel=0.02)
+        assert (row["points"], row["seeds"], row["without a score"]) == ("2", "2", "0")
+    assert run_sweep("plot", str(sweep_in(outputs))).code == 0
+
+
+def test_a_study_is_checked_whole_before_anything_starts(tmp_path):
+    wrong = TWO.replace("[loss=hinge]", "[loss=hinge], space: {g_optimizer.lrr: 'choice(1,2)'}")
+    outcome = run_train(*study_words(tmp_path / "new", yaml=wrong))
+    assert outcome.code == 2
+    sentence = "g_optimizer.lrr: Adam takes no 'lrr'; did you mean 'lr'? (in 1 of 4 jobs)"
+    assert sentence in outcome.err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_study_needs_scores(tmp_path):
+    unscored = TWO.replace("  - override /metrics: classifier\n", "")
+    words = study_words(tmp_path / "new", yaml=unscored)
+    outcome = run_train(*(word for word in words if not word.startswith("metrics")))
+    assert outcome.code == 2
+    assert "metrics: this sweeper looks for scores; say metrics=classifier" in outcome.err
+
+
+# Charts of scores that are known ------------------------------------------------------------------
+
+
+def card(value: float) -> Scorecard:
+    protocol = Protocol(
+        extractor="test",
+        weights="0",
+        preparation="",
+        data="",
+        split="train",
+        real=9,
+        real_hash="",
+        fake=9,
+    )
+    return Scorecard(protocol, {"frechet": Score(value)}, 5)
+
+
+def result(i: int, value: float | None, method: str = "", stage: str = "wide") -> results.Result:
+    job = Job(Run(Path(f"nowhere/{method}{i}")), (), method, stage if method else "")
+    return results.Result(job, {"a": str(i)}, card(value) if value is not None else None)
+
+
+def test_experiments_are_ranked_and_those_without_a_score_come_last():
+    found = [result(i, v) for i, v in ((0, 3.0), (1, None), (2, 1.0), (0, 5.0))]
+    ranked = results.experiments(found, "frechet")
+    assert [(one.label, one.score and one.score.value) for one in ranked] == [
+        ("a=2", 1.0),
+        ("a=0", 4.0),
+        ("a=1", None),
+    ]
+
+
+def test_a_run_that_failed_counts_as_the_worst(monkeypatch):
+    found = [result(0, 3.0), result(1, None), result(2, None)]
+    monkeypatch.setattr(
+        Job, "state", property(lambda job: "failed" if "1" in str(job.run.path) else "waiting")
+    )
+    assert results.points(found, "frechet", worst=9.0) == [3.0, 9.0]
+
+
+def lines(axes) -> list[tuple[list[float], list[float]]]:
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines]
+
+
+def test_the_chart_of_a_study_draws_the_expected_best_and_every_point():
+    values = {"one": [3.0, 1.0, 2.0], "two": [4.0, 6.0]}
+    found = [result(i, v, name) for name, vs in values.items() for i, v in enumerate(vs)]
+    found += [result(9, 1.5, "one", "again")]
+    figure = charts.study(found, "frechet")
+    budget, points, again = figure.axes
+    assert lines(budget) == [([1, 2, 3], [2.0, pytest.approx(4 / 3), 1.0]), ([1, 2], [5.0, 4.0])]
+    assert lines(points)[0] == ([3.0, 1.0, 2.0], [1, 1, 1])
+    assert lines(points)[2] == ([4.0, 6.0], [0, 0])
+    assert lines(again)[0] == ([1.5], [1])
+    assert figures.to_pixels(figure).shape[2] == 3
+
+
+def test_the_chart_of_a_sweep_draws_no_more_than_can_be_told_apart():
+    found = [result(i, float(i)) for i in range(1, 31)]
+    figure = charts.sweep(found, "frechet")
+    left, right = figure.axes
+    assert len(left.lines) == charts.MOST
+    names = [text.get_text() for text in right.get_yticklabels()]
+    assert names == [f"a={i}" for i in range(1, charts.MOST + 1)]
+    assert "30 experiments, the best 12 drawn · 30 runs" in figure._suptitle.get_text()
+
+
+# Sweepers and launchers of others -----------------------------------------------------------------
+
+
+def optuna_words(outputs: Path, *words: str) -> list[str]:
+    space = "'g_optimizer.lr=tag(log,interval(1e-7,1e-2))'".strip("'")
+    rest = ["sweep=optuna", "hydra.sweeper.n_trials=6", "metrics.n=200", "metrics.every=60"]
+    return [*smoke(outputs, *rest, *words), "iterations=60", "batch_size=32", space, "log_every=60"]
+
+
+# Optuna 2, which hydra-optuna-sweeper needs, and the SQLAlchemy of today.
+old_optuna = pytest.mark.filterwarnings(
+    "ignore::sqlalchemy.exc.MovedIn20Warning", "ignore::FutureWarning:optuna.*"
+)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    outputs = tmp_path_factory.mktemp("outputs")
+    return outputs, run_train(*optuna_words(outputs))
+
+
+@old_optuna
+def test_optuna_finds_a_better_score(searched):
+    outputs, outcome = searched
+    assert outcome.code == 0, outcome.err
+    scores = [frechet(job.run.path) for job in Sweep(sweep_in(outputs)).jobs()]
+    assert len(scores) == 6
+    assert min(scores) < 0.9 * scores[0]
+    assert outcome.out.endswith(f"{sweep_in(outputs)}: 6 finished\n")
+
+
+@old_optuna
+def test_optuna_goes_on_where_it_was_by_reading_what_is_finished(searched):
+    """Its sampler is seeded and hears the same scores, so it proposes the same points."""
+    outputs, _ = searched
+    before = runs_in(outputs)
+    outcome = run_train(*optuna_words(outputs, "hydra.sweeper.n_trials=7"))
+    assert outcome.out.count("finished already: ") == 6
+    assert len(runs_in(outputs)) == 7
+    assert set(before) < set(runs_in(outputs))
+
+
+def test_a_search_in_the_wrong_direction_is_refused(tmp_path):
+    words = optuna_words(tmp_path / "new", "hydra.sweeper.direction=maximize")
+    outcome = run_train(*words)
+    assert outcome.code == 2
+    sentence = "hydra.sweeper.direction: metrics.best=frechet wants minimize, got maximize"
+    assert sentence in outcome.err
+    assert not (tmp_path / "new").exists()
+
+
+def test_every_value_that_a_search_may_choose_is_checked_before_it_starts(tmp_path):
+    outcome = run_train(
+        *optuna_words(tmp_path / "new", "model.discriminator.norm=choice(none,bach)")
+    )
+    assert outcome.code == 2
+    assert "model.discriminator: norm must be one of " in outcome.err
+    assert "got 'bach' (in 1 of 6 jobs)" in outcome.err
+
+
+def span(run: Path) -> tuple[float, float]:
+    """When a run began and ended."""
+    return (run / "config.yaml").stat().st_mtime, (run / "summary.json").stat().st_mtime
+
+
+def test_joblib_trains_two_at_once_and_mixes_nothing(tmp_path):
+    """As one after the other: the same weights, readings and grids, each in its own folder."""
+    words = ["loss=hinge,nonsaturating", "seed=0,1", "iterations=150", "log_every=1"]
+    run_train("-m", *smoke(tmp_path / "one", *words))
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    outcome = shell("-m", "ganlab.train", "-m", *smoke(tmp_path / "two", *words, *launcher))
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert outcome.stdout.endswith(f"{sweep_in(tmp_path / 'two')}: 4 finished\n")
+    pairs = list(zip(runs_in(tmp_path / "one"), runs_in(tmp_path / "two"), strict=True))
+    assert len(pairs) == 4
+    for one, two in pairs:
+        assert one.relative_to(tmp_path / "one") == two.relative_to(tmp_path / "two")
+        assert same(weights(ganlab.load(one)), weights(ganlab.load(two)))
+        readings = [(run / "metrics.csv").read_text().splitlines() for run in (one, two)]
+        assert len(readings[0]) == len(readings[1]) == 151
+    spans = sorted(span(two) for _, two in pairs)
+    assert any(begun < ended for (_, ended), (begun, _) in itertools.pairwise(spans))
+
+
+@pytest.mark.parametrize(
+    ("word", "missing", "sentence"),
+    [
+        ("hydra/launcher=joblib", "hydra/launcher/joblib", "'joblib' needs hydra-joblib-launcher"),
+        (
+            "hydra/launcher=slurm",
+            "hydra/launcher/submitit_slurm",
+            "'slurm' needs hydra-submitit-launcher",
+        ),
+        ("sweep=optuna", "hydra/sweeper/optuna", "'optuna' needs hydra-optuna-sweeper"),
+    ],
+)
+def test_a_launcher_that_is_not_installed_is_named_with_its_extra(
+    monkeypatch, tmp_path, word, missing, sentence
+):
+    from hydra.core.config_store import ConfigStore
+
+    group, _, name = missing.rpartition("/")
+    node = ConfigStore.instance().repo
+    for part in group.split("/"):
+        node = node[part]
+    monkeypatch.delitem(node, f"{name}.yaml")
+    outcome = run_train("-m", *smoke(tmp_path / "new", word, "seed=0,1"))
+    assert outcome.code == 2
+    extra = word.rpartition("=")[2]
+    assert f"{sentence}; pip install 'ganlab[{extra}]'" in outcome.err
+
+
+def test_the_everyday_sweep_is_all_losses_with_three_seeds():
+    from ganlab.composer import Composer
+
+    composed = Composer()
+    base = composed.base(["sweep=losses"])
+    points = composed.points(["sweep=losses"], base.hydra, sweep=True)
+    assert len(points) == 21
+    chosen = {word for point in points for word in point.overrides if word.startswith("loss=")}
+    energies = {"loss=ebgan", "loss=began"}
+    files = (yaml_file.stem for yaml_file in Path(ganlab.config.conf_dir(), "loss").glob("*.yaml"))
+    assert chosen == {f"loss={name}" for name in files} - energies
+    assert yaml.safe_load(yaml.safe_dump(completed("sweep=losses")))["metrics"]["every"] == 500
