@@ -172,6 +172,7 @@ def test_a_cancelled_job_is_reported_and_the_same_command_runs_what_is_missing(s
     assert code == 1, said
     assert "Traceback" not in said
     print(said)
+    assert f"Slurm's job {disturbed[2]}: cancelled; its log is " in said
     assert summary(command.run(2).path)["status"] == "interrupted"
     before = {seed: contents(command.run(seed).path) for seed in (0, 1)}
     again = scene.start("moved", *SIX, "seed=0,1,2")
