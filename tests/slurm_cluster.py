@@ -122,7 +122,8 @@ class SlurmCluster:
         self.environment = {
             **inherited,
             "SLURM_CONF": str(folder / "slurm.conf"),
-            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+            # This Python first: jobs are to find it, too.
+            "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
 
     def __enter__(self) -> Self:
@@ -136,14 +137,15 @@ class SlurmCluster:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def ask(self, *words: str) -> str:
+    def ask(self, *words: str, **environment: str) -> str:
         """What a command of Slurm answers.
 
         Raises:
             CalledProcessError: it failed, with a note of what it said.
         """
+        env = self.environment | environment
         done = subprocess.run(
-            words, env=self.environment, capture_output=True, text=True, timeout=60, check=False
+            words, env=env, capture_output=True, text=True, timeout=60, check=False
         )
         try:
             done.check_returncode()
