@@ -1,7 +1,7 @@
 """Charts of a sweep, for people."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLORS = (figures.D, figures.G, *OTHERS, "#F0E442", "#000000")
+COLORS = (figures.D, figures.G, *OTHERS, "#7F7F7F", "#000000")
 MOST = 12  # experiments in a chart: more cannot be told apart
 WIDE, DPI = 10.0, 120
 
@@ -37,10 +37,11 @@ def sweep(found: Sequence[Result], by: str) -> "Figure":
     values = {shorten(one.label): [c.scores[by].value for c in one.cards] for one in shown}
     draw_spread(right, values, colors(len(shown)))
     name = shown[0].cards[0].protocol.name(by)
-    for axes, scale in ((left, left.set_yscale), (right, right.set_xscale)):
+    for axes in (left, right):
         style(axes)
-        if is_distance(by):
-            scale("log")
+    if is_distance(by):
+        logarithmic(left, "y")
+        logarithmic(right, "x")
     left.set_ylabel(name, color=INK, fontsize=9)
     right.set_xlabel(name, color=INK, fontsize=9)
     return figure
@@ -76,12 +77,15 @@ def study(found: Sequence[Result], by: str) -> "Figure":
     draw_budget(panels[0], searched, palette, smaller=smaller)
     draw_spread(panels[1], searched, palette)
     draw_spread(panels[2], again, palette, names=False)
-    panels[1].set_title("every point", loc="left", fontsize=9, color=INK)
-    panels[2].set_title("the best again, fresh seeds", loc="left", fontsize=9, color=INK)
-    for axes in panels:
+    titles = ("expected best of k points", "every point", "the best again, with fresh seeds")
+    for axes, heading in zip(panels, titles, strict=True):
+        axes.set_title(heading, loc="left", fontsize=9, color=INK)
         style(axes)
-    panels[0].set_yscale("log" if smaller else "linear")
-    panels[1].set_xscale("log" if smaller else "linear")
+    if smaller:
+        logarithmic(panels[0], "y")
+        for axes in panels[1:]:
+            logarithmic(axes, "x")
+        panels[2].set_xlim(panels[1].get_xlim())
     return figure
 
 
@@ -104,16 +108,11 @@ def draw_progress(axes: "Axes", one: Experiment, by: str, color: str) -> None:
 def draw_budget(
     axes: "Axes", searched: Mapping[str, list[float]], palette: Sequence[str], *, smaller: bool
 ) -> None:
-    """The best of k random points, expected, over k; a band of one standard deviation."""
-    for (name, values), color in zip(searched.items(), palette, strict=True):
+    """The best of k random points, as it is to be expected, over k."""
+    for values, color in zip(searched.values(), palette, strict=True):
         budget = range(1, len(values) + 1)
         best = [best_of(values, k, smaller=smaller) for k in budget]
-        middle = np.array([score.value for score in best])
-        error = np.array([score.error or 0.0 for score in best])
-        reached = np.clip(middle - error, min(values), None) if values else middle
-        axes.plot(budget, middle, color=color, lw=1.4, marker="o", ms=2.5, label=name)
-        axes.fill_between(budget, reached, middle + error, color=color, alpha=0.1, lw=0)
-    axes.set_title("expected best of k points", loc="left", fontsize=9, color=INK)
+        axes.plot(budget, best, color=color, lw=1.4, marker="o", ms=2.5)
     axes.set_xlabel("k", color=INK, fontsize=9)
     axes.locator_params("x", integer=True)
 
@@ -150,6 +149,17 @@ def style(axes: "Axes") -> None:
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
     axes.tick_params(which="both", length=0, labelsize=8, labelcolor=INK)
+
+
+def logarithmic(axes: "Axes", which: Literal["x", "y"]) -> None:
+    """A logarithmic scale with plain numbers: 5, 10, 20, 50."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def colors(n: int) -> list[str]:

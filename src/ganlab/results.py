@@ -124,15 +124,13 @@ def points(found: Iterable[Result], by: str, worst: float) -> list[float]:
     return [worst if r.card is None else r.card.scores[by].value for r in ended]
 
 
-def best_of(values: Sequence[float], k: int, *, smaller: bool = True) -> Score:
-    """Mean and standard deviation of the best of k values drawn without repetition.
+def best_of(values: Sequence[float], k: int, *, smaller: bool = True) -> float:
+    """The expected best of k values drawn without repetition.
 
     Exact: the i-th best of n is the best of the k with probability C(n - i, k - 1) / C(n, k).  As a
     function of k it is what a budget of k random points is worth (Lucic et al. 2018, section 6).
     """
     ordered = sorted(values, reverse=not smaller)
     n = len(ordered)
-    chances = [math.comb(n - i, k - 1) / math.comb(n, k) for i in range(1, n + 1)]
-    average = math.fsum(p * v for p, v in zip(chances, ordered, strict=True))
-    variance = math.fsum(p * (v - average) ** 2 for p, v in zip(chances, ordered, strict=True))
-    return Score(average, math.sqrt(variance))
+    chances = (math.comb(n - i, k - 1) / math.comb(n, k) for i in range(1, n + 1))
+    return math.fsum(p * v for p, v in zip(chances, ordered, strict=True))
