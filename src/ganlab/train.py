@@ -1,8 +1,10 @@
 """Trains a GAN: `python -m ganlab.train [overrides]`, and with -m a sweep."""
 
+import gc
 import shlex
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +40,28 @@ def job(cfg: DictConfig) -> float | None:
     if sweep is not None:  # sweepers that choose their points as they go have not told of this one
         sweep.add([Job(Run.find(config, name), tuple(hydra.overrides.task))])
         say(f"\njob {hydra.job.num + 1}: {title}")
+        gc.collect()  # the job before: Lightning's cycles would keep its images for a while
     group = sweep.path.name if sweep is not None else None
-    try:
+    with failures_said(swept=sweep is not None):
         run = train(config, name, title, group)
+    if run.summary().get("status") == "interrupted":
+        saved = "after a checkpoint" if run.last_checkpoint() else "without a checkpoint"
+        command = shlex.join(["python", "-m", "ganlab.train", *sys.argv[1:]])
+        say(f"stopped {saved}; to go on: {command}")
+        raise SystemExit(cli.INTERRUPTED)
+    return objective(run)
+
+
+@contextmanager
+def failures_said(*, swept: bool) -> Iterator[None]:
+    """Says what ended a run, where that is no error of the program.
+
+    Raises:
+        JobFailed: a sweep's other jobs go on.
+        Busy: another process works in the run, which is no sweep's.
+    """
+    try:
+        yield
     except NonFiniteError as error:
         say(f"training failed: {error}. {ADVICE}")
         raise cli.JobFailed from error
@@ -48,16 +69,10 @@ def job(cfg: DictConfig) -> float | None:
         say(f"training stopped: {error}")
         raise cli.JobFailed from error
     except Busy as error:
-        if sweep is None:
+        if not swept:
             raise
         say(f"{error}; it is left to that one")
         raise cli.JobFailed from error
-    if run.summary().get("status") == "interrupted":
-        saved = "after a checkpoint" if run.last_checkpoint() else "without a checkpoint"
-        command = shlex.join(["python", "-m", "ganlab.train", *sys.argv[1:]])
-        say(f"stopped {saved}; to go on: {command}")
-        raise SystemExit(cli.INTERRUPTED)
-    return objective(run)
 
 
 def train(config: dict[str, Any], name: str, title: str = "", group: str | None = None) -> Run:
