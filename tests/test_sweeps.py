@@ -126,7 +126,7 @@ def test_status_tells_what_each_run_is_doing(swept, tmp_path):
     rows = [line.split(" | ") for line in outcome.out.splitlines()[2:-1]]
     assert [row[0].strip("| ") for row in rows] == ["waiting", "failed", "interrupted", "running"]
     assert [row[1] for row in rows] == ["", *["3 of 3"] * 3]
-    assert [row[2:4] for row in rows][2:] == [
+    assert [[cell.strip("| ") for cell in row[3:]] for row in rows][2:] == [
         ["loss=nonsaturating", "0"],
         ["loss=nonsaturating", "1"],
     ]
@@ -344,6 +344,10 @@ def test_a_study_s_table_has_what_was_found_and_what_fresh_seeds_say_of_it(studi
         assert mean == pytest.approx(statistics.mean(found["again"]), rel=0.02)
         assert (row["points"], row["seeds"], row["without a score"]) == ("2", "2", "0")
     assert run_sweep("plot", str(sweep_in(outputs))).code == 0
+    best = run_sweep("best", str(sweep_in(outputs))).out.splitlines()
+    again = [str(job.run.path) for job in jobs if job.stage == "again"]
+    assert best[1].strip() in again, "the luckiest of the search is not the best"
+    assert "over 2 seeds" in best[0]
 
 
 def test_a_study_is_checked_whole_before_anything_starts(tmp_path):
