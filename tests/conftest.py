@@ -1,5 +1,6 @@
 """What every test may rely on: one thread, no account, no network, a small GAN."""
 
+import collections
 import functools
 import os
 import tempfile
@@ -23,6 +24,13 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers share what the first 
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).parents[1]
+SLOW = ("test_slurm.py", "test_soak.py")  # wait for minutes
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files are handed out in this order: those that wait go first, then those of many tests."""
+    tests = collections.Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.name not in SLOW, -tests[item.path]))
 
 
 def adam(lr: float = 2e-4):

@@ -9,7 +9,9 @@ import inception_weights
 from commands import run_evaluate, run_train, runs_in, smoke
 from ganlab.metrics.inceptionv3 import Inception
 from ganlab.scoring import ByInception
-from test_loggers import narrow, records, table, train
+from test_loggers import table
+from test_wandb import narrow, user
+from wandb_server import records
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,7 @@ def weights(tmp_path_factory) -> Path:
 def run(tmp_path_factory, weights) -> Path:
     folder = tmp_path_factory.mktemp("scored")
     plan = ["metrics=inception", f"metrics.weights={weights}", "metrics.n=12", "metrics.real=12"]
-    process = train(folder, *narrow(*plan))
+    process = user(folder, "-m", "ganlab.train", *narrow(*plan))
     assert (process.returncode, process.stderr) == (0, "")
     return runs_in(folder / "outputs")[0]
 

@@ -24,7 +24,16 @@ LAYERS = (
         {"pytorch_lightning", "lightning_fabric", "sklearn", "filelock"},
     ),
     (
-        {"config", "runs", "loggers", "figures", "callbacks", "experiment", "session"}
+        {
+            "config",
+            "environment",
+            "runs",
+            "loggers",
+            "figures",
+            "callbacks",
+            "experiment",
+            "session",
+        }
         | {"cache", "weights", "scoring", "jobs", "study", "results", "charts", "dashboard"},
         {"hydra", "omegaconf", "pydantic", "yaml", "tqdm", "matplotlib"}
         | {"wandb", "wandb_workspaces"},

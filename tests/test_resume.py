@@ -79,8 +79,12 @@ def readings(run: Path) -> list[dict]:
 
 @pytest.mark.parametrize(
     ("number", "options"),
-    [(signal.SIGINT, []), (signal.SIGTERM, ["ema=null", "d_steps=2"])],
-    ids=["SIGINT", "SIGTERM"],
+    [
+        (signal.SIGINT, []),
+        (signal.SIGTERM, ["ema=null", "d_steps=2"]),
+        (signal.SIGUSR1, ["trainer.precision=64-true"]),
+    ],
+    ids=["SIGINT", "SIGTERM", "SIGUSR1"],
 )
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch, number, options):
     """All that is saved is that of an undisturbed run; no reading is lost, doubled or other."""
@@ -158,6 +162,20 @@ def test_a_signal_is_passed_on_when_everything_is_written_down(
         outcome = run_train(*smoke(tmp_path))
     assert outcome.code == 7
     assert seen == [(number, "interrupted", "iteration-0000002.ckpt", False)]
+
+
+def test_the_command_that_requeues_outlives_the_end_of_its_job(tmp_path, monkeypatch, lenient):
+    """Slurm ends all processes of a job that it requeues, before that command has its answer."""
+    codes = []
+
+    def requeue(*_):
+        asks = ["sh", "-c", "kill -TERM $$"]
+        codes.append(subprocess.run(asks, check=False).returncode)
+
+    signal.signal(signal.SIGUSR2, requeue)
+    with signalled(monkeypatch, signal.SIGUSR2, 2):
+        run_train(*smoke(tmp_path))
+    assert codes == [0]
 
 
 def test_without_a_signal_or_a_handler_nothing_is_passed_on(tmp_path, monkeypatch, lenient):

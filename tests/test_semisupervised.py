@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
 import ganlab
-from commands import completed, run_train, runs_in, smoke
+from commands import completed, rows, run_train, runs_in, smoke, summary
 from conftest import adam, fit, same, small_gan, weights
 from ganlab.callbacks import Checkpoints, classification
 from ganlab.conditioning import ACGAN, Concat, NoConditioning, SemiSupervised
@@ -21,7 +21,7 @@ from ganlab.data import DataError, Digits, ImageData, Images, LabelBudget
 from ganlab.experiment import Experiment
 from ganlab.networks import VanillaDiscriminator, VanillaGenerator
 from ganlab.optim import UpdateRule
-from test_runs import rows, signalled, summary
+from test_resume import signalled
 
 SPEC = Digits(8).spec
 PIXELS = SPEC.size**2

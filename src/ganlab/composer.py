@@ -132,6 +132,10 @@ class Composer:
                 found.append(self._no_such_choice(error, culprit))
                 if culprit is None:
                     raise ConfigError(found) from error
+                group = (error.missing_cfg_file or "").rpartition("/")[0]
+                if group.startswith("hydra/"):  # the options of what is missing are no mistakes
+                    options = group.replace("/", ".") + "."
+                    remaining = [o for o in remaining if not o.startswith(options)]
             except (HydraException, OmegaConfBaseException, ValueError) as error:
                 culprit = self._unknown_key(error, remaining)
                 if culprit is None:
@@ -192,7 +196,7 @@ class Composer:
         return next((o for o in overrides if named and o.partition("=")[0] == named[1]), None)
 
 
-def plain_value(override: Override) -> list[str]:
+def plain_values(override: Override) -> list[str]:
     """'key=value' for each value that an override lists; the ends of an interval."""
     key, value = override.get_key_element(), override.value()
     if not override.is_sweep_override():
@@ -204,7 +208,8 @@ def plain_value(override: Override) -> list[str]:
 
 def each_value(parsed: Iterable[Override]) -> list[list[str]]:
     """Points that have every listed value at least once, the others at their first."""
-    listed = [plain_value(override) for override in parsed]
+    last = {override.get_key_element(): override for override in parsed}  # the later one counts
+    listed = [plain_values(override) for override in last.values()]
     first = [values[0] for values in listed]
     others = [
         [*first[:i], value, *first[i + 1 :]]

@@ -115,9 +115,13 @@ def standing(sweep: Sweep) -> str:
 
 
 def distinct(jobs: Sequence[Job]) -> dict[Job, list[str]]:
-    """What distinguishes each job: its overrides that not all of them share."""
-    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
-    return {job: [word.lstrip("+") for word in job.overrides if word not in shared] for job in jobs}
+    """What distinguishes each job: its overrides that not all of them share, but for Hydra's."""
+    words = {
+        job: [word.lstrip("+") for word in job.overrides if not word.startswith("hydra")]
+        for job in jobs
+    }
+    shared = set.intersection(*map(set, words.values())) if len(jobs) > 1 else set()
+    return {job: [word for word in said if word not in shared] for job, said in words.items()}
 
 
 def jobs_in(folder: Path) -> list[Job]:

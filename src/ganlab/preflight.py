@@ -18,7 +18,8 @@ from ganlab.runs import NOT_SCIENCE, Run, folder_name, require_writable
 from ganlab.scoring.scorecard import is_distance
 
 SWEEPS = "${output_dir}/sweeps"  # hydra.sweep.dir where nobody has said another
-ELSEWHERE = ("hydra.launcher", "hydra/launcher", "hydra.sweep.", "trainer", "data.root")
+LAUNCHER = ("hydra/launcher", "hydra.launcher")
+ELSEWHERE = (*LAUNCHER, "hydra.sweep.", "trainer", "data.root")  # no part of what a sweep is
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ def preflight(given: Namespace) -> Plan:
     composer = Composer(given.config_dir)
     base = composer.base(given.overrides)
     swept = given.multirun or base.hydra.mode == RunMode.MULTIRUN
+    if not swept and (launched := [o for o in given.overrides if o.startswith(LAUNCHER)]):
+        raise ConfigError([f"'{launched[0]}': only a sweep is launched; add -m"])
     points = composer.points(given.overrides, base.hydra, sweep=swept)
     jobs = rehearsed(composer, points, base.hydra.sweeper if swept else None)
     words = [f"++{o}" if o.partition("=")[0] in composer.added else o for o in given.overrides]

@@ -4,25 +4,19 @@ import contextlib
 import hashlib
 import json
 import os
-import platform
-import subprocess
-import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 from filelock import FileLock, Timeout
 
-from ganlab import checkpoint, files
+from ganlab import checkpoint, environment, files
 from ganlab.config import ConfigError, flattened
 
 # Where and how a run runs, and what it writes down, but not what it computes.
 NOT_SCIENCE = ("output_dir", "resume", "logger", "log_every", "sample_every", "checkpoint_every")
 BEST = "best.ckpt"
-LIBRARIES = ("ganlab", "torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "wandb")
 
 
 def science(config: dict[str, Any]) -> dict[str, Any]:
@@ -237,14 +231,14 @@ class Run:
     def _prepare(self, config: dict[str, Any]) -> None:
         """What lies in the folder before work begins."""
         try:
-            files.write(self.holder_file, holder())
+            files.write(self.holder_file, environment.process())
             for folder in (self.checkpoints, self.samples):
                 folder.mkdir(exist_ok=True)
             for part in self.checkpoints.glob(".*.part"):  # its writer was killed
                 part.unlink()
             if not self.config_file.exists():
                 files.write(self.config_file, yaml.safe_dump(config, sort_keys=False))
-            files.write(self.environment_file, json.dumps(environment(), indent=2))
+            files.write(self.environment_file, json.dumps(environment.of_now(), indent=2))
         except OSError as error:
             refuse(self.path, error.strerror)
 
@@ -289,44 +283,3 @@ def require_writable(folder: Path) -> None:
 def refuse(folder: Path, reason: str | None) -> NoReturn:
     """Raises the ConfigError of a folder that cannot be written."""
     raise ConfigError([f"output_dir: cannot write to '{folder}': {reason}"])
-
-
-def holder() -> str:
-    """Who this process is, for people who find a run occupied."""
-    job = os.environ.get("SLURM_JOB_ID")
-    slurm = f", Slurm job {job}" if job else ""
-    since = time.strftime("%Y-%m-%d %H:%M")
-    return f"pid {os.getpid()} on {platform.node()}{slurm} since {since}"
-
-
-def environment() -> dict[str, Any]:
-    """Versions, machine, code and command of this process."""
-    import torch
-
-    return {
-        "command": sys.argv,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "libraries": {name: _version(name) for name in LIBRARIES},
-        "git_commit": git("rev-parse", "HEAD"),
-        "git_dirty": bool(git("status", "--porcelain")),
-    }
-
-
-def _version(name: str) -> str | None:
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        return metadata.version(name)
-    return None
-
-
-def git(*arguments: str) -> str | None:
-    """Git's answer about the working directory, or None outside a repository."""
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        command = ["git", *arguments]
-        done = subprocess.run(  # noqa: S603 - a fixed command
-            command, capture_output=True, text=True, timeout=10, check=True
-        )
-        return done.stdout.strip()
-    return None

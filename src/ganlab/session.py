@@ -66,6 +66,8 @@ class Session:
         ]
         callbacks = self._callbacks(experiment)
         self.trainer = experiment.trainer_with(self.loggers, callbacks)
+        # Lightning does so after it has read a checkpoint, which rounds it to float32 on the way.
+        self.trainer.precision_plugin.convert_module(self.gan)
         devices, m = self.trainer.world_size, experiment.batch_size
         if m % devices:
             raise ConfigError([f"batch_size must be a multiple of the {devices} devices, got {m}"])

@@ -65,6 +65,8 @@ def table(
 def best(folder: str, by: str | None = None, checkpoint: Which = "best", top: int = 1) -> None:
     """The best experiment by its mean over seeds, its best run, and how to see its images.
 
+    Of a study the seeds that have taken no part in the search.
+
     Args:
         folder: a sweep's, or any folder with runs below it.
         by: the score, by short name (frechet); null: the one that the runs judge by.
@@ -74,7 +76,8 @@ def best(folder: str, by: str | None = None, checkpoint: Which = "best", top: in
     at_least(1, top=top)
     by, found = judged(folder, by, checkpoint)
     require_scored(found, by, folder)
-    scored = [one for one in experiments(found, by) if one.score is not None]
+    again = [result for result in found if result.job.stage == AGAIN and result.card is not None]
+    scored = [one for one in experiments(again or found, by) if one.score is not None]
     print("\n".join(praise(one, by, checkpoint) for one in scored[:top]))
 
 
@@ -133,7 +136,7 @@ def status_row(result: Result, state: str) -> Row:
     how_far = f"{job.run.reached():,} of {total:,}" if total is not None else ""
     stage = {"method": job.method, "stage": job.stage} if job.method else {}
     about = {"experiment": result.label} | ({"seed": seed} if (seed := seed_of(result)) else {})
-    return {"state": state, "iterations": how_far, **stage, **about, "run": str(job.run.path)}
+    return {"state": state, "iterations": how_far, "run": str(job.run.path), **stage, **about}
 
 
 def run_row(result: Result) -> Row:

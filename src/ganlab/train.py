@@ -44,10 +44,10 @@ def job(cfg: DictConfig) -> float | None:
     group = sweep.path.name if sweep is not None else None
     with failures_said(swept=sweep is not None):
         run = train(config, name, title, group)
-    if run.summary().get("status") == "interrupted":
+    if is_first() and run.summary().get("status") == "interrupted":
         saved = "after a checkpoint" if run.last_checkpoint() else "without a checkpoint"
         command = shlex.join(["python", "-m", "ganlab.train", *sys.argv[1:]])
-        say(f"stopped {saved}; to go on: {command}")
+        say(f"stopped {saved}; to go on: {command if sweep is None else 'start the sweep again'}")
         raise SystemExit(cli.INTERRUPTED)
     return objective(run)
 
@@ -94,9 +94,8 @@ def train(config: dict[str, Any], name: str, title: str = "", group: str | None 
     if run.finished:
         say(f"finished already: {run.path}")
         return run
-    first = getattr(rank_zero_only, "rank", 0) == 0  # the others only compute
     session = Session(experiment, run, title or f"{name}/{run.path.name}", group)
-    with run.working(config) if first else nullcontext():
+    with run.working(config) if is_first() else nullcontext():  # the others only compute
         if run.finished:  # by another process, while this one was reading the data
             say(f"finished already: {run.path}")
             return run
@@ -108,6 +107,11 @@ def train(config: dict[str, Any], name: str, title: str = "", group: str | None 
             say(session.scores.conclusion())
     session.interruption.pass_on()
     return run
+
+
+def is_first() -> bool:
+    """Whether this is the first of the processes that train together."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def ending(run: Run) -> str:

@@ -62,6 +62,9 @@ class Interruption(Callback):
             return
         handler = signal.getsignal(self.received)
         if callable(handler) and handler is not signal.default_int_handler:
+            # Slurm ends all processes of a job that it requeues, and submitit takes it for a
+            # failure if among them is the command with which it has asked for that.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             handler(self.received, None)
 
     def _agree(self, trainer: Trainer) -> None:

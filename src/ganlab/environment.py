@@ -1,0 +1,53 @@
+"""Where and by what a run works: its process, machine, libraries and code."""
+
+import contextlib
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib import metadata
+from typing import Any
+
+LIBRARIES = ("ganlab", "torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "wandb")
+
+
+def process() -> str:
+    """Who this process is, for people who find a run occupied."""
+    job = os.environ.get("SLURM_JOB_ID")
+    slurm = f", Slurm job {job}" if job else ""
+    since = time.strftime("%Y-%m-%d %H:%M")
+    return f"pid {os.getpid()} on {platform.node()}{slurm} since {since}"
+
+
+def of_now() -> dict[str, Any]:
+    """Versions, machine, code and command of this process."""
+    import torch
+
+    return {
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "git_commit": git("rev-parse", "HEAD"),
+        "git_dirty": bool(git("status", "--porcelain")),
+    }
+
+
+def _version(name: str) -> str | None:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(name)
+    return None
+
+
+def git(*arguments: str) -> str | None:
+    """Git's answer about the working directory, or None outside a repository."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        command = ["git", *arguments]
+        done = subprocess.run(  # noqa: S603 - a fixed command
+            command, capture_output=True, text=True, timeout=10, check=True
+        )
+        return done.stdout.strip()
+    return None
