@@ -1,186 +1,167 @@
-"""Training by ganlab beside a bare PyTorch loop of the same maths.
+"""Training by ganlab beside a bare PyTorch loop of the same maths, a tutorial's loop and Lightning.
 
-    python benchmarks/training.py [models=vanilla,dcgan] [iterations=300] [repeats=5] [threads=1]
+    python benchmarks/training.py [models=vanilla,dcgan,sngan] [loops=a,b,c,d] [iterations=N]
+        [repeats=5] [threads=1] [workers=0] [precision=32] [device=cpu] [batch=64] [images=60000]
 
-First the same work is proven: from the same weights, images and noise both end with the same
-weights.  Then each is timed, one after the other again and again, in this process: the bare loop
-as people write it (eager, Adam by its defaults, images indexed at random, float32), ganlab through
-Lightning with its data, noise and observations; no loggers, pictures, averages or checkpoints on
-either side.  The ratio is the bare loop's seconds over ganlab's, the median over repeats.
+(a) is a bare PyTorch loop as people write it: eager, Adam by its defaults, images indexed at
+random; (b) a tutorial's, with torchvision's transforms and a DataLoader; (c) Lightning by its
+documentation, with a DataLoader and a bar; (d) ganlab.  `workers` read for (b) and (c).  With
+precision=bf16 (d) trains in bf16-mixed; the others are always float32.  device=cuda waits for the
+GPU whenever it reads the clock.  No loggers, pictures, averages or checkpoints in any.
+
+First the same work is proven for (a) and (d), on the CPU: from the same weights, images and noise
+both end with the same weights of both networks.  Two kinds of statistics are no part of this.  In
+(a), as usual, D's updates move the running statistics of G's BatchNorm; training never reads them.
+And in (a), as usual, G's update is one more power iteration of D's spectral norm after the 2 k of
+D's own, which training does read: in the proof, and only there, it is left out.  (b) and (c)
+minimise the same losses with the same optimizers, but judge G by noise that D has just seen.
+
+Then each is timed, one after the other again and again, in this process: iterations per second are
+the median over repeats, a ratio is the seconds of the first loop named over this one's, the median,
+least and most over repeats; CPU seconds, workers' too, count where other programs use the machine.
 """
 
 import functools
 import logging
 import statistics
 import sys
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this is part of
 
-from pytorch_lightning import Callback, Trainer
+from loops import GAMES, LOOPS, Game, Loop, Seconds, Work, bare, ganlab, noisy
 
-from ganlab.data import ImageData, Images
-from ganlab.data.images import normalised
 from ganlab.data.module import MinibatchOrder
-from ganlab.gan import GAN, LAYERS, NOISE
+from ganlab.gan import LAYERS, NOISE
 from ganlab.latent import Gaussian, mixed, stream
-from ganlab.losses import NonSaturating
-from ganlab.networks import (
-    DCGANDiscriminator,
-    DCGANGenerator,
-    VanillaDiscriminator,
-    VanillaGenerator,
-)
-from ganlab.optim import UpdateRule
-from ganlab.spec import ImageSpec
 
-M, Z, N = 64, 100, 10_000  # images per minibatch, numbers of noise, images in the data set
-MODELS = {
-    "vanilla": (ImageSpec(1, 28), VanillaGenerator, VanillaDiscriminator),
-    "dcgan": (ImageSpec(3, 32), DCGANGenerator, DCGANDiscriminator),
+OPTIONS = {
+    "models": "vanilla,dcgan,sngan",
+    "loops": "a,b,c,d",
+    "iterations": "",  # the game's
+    "repeats": "5",
+    "threads": "1",
+    "workers": "0",
+    "precision": "32",
+    "device": "cpu",
+    "batch": "64",
+    "images": "60000",  # as many as MNIST has: b and c pay for the start of every epoch
 }
-adam = functools.partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))
-sgd = functools.partial(torch.optim.SGD, lr=0.05)  # Adam's first steps make much of rounding errors
-Rule = Callable[..., torch.optim.Optimizer]
-Draw = Callable[[int], tuple[Tensor, Tensor, Tensor]]  # iteration -> indices, noise for D, for G
+NAMES = {"a": "bare PyTorch", "b": "tutorial", "c": "Lightning's documentation", "d": "ganlab"}
 
 
-class Random:
-    """Images of noise: what they show costs nothing."""
-
-    def __init__(self, spec: ImageSpec) -> None:
-        self.spec = spec
-
-    def prepare(self) -> None: ...
-
-    def read(self) -> Images:
-        generator = torch.Generator().manual_seed(0)
-        shape = (N, *self.spec.shape)
-        pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-        return Images(pixels, torch.zeros(N, dtype=torch.long))
+@functools.cache
+def order(n: int, k: int, batch: int) -> MinibatchOrder:
+    return MinibatchOrder(n, (k, batch), seed=0)
 
 
-def networks(model: str) -> tuple[nn.Module, nn.Module]:
-    spec, generator, discriminator = MODELS[model]
-    torch.manual_seed(0)
-    return generator(spec, Z), discriminator(spec)
-
-
-def usual(_: int) -> tuple[Tensor, Tensor, Tensor]:
-    """As loops usually draw."""
-    return torch.randint(N, (M,)), torch.randn(M, Z), torch.randn(M, Z)
-
-
-def ours() -> Draw:
+def ours(work: Work, iteration: int) -> tuple[Iterable[Tensor], list[Tensor]]:
     """What ganlab draws."""
-    order = MinibatchOrder(N, (1, M), seed=0)
-
-    def draw(iteration: int) -> tuple[Tensor, Tensor, Tensor]:
-        torch.manual_seed(mixed(0, LAYERS, iteration, 0))  # of dropout
-        noise = stream("cpu", 0, NOISE, iteration)
-        z = [Gaussian(Z).sample(M, noise) for _ in range(2)]
-        return order(iteration)[0], z[0], z[1]
-
-    return draw
+    n, k = len(work.images.labels), work.game.k
+    torch.manual_seed(mixed(0, LAYERS, iteration, 0))  # of dropout
+    noise = stream("cpu", 0, NOISE, iteration)
+    z = [Gaussian(work.game.z).sample(work.batch, noise) for _ in range(k + 1)]
+    return order(n, k, work.batch)(iteration), z
 
 
-def bare(
-    model: str, images: Images, iterations: int, draw: Draw = usual, optimizer: Rule = adam
-) -> tuple[float, nn.Module]:
-    """Seconds, and the generator."""
-    g, d = networks(model)
-    g_optimizer, d_optimizer = optimizer(g.parameters()), optimizer(d.parameters())
-    real = normalised(images.images)
-    start = time.perf_counter()
-    for i in range(iterations):
-        chosen, for_d, for_g = draw(i)
-        with torch.no_grad():
-            fake = g(for_d)
-        d_optimizer.zero_grad()
-        (softplus(-d(real[chosen])).mean() + softplus(d(fake)).mean()).backward()
-        d_optimizer.step()
-        g_optimizer.zero_grad()
-        softplus(-d(g(for_g))).mean().backward()
-        g_optimizer.step()
-    return time.perf_counter() - start, g
+def hold_for_g(d: nn.Module) -> None:
+    """Lets D's power iterations stand still in G's update, which alone wants D's gradient there."""
+    spectral = [module for module in d.modules() if isinstance(module, _SpectralNorm)]
+
+    def hold(_: nn.Module, given: tuple[Tensor]) -> None:
+        for module in spectral:
+            module.train(not given[0].requires_grad)
+
+    d.register_forward_pre_hook(hold)
 
 
-class Clock(Callback):
-    """From the first iteration to the last, as in the bare loop."""
-
-    def on_train_start(self, *_: object) -> None:
-        self.start = time.perf_counter()
-
-    def on_train_end(self, *_: object) -> None:
-        self.seconds = time.perf_counter() - self.start
+twin = functools.partial(bare, draw=ours)  # the bare loop by ganlab's random numbers
 
 
-def ganlab(
-    model: str, images: Images, iterations: int, optimizer: Rule = adam
-) -> tuple[float, nn.Module]:
-    """Seconds, and the generator."""
-    (g, d), spec = networks(model), MODELS[model][0]
-    rules = {"g_rule": UpdateRule(optimizer), "d_rule": UpdateRule(optimizer)}
-    gan = GAN(g, d, NonSaturating(), spec=spec, latent=Gaussian(Z), iterations=iterations, **rules)
-    data = ImageData(Random(spec), M, 1, iterations)
-    data.images = images
-    clock, off = Clock(), ("logger", "enable_checkpointing", "enable_progress_bar")
-    switches = dict.fromkeys((*off, "enable_model_summary"), False)
-    steps = {"max_steps": iterations, "max_epochs": -1, "accelerator": "cpu", "devices": 1}
-    Trainer(callbacks=[clock], **steps, **switches).fit(gan, data)
-    return clock.seconds, g
+def flat(network: nn.Module) -> Tensor:
+    return nn.utils.parameters_to_vector(network.parameters()).detach()
 
 
-@torch.no_grad()
 def apart(a: nn.Module, b: nn.Module) -> float:
-    """The largest difference of parameters, relative to the largest parameter.
-
-    BatchNorm's statistics are left out: in the bare loop, as usual, D's update moves G's, too.
-    """
-    pairs = list(zip(a.parameters(), b.parameters(), strict=True))
-    difference = max((p - q).abs().max().item() for p, q in pairs)
-    return difference / max(p.abs().max().item() for p, _ in pairs)
+    """The largest difference of parameters, relative to the largest parameter."""
+    return ((flat(a) - flat(b)).abs().max() / flat(a).abs().max()).item()
 
 
-def require_same(model: str, images: Images, iterations: int = 5) -> None:
-    """Ends the program unless both loops do the same work."""
-    theirs = bare(model, images, iterations, ours(), sgd)[1]
-    mine = ganlab(model, images, iterations, sgd)[1]
-    moved = apart(theirs, networks(model)[0])
-    if not apart(theirs, mine) < 1e-5 < moved:
-        raise SystemExit(f"{model}: not the same work: {apart(theirs, mine):.1e} of {moved:.1e}")
+def require_same(game: Game, loop: Loop = twin) -> None:
+    """Ends the program unless the loop does the same work as ganlab."""
+    # Not by Adam, whose first steps make much of rounding errors.
+    sgd = functools.partial(torch.optim.SGD, lr=game.rate)
+    work = Work(game, noisy(game, 100), iterations=3, batch=4, rule=sgd)
+    start, theirs, mine = (nn.ModuleList(work.networks()) for _ in range(3))
+    hold_for_g(theirs[1])
+    loop(work, *theirs)
+    ganlab(work, *mine)
+    for player, before, a, b in zip("GD", start, theirs, mine, strict=True):
+        difference, moved = apart(a, b), apart(a, before)
+        if not (difference < 1e-5 and moved > 1e-4):
+            raise SystemExit(f"{player}: not the same work: {difference:.1e} of {moved:.1e}")
+
+
+def timed(work: Work, loops: list[str], repeats: int) -> dict[str, list[Seconds]]:
+    """Interleaved, each from the same weights."""
+    times: dict[str, list[Seconds]] = {name: [] for name in loops}
+    for _ in range(repeats):
+        for name, taken in times.items():
+            taken.append(LOOPS[name](work, *work.networks()))
+    return times
+
+
+def ratios(first: list[Seconds], other: list[Seconds], clock: str) -> str:
+    """Median and range, as two cells."""
+    found = [getattr(a, clock) / getattr(b, clock) for a, b in zip(first, other, strict=True)]
+    return f"{statistics.median(found):.2f} | {min(found):.2f} - {max(found):.2f}"
+
+
+def report(model: str, iterations: int, times: dict[str, list[Seconds]]) -> None:
+    """Prints a model's rows."""
+    first = next(iter(times.values()))
+    for name, taken in times.items():
+        speed = iterations / statistics.median(seconds.wall for seconds in taken)
+        cells = [model, f"({name}) {NAMES[name]}", f"{speed:.3g}"]
+        cells += [ratios(first, taken, clock) for clock in Seconds._fields]
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def compare(options: dict[str, str]) -> None:
+    """Prints one Markdown table."""
+    loops = options["loops"].split(",")
+    print("| model | loop | iterations/s | ratio | least - most | CPU ratio | least - most |")
+    print("|---|---|---|---|---|---|---|")
+    for model in options["models"].split(","):
+        game = GAMES[model]
+        require_same(game)
+        work = Work(
+            game,
+            noisy(game, int(options["images"])),
+            iterations=int(options["iterations"] or game.iterations),
+            batch=int(options["batch"]),
+            workers=int(options["workers"]),
+            device=options["device"],
+            precision=options["precision"],
+        )
+        report(model, work.iterations, timed(work, loops, int(options["repeats"])))
 
 
 def main() -> None:
-    options = {"models": "vanilla,dcgan", "iterations": "300", "repeats": "5", "threads": "1"}
     given = dict(word.partition("=")[::2] for word in sys.argv[1:])
-    if given.keys() - options.keys():
+    if given.keys() - OPTIONS.keys():
         raise SystemExit(__doc__)
-    options |= given
-    iterations, repeats = int(options["iterations"]), int(options["repeats"])
+    options = OPTIONS | given
     torch.set_num_threads(int(options["threads"]))
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="(pytorch_lightning|lightning_fabric)")
-    print("| model | bare loop, iterations/s | ganlab, iterations/s | ratio | least - most |")
-    print("|---|---|---|---|---|")
-    for model in options["models"].split(","):
-        images = Random(MODELS[model][0]).read()
-        require_same(model, images)
-        times = [
-            (bare(model, images, iterations)[0], ganlab(model, images, iterations)[0])
-            for _ in range(repeats)
-        ]
-        speeds = [iterations / statistics.median(column) for column in zip(*times, strict=True)]
-        ratios = sorted(theirs / ours for theirs, ours in times)
-        shown = f"{speeds[0]:.3g} | {speeds[1]:.3g} | {statistics.median(ratios):.2f}"
-        print(f"| {model} | {shown} | {ratios[0]:.2f} - {ratios[-1]:.2f} |", flush=True)
+    compare(options)
 
 
 if __name__ == "__main__":

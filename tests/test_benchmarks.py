@@ -1,0 +1,178 @@
+"""The benchmarks run and compare like with like; training keeps nothing of what it has done."""
+
+import functools
+import gc
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from pytorch_lightning import Callback
+
+from conftest import ROOT, fit, small_gan
+from ganlab.callbacks import Journal
+from ganlab.session import quiet_lightning
+
+sys.path.append(str(ROOT / "benchmarks"))
+
+import memory
+import training
+from loops import GAMES, Criteria, Work, bare, documented, noisy, tutorial
+from training import ours, require_same
+
+NARROW = {
+    **GAMES,
+    "sngan": replace(
+        GAMES["sngan"],
+        generator=functools.partial(GAMES["sngan"].generator, width=8),
+        discriminator=functools.partial(GAMES["sngan"].discriminator, width=8),
+    ),
+}
+
+
+def rows(script: str, *words: str) -> list[list[str]]:
+    """The cells of all tables that a benchmark prints, without their rules."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / script, *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert all(re.fullmatch(r"\|.*\||", line) for line in lines), done.stdout
+    cells = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines if line]
+    return [row for row in cells if set(row) != {"---"}]
+
+
+def test_training_prints_a_row_for_every_model_and_loop():
+    words = ("iterations=3", "repeats=1", "images=32", "batch=8", "workers=1", "precision=bf16")
+    titles, *found = rows("training.py", "models=vanilla,dcgan", *words)
+    loops = ("(a) bare PyTorch", "(b) tutorial", "(c) Lightning's documentation", "(d) ganlab")
+    assert titles[:4] == ["model", "loop", "iterations/s", "ratio"]
+    assert [row[:2] for row in found] == [[m, loop] for m in ("vanilla", "dcgan") for loop in loops]
+    assert [row[3] for row in found[::4]] == ["1.00", "1.00"]
+    assert all(float(row[2]) > 0 for row in found)
+
+
+@pytest.mark.parametrize("benchmark", [training, memory])
+def test_a_misspelt_option_is_answered_with_all_of_them(benchmark, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["benchmark", "iteration=1"])
+    with pytest.raises(SystemExit, match="iterations="):
+        benchmark.main()
+
+
+def test_memory_prints_growth_and_peaks():
+    words = ("iterations=4", "every=2", "model=dcgan", "batch=128", "part=8")
+    found = rows("memory.py", *words)
+    assert [row[0] for row in found[:4]] == ["iteration", "2", "4", "growth"]
+    assert [row[:2] for row in found[5:]] == [["8", "1"], ["128", "16"], ["128", "1"]]
+    _, in_parts, at_once = (float(row[2]) for row in found[5:])
+    assert in_parts < at_once
+
+
+def reuses_fakes(work, g, d):
+    """The bare loop, wrong: G is judged by the last noise that D has seen."""
+
+    def draw(work, iteration):
+        chosen, (*for_d, _) = ours(work, iteration)
+        return chosen, [*for_d, for_d[-1]]
+
+    return bare(work, g, d, draw)
+
+
+def forgets_fakes(work, g, d):
+    """The bare loop, wrong: D never looks at generated images."""
+    real, _, of_g = work.game.bare
+    half = Criteria(real, lambda logits: 0 * logits.sum(), of_g)
+    return bare(replace(work, game=replace(work.game, bare=half)), g, d, ours)
+
+
+def diverges(work, g, d):
+    """The bare loop, wrong: no number is left."""
+    seconds = bare(work, g, d, ours)
+    with torch.no_grad():
+        next(iter(g.parameters())).fill_(float("nan"))
+    return seconds
+
+
+@pytest.mark.parametrize("model", NARROW)
+def test_the_same_work_is_proven_and_another_refused(model):
+    quiet_lightning()
+    require_same(NARROW[model])
+    for wrong in (reuses_fakes, forgets_fakes, diverges):
+        with pytest.raises(SystemExit, match="not the same work"):
+            require_same(NARROW[model], wrong)
+
+
+def test_power_iterations_of_the_usual_loop_are_the_one_difference():
+    quiet_lightning()
+
+    def not_held(work, g, d):
+        d._forward_pre_hooks.clear()
+        return bare(work, g, d, ours)
+
+    with pytest.raises(SystemExit, match="not the same work"):
+        require_same(NARROW["sngan"], not_held)
+
+
+@pytest.mark.parametrize("loop", [bare, tutorial, documented])
+def test_an_iteration_is_k_updates_of_d_and_one_of_g(loop):
+    quiet_lightning()
+    updates = []
+
+    class Counted(torch.optim.SGD):
+        def step(self, closure=None):
+            updates.append(id(self))
+            return super().step(closure)
+
+    rule = functools.partial(Counted, lr=1e-3)
+    game = NARROW["sngan"]
+    work = Work(game, noisy(game, 12), iterations=3, batch=4, rule=rule)
+    loop(work, *work.networks())  # an epoch has three batches, an iteration five
+    counts = sorted(updates.count(player) for player in set(updates))
+    assert counts == [3, 3 * game.k]
+
+
+class Count(Callback):
+    """Tensors that are alive when the last iteration is over."""
+
+    def on_train_end(self, *_):
+        gc.collect()
+        self.tensors = sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
+
+
+def sound(gan):
+    return gan
+
+
+def leaky(gan):
+    """Keeps every loss of D, as a list of losses for a plot does."""
+    d_loss, gan.kept = gan.d_loss, []
+
+    def kept(*inputs):
+        gan.kept.append(d_loss(*inputs))
+        return gan.kept[-1]
+
+    gan.d_loss = kept
+    return gan
+
+
+def alive(iterations, made, callbacks):
+    count = Count()
+    fit(made(small_gan(iterations=iterations)), callbacks=[*callbacks, count])
+    return count.tensors
+
+
+@pytest.mark.parametrize(
+    ("made", "observed", "grows"),
+    [(sound, True, False), (leaky, True, True), (sound, False, True)],
+    ids=["sound", "leaky", "never read"],
+)
+def test_training_keeps_no_tensors(made, observed, grows):
+    few, many = (alive(n, made, [Journal(8)] if observed else []) for n in (24, 240))
+    assert (many > few) == grows, (few, many)
