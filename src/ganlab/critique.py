@@ -25,15 +25,6 @@ class Opinion:
     features: Tensor | None = None
     answers: Tensor | None = None
 
-    def halves(self) -> tuple["Opinion", "Opinion"]:
-        """The opinions on the first half of the minibatch and on the second."""
-        parts = [
-            tensor.chunk(2) if tensor is not None else (None, None)
-            for tensor in (self.images, self.code, self.logits, self.features, self.answers)
-        ]
-        first, second = zip(*parts, strict=True)
-        return Opinion(*first), Opinion(*second)
-
 
 @dataclass(frozen=True)
 class Critique:

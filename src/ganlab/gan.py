@@ -127,10 +127,14 @@ class GAN(LightningModule):
         self._update(optimizer, rule)
 
     def d_loss(self, real: Batch, fake: Tensor, code: Tensor) -> Tensor:
-        """D's loss with all its terms, on images in [-1, 1] that stand under `code`."""
+        """D's loss with all its terms, on images in [-1, 1] that stand under `code`.
+
+        Real and generated images pass separately: together they would share BatchNorm statistics.
+        """
         critique = Critique(
             lambda images: self.judge(images, code).logits,
-            *self.judge_both(real.images, fake, code),
+            self.judge(real.images, code),
+            self.judge(fake, code),
             self.judge_labeled(real.labeled),
         )
         loss = self.loss.d_loss(critique.real.logits, critique.fake.logits)
@@ -169,20 +173,6 @@ class GAN(LightningModule):
         progress = self.iterations / self.total_iterations
         seen = self.augment(images, progress)
         return replace(self.conditioning.judge(self.discriminator, seen, code), images=images)
-
-    def judge_both(self, real: Tensor, fake: Tensor, code: Tensor) -> tuple[Opinion, Opinion]:
-        """D's opinions on real and on generated images, in one pass where that is the same.
-
-        Where D looks at several images together, as BatchNorm does, real and generated ones must
-        not meet: that would be another discriminator.
-        """
-        if not self._independent:
-            return self.judge(real, code), self.judge(fake, code)
-        return self.judge(torch.cat([real, fake]), torch.cat([code, code])).halves()
-
-    @functools.cached_property
-    def _independent(self) -> bool:
-        return bool(getattr(self.discriminator, "independent", False))
 
     def judge_labeled(self, labeled: Batch | None) -> Opinion | None:
         """D's opinion on labeled images, in semi-supervised learning; the code is their class."""

@@ -4,8 +4,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.parametrizations import _SpectralNorm
 
 from ganlab.spec import one_of
 
@@ -71,16 +69,6 @@ class Discriminator(nn.Module):
         self.features, self.feature_dim = features, feature_dim
         self.compare = COMPARISONS[minibatch](feature_dim)
         self.head = nn.Linear(feature_dim + getattr(self.compare, "extra", 0), 1)
-
-    @property
-    def independent(self) -> bool:
-        """Whether each image is judged as if it were alone.
-
-        BatchNorm and minibatch features mix the images of a pass; spectral norm's estimate moves
-        once per pass.
-        """
-        mixing = (_BatchNorm, _SpectralNorm, MinibatchStd, MinibatchDiscrimination)
-        return not any(isinstance(module, mixing) for module in self.modules())
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N,) and features (N, feature_dim)."""
