@@ -429,6 +429,9 @@ def test_the_chart_of_a_sweep_draws_no_more_than_can_be_told_apart():
     figure = charts.sweep(found, "frechet")
     left, right = figure.axes
     assert len(left.lines) == charts.MOST
+    assert (left.get_yscale(), right.get_xscale()) == ("log", "log")
+    close = charts.sweep([result(i, 10.0 + i) for i in range(3)], "frechet").axes[1]
+    assert close.get_xscale() == "linear", "a logarithm would leave one number on the axis"
     names = [text.get_text() for text in right.get_yticklabels()]
     assert names == [f"a={i}" for i in range(1, charts.MOST + 1)]
     assert "30 experiments, the best 12 drawn · 30 runs" in figure._suptitle.get_text()

@@ -1,6 +1,6 @@
 """Charts of a sweep, for people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -41,7 +41,8 @@ def sweep(found: Sequence[Result], by: str) -> "Figure":
         style(axes)
     if is_distance(by):
         logarithmic(left, "y")
-        logarithmic(right, "x")
+        if spans_much(values.values()):
+            logarithmic(right, "x")
     left.set_ylabel(name, color=INK, fontsize=9)
     right.set_xlabel(name, color=INK, fontsize=9)
     return figure
@@ -83,8 +84,9 @@ def study(found: Sequence[Result], by: str) -> "Figure":
         style(axes)
     if smaller:
         logarithmic(panels[0], "y")
-        for axes in panels[1:]:
-            logarithmic(axes, "x")
+        if spans_much(searched.values()):
+            for axes in panels[1:]:
+                logarithmic(axes, "x")
         panels[2].set_xlim(panels[1].get_xlim())
     return figure
 
@@ -149,6 +151,12 @@ def style(axes: "Axes") -> None:
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
     axes.tick_params(which="both", length=0, labelsize=8, labelcolor=INK)
+
+
+def spans_much(groups: Iterable[Sequence[float]]) -> bool:
+    """Whether distances lie so far apart that only a logarithm shows them all."""
+    values = [value for group in groups for value in group]
+    return min(values) > 0 and max(values) > 5 * min(values)
 
 
 def logarithmic(axes: "Axes", which: Literal["x", "y"]) -> None:
