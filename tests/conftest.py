@@ -24,13 +24,17 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers share what the first 
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).parents[1]
-SLOW = ("test_slurm.py", "test_soak.py")  # wait for minutes
+SLOW = [  # the first two wait for minutes, the others start many runs or processes
+    *("test_slurm.py", "test_soak.py", "test_sweeps.py", "test_resume.py", "test_wandb.py"),
+    *("test_ddp.py", "test_dashboard.py", "test_package.py"),
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files are handed out in this order: those that wait go first, then those of many tests."""
+    """Files are handed out in this order: the slow ones go first, then those of many tests."""
     tests = collections.Counter(item.path for item in items)
-    items.sort(key=lambda item: (item.path.name not in SLOW, -tests[item.path]))
+    rank = {name: place for place, name in enumerate(SLOW)}
+    items.sort(key=lambda item: (rank.get(item.path.name, len(SLOW)), -tests[item.path]))
 
 
 def adam(lr: float = 2e-4):
