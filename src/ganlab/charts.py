@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ganlab import figures
-from ganlab.figures import FAINT, INK, OTHERS
+from ganlab.figures import INK, OTHERS
 from ganlab.results import Experiment, Result, best_of, by_method, experiments, points
 from ganlab.scoring.scorecard import is_distance
 from ganlab.study import AGAIN
@@ -38,7 +38,7 @@ def sweep(found: Sequence[Result], by: str) -> "Figure":
     draw_spread(right, values, colors(len(shown)))
     name = shown[0].cards[0].protocol.name(by)
     for axes in (left, right):
-        style(axes)
+        figures.quiet(axes)
     if is_distance(by):
         logarithmic(left, "y")
         if spans_much(values.values()):
@@ -81,7 +81,7 @@ def study(found: Sequence[Result], by: str) -> "Figure":
     titles = ("expected best of k points", "every point", "the best again, with fresh seeds")
     for axes, heading in zip(panels, titles, strict=True):
         axes.set_title(heading, loc="left", fontsize=9, color=INK)
-        style(axes)
+        figures.quiet(axes)
     if smaller:
         logarithmic(panels[0], "y")
         if spans_much(searched.values()):
@@ -143,14 +143,6 @@ def canvas(heading: str, n: int, height: float) -> "tuple[Figure, list[Axes]]":
     figure = Figure((WIDE, height), dpi=DPI, layout="constrained", facecolor="white")
     figure.suptitle(heading, x=0.01, ha="left", fontsize=10, color=INK)
     return figure, list(figure.subplots(1, n))
-
-
-def style(axes: "Axes") -> None:
-    """Quiet axes: a faint grid and no frame."""
-    axes.grid(color=FAINT, lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(which="both", length=0, labelsize=8, labelcolor=INK)
 
 
 def spans_much(groups: Iterable[Sequence[float]]) -> bool:

@@ -115,10 +115,7 @@ def draw(axes: "Axes", label: str, lines: Mapping[str, Series]) -> None:
         dot = "o" if len(x) == 1 else ""  # a line of one point cannot be seen
         axes.plot(x, y, style, color=color, lw=1.2, marker=dot, ms=3, label=name)
     axes.set_ylabel(label, color=INK, fontsize=9)
-    axes.grid(color=FAINT, lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(which="both", length=0, labelsize=8, labelcolor=INK)
+    quiet(axes)
     axes.margins(x=0.01)
     axes.legend(
         loc="upper left",
@@ -128,6 +125,14 @@ def draw(axes: "Axes", label: str, lines: Mapping[str, Series]) -> None:
         labelcolor="linecolor",
         handlelength=1.4,
     )
+
+
+def quiet(axes: "Axes") -> None:
+    """A faint grid, small numbers and no frame."""
+    axes.grid(color=FAINT, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(which="both", length=0, labelsize=8, labelcolor=INK)
 
 
 def to_pixels(figure: "Figure") -> np.ndarray:

@@ -102,14 +102,14 @@ class Sweep:
 def standing(sweep: Sweep) -> str:
     """How the runs of a sweep stand: a line for all, and one for each that has not finished."""
     jobs = sweep.jobs()
-    states = {job: job.state for job in jobs}
+    states, words = {job: job.state for job in jobs}, distinct(jobs)
     counts = Counter(states.values())
     told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
     lines = [f"{sweep.path}: {told or 'no runs'}"]
     for job, state in states.items():
         if state in ("failed", "interrupted", "running"):
             why = job.run.summary().get("error")
-            named = f"{' '.join(distinct(jobs)[job])} ({job.run.path})"
+            named = f"{' '.join(words[job])} ({job.run.path})"
             lines.append(f"  {state}: {named}" + (f": {why}" if why and state == "failed" else ""))
     return "\n".join(lines)
 

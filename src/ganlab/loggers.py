@@ -236,8 +236,7 @@ def readings(file: Path) -> list[dict[str, float]]:
     """The rows of a metrics.csv, without empty cells; none if there is no such file."""
     if not file.exists():
         return []
-    with file.open(newline="") as lines:
-        return [{n: float(v) for n, v in row.items() if v} for row in csv.DictReader(lines)]
+    return [{n: float(v) for n, v in row.items() if v} for row in rows_of(file)]
 
 
 def wandb_mode() -> Literal["online", "offline", "disabled"]:

@@ -181,7 +181,7 @@ class Run:
 
         Raises:
             Busy: another process works in it.
-        ConfigError: it cannot be written.
+            ConfigError: it cannot be written.
         """
         lock = FileLock(self.lock_file)
         try:
