@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 
 import ganlab
-from commands import completed, run_sweep, run_train, runs_in, shell, smoke
+from commands import completed, composer, run_sweep, run_train, runs_in, shell, smoke
 from conftest import same, weights
 from ganlab import charts, figures, results
 from ganlab.config import ConfigError
@@ -544,6 +544,7 @@ def test_a_launcher_that_is_not_installed_is_named_with_its_extra(
 ):
     from hydra.core.config_store import ConfigStore
 
+    composer()  # by now Hydra has heard of what is installed
     group, _, name = missing.rpartition("/")
     node = ConfigStore.instance().repo
     for part in group.split("/"):
