@@ -11,7 +11,7 @@ from commands import composer
 from ganlab import study
 from ganlab.config import ConfigError
 from ganlab.results import best_of
-from ganlab.study import AGAIN, SWEEPER, Method, Study, Trial
+from ganlab.study import AGAIN, SWEEPER, Method, Point, Study
 
 SPACE = {
     "g_optimizer.lr": "tag(log,interval(1e-5,1e-2))",
@@ -34,7 +34,7 @@ def made(wide: int = 4, narrow: int = 2, **options) -> Study:
     return Study(**{"budget": budget, "spaces": spaces, "methods": METHODS, **options})
 
 
-def values(trial: Trial) -> dict[str, str]:
+def values(trial: Point) -> dict[str, str]:
     return dict(word.lstrip("+").split("=", 1) for word in trial.overrides)
 
 
@@ -101,7 +101,7 @@ def test_a_point_says_each_key_once():
         assert len(keys) == len(set(keys))
 
 
-TRIALS = [Trial([f"a={i}"], method, "wide") for i in range(3) for method in ("one", "two")]
+TRIALS = [Point([f"a={i}"], method, "wide") for i in range(3) for method in ("one", "two")]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_the_best_point_is_each_method_s_own_and_never_one_that_failed(by, expec
 
 
 def test_the_best_is_trained_again_with_seeds_that_have_not_chosen_it():
-    again = made(seeds=3).again(Trial(["a=1", "seed=4", "b=2"], "hinge", "wide"), 4)
+    again = made(seeds=3).again(Point(["a=1", "seed=4", "b=2"], "hinge", "wide"), 4)
     assert [trial.overrides for trial in again] == [
         ["a=1", "b=2", f"seed={seed}"] for seed in (5, 6, 7)
     ]

@@ -8,7 +8,6 @@ import re
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -24,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ganlab import study
 from ganlab.config import ConfigError, conf_dir, nearest
+from ganlab.study import Point
 
 CONFIG = "train"
 NEEDS = {  # choices that come with a package of their own, and the extra that brings it
@@ -33,14 +33,6 @@ NEEDS = {  # choices that come with a package of their own, and the extra that b
     "submitit_local": ("hydra-submitit-launcher", "slurm"),
     "optuna": ("hydra-optuna-sweeper", "optuna"),
 }
-
-
-class Point(NamedTuple):
-    """The overrides of one job; in a study also the method that is tried, and in which stage."""
-
-    overrides: list[str]
-    method: str = ""
-    stage: str = ""
 
 
 def arguments() -> Namespace:
@@ -105,7 +97,7 @@ class Composer:
             return [Point(overrides)]
         sweeper = hydra.sweeper
         if sweeper._target_ == study.SWEEPER:
-            return [Point(*trial) for trial in study.read(sweeper).trials(overrides)]
+            return study.read(sweeper).trials(overrides)
         params = sweeper.get("params") or {}
         given = [*(f"{key}={value}" for key, value in params.items()), *overrides]
         parsed = self.parser.parse_overrides(given)

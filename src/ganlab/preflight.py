@@ -6,16 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ganlab.composer import Composer, Point, is_adaptive, looks_for_scores, without_hydra
+from ganlab.composer import Composer, is_adaptive, looks_for_scores, without_hydra
 from ganlab.config import ConfigError, complete, plain, problems
 from ganlab.experiment import Experiment
 from ganlab.jobs import Job, Sweep, identity_of
 from ganlab.runs import NOT_SCIENCE, Run, folder_name, require_writable
 from ganlab.scoring.scorecard import is_distance
+from ganlab.study import Point
 
 SWEEPS = "${output_dir}/sweeps"  # hydra.sweep.dir where nobody has said another
 LAUNCHER = ("hydra/launcher", "hydra.launcher")
@@ -111,6 +113,19 @@ def job_of(cfg: DictConfig, config: dict[str, Any], point: Point) -> Job:
     """
     name = folder_name(cfg.hydra.runtime.choices, config.get("regularizer", {}))
     return Job(Run.find(config, name), tuple(point.overrides), point.method, point.stage)
+
+
+def composed(loader: ConfigLoader, base: DictConfig, point: Point) -> tuple[dict[str, Any], Job]:
+    """The completed config of one point of a sweep that has started, and its job.
+
+    Args:
+        loader: Hydra's.
+        base: what all jobs share, as Hydra has loaded it.
+        point: its overrides.
+    """
+    cfg = loader.load_sweep_config(base, point.overrides)
+    config = checked(without_hydra(cfg))
+    return config, job_of(cfg, config, point)
 
 
 def checked(cfg: DictConfig) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from ganlab.config import flattened
 from ganlab.experiment import Which
 from ganlab.jobs import Job, card_of, distinct
 from ganlab.runs import science
-from ganlab.scoring.scorecard import Score, Scorecard, is_distance, spread
+from ganlab.scoring.scorecard import Score, Scorecard, as_loss, spread
 
 
 class Result(NamedTuple):
@@ -94,7 +94,7 @@ def experiments(found: Iterable[Result], by: str) -> list[Experiment]:
     for result in found:
         groups[result.label].append(result)
     made = [Experiment(label, group, mean(group, by)) for label, group in groups.items()]
-    return sorted(made, key=lambda one: as_loss(one.score, by))
+    return sorted(made, key=lambda one: loss_of(one.score, by))
 
 
 def by_method(found: Iterable[Result]) -> dict[str, list[Result]]:
@@ -111,11 +111,11 @@ def mean(found: Iterable[Result], by: str) -> Score | None:
     return spread(values) if values else None
 
 
-def as_loss(score: Score | None, by: str) -> float:
+def loss_of(score: Score | None, by: str) -> float:
     """A score as something to make small; infinite where there is none."""
     if score is None or not math.isfinite(score.value):
         return math.inf
-    return score.value if is_distance(by) else -score.value
+    return as_loss(score.value, by)
 
 
 def points(found: Iterable[Result], by: str, worst: float) -> list[float]:

@@ -15,19 +15,19 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from ganlab.config import ConfigError, plain, problems
-from ganlab.scoring.scorecard import is_distance
+from ganlab.scoring.scorecard import as_loss
 from ganlab.spec import at_least, seed_range
 
 SWEEPER = "hydra_plugins.ganlab_study.StudySweeper"
 AGAIN = "again"  # the last stage: the best points with fresh seeds
 
 
-class Trial(NamedTuple):
-    """One job of a study: its overrides, the method and the stage."""
+class Point(NamedTuple):
+    """The overrides of one job; in a study also the method that is tried, and in which stage."""
 
     overrides: list[str]
-    method: str
-    stage: str
+    method: str = ""
+    stage: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,17 +67,17 @@ class Study:
         at_least(0, seeds=self.seeds, **{f"budget.{stage}": n for stage, n in self.budget.items()})
         seed_range(self.seed)
 
-    def trials(self, given: Sequence[str]) -> list[Trial]:
+    def trials(self, given: Sequence[str]) -> list[Point]:
         """Every point of every stage; what the command line says is not searched."""
         said = {word.partition("=")[0].lstrip("+~") for word in given}
         return [
-            Trial(merged(given, method.choose, point), name, stage)
+            Point(merged(given, method.choose, point), name, stage)
             for stage, n in self.budget.items()
             for name, method in self.methods.items()
             for point in self._points(name, stage, n, said)
         ]
 
-    def again(self, trial: Trial, seed: int) -> list[Trial]:
+    def again(self, trial: Point, seed: int) -> list[Point]:
         """The same point with seeds that the search has not seen.
 
         Args:
@@ -86,7 +86,7 @@ class Study:
         """
         kept = [word for word in trial.overrides if word.partition("=")[0] != "seed"]
         seeds = range(seed + 1, seed + 1 + self.seeds)
-        return [Trial([*kept, f"seed={s}"], trial.method, AGAIN) for s in seeds]
+        return [Point([*kept, f"seed={s}"], trial.method, AGAIN) for s in seeds]
 
     def _points(self, name: str, stage: str, n: int, said: set[str]) -> Iterable[list[str]]:
         space = {**self.spaces.get(stage, {}), **self.methods[name].space}
@@ -134,7 +134,7 @@ def within(interval: IntervalSweep, numbers: random.Random) -> str:
     return f"{numbers.uniform(low, high):.4g}"
 
 
-def best(trials: Sequence[Trial], scores: Sequence[float | None], by: str) -> list[Trial]:
+def best(trials: Sequence[Point], scores: Sequence[float | None], by: str) -> list[Point]:
     """Each method's trial with the best score; none of a method whose trials have all failed.
 
     Args:
@@ -142,10 +142,10 @@ def best(trials: Sequence[Trial], scores: Sequence[float | None], by: str) -> li
         scores: one for each; None where it has failed.
         by: the score's short name, which says whether less is better.
     """
-    found: dict[str, tuple[float, Trial]] = {}
+    found: dict[str, tuple[float, Point]] = {}
     for trial, score in zip(trials, scores, strict=True):
         if score is not None:
-            loss = score if is_distance(by) else -score
+            loss = as_loss(score, by)
             if trial.method not in found or loss < found[trial.method][0]:
                 found[trial.method] = (loss, trial)
     return [trial for _, trial in found.values()]

@@ -9,7 +9,7 @@ from ganlab import charts, cli, figures, pictures
 from ganlab.config import ConfigError
 from ganlab.experiment import Which
 from ganlab.jobs import STATES, jobs_in
-from ganlab.results import Experiment, Result, as_loss, by_method, deciding, experiments, results
+from ganlab.results import Experiment, Result, by_method, deciding, experiments, loss_of, results
 from ganlab.scoring import tables
 from ganlab.scoring.protocol import Protocol, require_alike
 from ganlab.scoring.scorecard import Scorecard, spread
@@ -54,7 +54,7 @@ def table(
     """
     by, found = judged(folder, by, checkpoint)
     if seeds == "apart":
-        rows = [run_row(result) for result in sorted(found, key=lambda r: loss_of(r, by))]
+        rows = [run_row(result) for result in sorted(found, key=lambda r: run_loss(r, by))]
     elif any(result.job.method for result in found):
         rows = study_rows(found, by)
     else:
@@ -165,12 +165,12 @@ def study_rows(found: Sequence[Result], by: str) -> list[Row]:
     for method, tried in by_method(found).items():
         searched = [result for result in tried if result.job.stage != AGAIN]
         again = experiments([result for result in tried if result.job.stage == AGAIN], by)
-        first, failed = min(searched, key=lambda r: loss_of(r, by)), unscored(searched)
+        first, failed = min(searched, key=lambda r: run_loss(r, by)), unscored(searched)
         row: Row = {"method": method, "points": str(len(searched)), "without a score": str(failed)}
         if first.card is not None:
             name = first.card.protocol.name(by)
             row |= {name: first.card.scores[by], "best point": first.label}
-        order = as_loss(again[0].score, by) if again else loss_of(first, by)
+        order = loss_of(again[0].score, by) if again else run_loss(first, by)
         if again:
             row |= {f"{n}, fresh seeds": s for n, s in scores_of(again[0].cards, (by,)).items()}
             row["seeds"] = str(len(again[0].cards))
@@ -190,7 +190,7 @@ def scores_of(cards: Sequence[Scorecard], names: Sequence[str] = COLUMNS) -> Row
 
 def praise(one: Experiment, by: str, checkpoint: Which) -> str:
     """The best experiment's score and how to look at its best run."""
-    first = min(one.results, key=lambda result: loss_of(result, by))
+    first = min(one.results, key=lambda result: run_loss(result, by))
     run, n = first.job.run.path, len(one.cards)
     seeds = f" over {n} seeds" if n > 1 else ""
     name, score = one.cards[0].protocol.name(by), tables.cell(one.score or "")
@@ -206,9 +206,9 @@ def seed_of(result: Result) -> str:
     return said[-1] if said else ""
 
 
-def loss_of(result: Result, by: str) -> float:
+def run_loss(result: Result, by: str) -> float:
     """A run's score as something to make small."""
-    return as_loss(result.card.scores[by] if result.card is not None else None, by)
+    return loss_of(result.card.scores[by] if result.card is not None else None, by)
 
 
 def unscored(found: Sequence[Result]) -> int:

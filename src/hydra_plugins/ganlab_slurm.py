@@ -49,11 +49,10 @@ class SlurmLauncher(Launcher):
         ]
 
     def _run(self, overrides: list[str]) -> "Run":
-        from ganlab import preflight
-        from ganlab.composer import Point, without_hydra
+        from ganlab.preflight import composed
+        from ganlab.study import Point
 
-        cfg = self.context.config_loader.load_sweep_config(self.config, overrides)
-        return preflight.job_of(cfg, preflight.checked(without_hydra(cfg)), Point(overrides)).run
+        return composed(self.context.config_loader, self.config, Point(overrides))[1].run
 
     def _submit(self, points: dict[int, list[str]]) -> "Sequence[Job[JobReturn]]":
         from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher as Theirs

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 if TYPE_CHECKING:  # Hydra imports this file at every start, of shell completion too
     from ganlab.jobs import Job
-    from ganlab.study import Trial
+    from ganlab.study import Point
 
 
 class StudySweeper(Sweeper):
@@ -49,18 +49,15 @@ class StudySweeper(Sweeper):
         record.add([self._composed(trial)[1] for trial in again])
         return [*returns, *self._launch(again, len(trials))]
 
-    def _launch(self, trials: "Sequence[Trial]", first: int) -> Sequence[JobReturn]:
+    def _launch(self, trials: "Sequence[Point]", first: int) -> Sequence[JobReturn]:
         overrides = [trial.overrides for trial in trials]
         return self.launcher.launch(overrides, first) if overrides else []
 
-    def _composed(self, trial: "Trial") -> "tuple[dict[str, Any], Job]":
+    def _composed(self, trial: "Point") -> "tuple[dict[str, Any], Job]":
         """The completed config of a trial, and its job."""
-        from ganlab import preflight
-        from ganlab.composer import Point, without_hydra
+        from ganlab.preflight import composed
 
-        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, trial.overrides)
-        config = preflight.checked(without_hydra(cfg))
-        return config, preflight.job_of(cfg, config, Point(*trial))
+        return composed(self.hydra_context.config_loader, self.config, trial)
 
 
 def value(returned: JobReturn) -> float | None:

@@ -35,8 +35,7 @@ class Scorecard:
         """Whether this one's score named `by` is better than another's, or the first."""
         if other is None:
             return True
-        mine, theirs = self.scores[by].value, other.scores[by].value
-        return mine < theirs if is_distance(by) else mine > theirs
+        return as_loss(self.scores[by].value, by) < as_loss(other.scores[by].value, by)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for JSON; `from_dict` is the way back."""
@@ -59,6 +58,11 @@ class Scorecard:
 def is_distance(name: str) -> bool:
     """Whether less of a score is better."""
     return name in DISTANCES
+
+
+def as_loss(value: float, by: str) -> float:
+    """A score as something to make small."""
+    return value if is_distance(by) else -value
 
 
 def mean_of(cards: Sequence[Scorecard]) -> Scorecard:
