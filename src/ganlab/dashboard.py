@@ -1,14 +1,13 @@
 """A workspace of Weights & Biases with panels of what runs have logged, and of nothing else."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ganlab.config import ConfigError, flattened
+from ganlab.config import ConfigError
 from ganlab.loggers import AXES, readings
-from ganlab.runs import Run, science
+from ganlab.runs import Run, varied
 from ganlab.scoring.protocol import score_named
 
 MISSING = "dashboard: wandb-workspaces is not installed; say: pip install 'ganlab[dashboard]'"
@@ -61,13 +60,6 @@ def pictures_of(run: Run) -> list[str]:
     """The names under which a run logs pictures."""
     grids = sorted({file.parent.name for file in run.samples.rglob("iteration-*.png")})
     return [*grids, *(["curves"] if (run.path / "curves.png").exists() else [])]
-
-
-def varied(runs: Sequence[Run]) -> list[str]:
-    """Dotted keys of what decides the results, where the runs differ."""
-    configs = [dict(flattened(science(run.config()))) for run in runs]
-    keys = dict.fromkeys(key for config in configs for key in config)
-    return [k for k in keys if len({json.dumps(config.get(k)) for config in configs}) > 1]
 
 
 def workspace(logged: Logged, name: str, project: str, entity: str) -> Any:

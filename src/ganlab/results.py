@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ganlab.config import flattened
 from ganlab.experiment import Which
 from ganlab.jobs import Job, card_of, distinct
-from ganlab.runs import science
+from ganlab.runs import Run, varied
 from ganlab.scoring.scorecard import Score, Scorecard, as_loss, spread
 
 
@@ -72,20 +72,16 @@ def said(jobs: Sequence[Job]) -> dict[Job, dict[str, str]]:
 
 def configured(jobs: Sequence[Job]) -> dict[Job, dict[str, str]]:
     """Of runs found in a folder their names, and what differs in their configs."""
-    configs = {job: dict(flattened(science(job.run.config()))) for job in jobs}
-    values: dict[str, set[str]] = defaultdict(set)
-    for config in configs.values():
-        for key in set().union(*configs.values()):
-            values[key].add(str(config.get(key)))
-    differing = sorted(key for key, found in values.items() if len(found) > 1 and key != "seed")
-    told = [key for key in differing if not key.endswith("_target_")]  # in the name already
-    return {
-        job: {
-            "experiment": job.run.path.absolute().parent.name,
-            **{key: str(config[key]) for key in told if key in config},
-        }
-        for job, config in configs.items()
-    }
+    keys = [key for key in varied([job.run for job in jobs]) if key != "seed"]
+    told = [key for key in keys if not key.endswith("_target_")]  # those are in the name
+    return {job: named(job.run, told) for job in jobs}
+
+
+def named(run: Run, keys: Iterable[str]) -> dict[str, str]:
+    """The name of a run's experiment, and what its config says of some keys."""
+    config = dict(flattened(run.config()))
+    said = {key: str(config[key]) for key in keys if key in config}
+    return {"experiment": run.path.absolute().parent.name, **said}
 
 
 def experiments(found: Iterable[Result], by: str) -> list[Experiment]:

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -56,6 +56,13 @@ def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     here, there = dict(flattened(science(mine))), dict(flattened(science(theirs)))
     keys = [key for key in here | there if here.get(key) != there.get(key)]
     return [f"  {key}: {there.get(key)} there, {here.get(key)} here" for key in keys]
+
+
+def varied(runs: Sequence["Run"]) -> list[str]:
+    """Dotted keys of the science in which runs differ."""
+    configs = [dict(flattened(science(run.config()))) for run in runs]
+    keys = dict.fromkeys(key for config in configs for key in config)
+    return [key for key in keys if len({json.dumps(c.get(key)) for c in configs}) > 1]
 
 
 class DiskFullError(Exception):
