@@ -10,11 +10,13 @@ precision=bf16 (d) trains in bf16-mixed; the others are always float32.  device=
 GPU whenever it reads the clock.  No loggers, pictures, averages or checkpoints in any.
 
 First the same work is proven for (a) and (d), on the CPU: from the same weights, images and noise
-both end with the same weights of both networks.  Two kinds of statistics are no part of this.  In
-(a), as usual, D's updates move the running statistics of G's BatchNorm; training never reads them.
-And in (a), as usual, G's update is one more power iteration of D's spectral norm after the 2 k of
-D's own, which training does read: in the proof, and only there, it is left out.  (b) and (c)
-minimise the same losses with the same optimizers, but judge G by noise that D has just seen.
+both end with the same weights of both networks. Three things are no part of this. In (a), as
+usual, D's updates move the running statistics of G's BatchNorm; training never reads them. And in
+(a), as usual, G's update is one more power iteration of D's spectral norm after the 2 k of D's
+own, which training does read: in the proof, and only there, it is left out. So is dropout: where D
+judges each image by itself, (d) has it judge real and generated ones in one pass, which draws the
+same masks in another order. (b) and (c) minimise the same losses with the same optimizers, but
+judge G by noise that D has just seen.
 
 Then each is timed, one after the other again and again, in this process: iterations per second are
 the median over repeats, a ratio is the seconds of the first loop named over this one's, the median,
@@ -38,8 +40,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that 
 from loops import GAMES, LOOPS, Game, Loop, Seconds, Work, bare, ganlab, noisy
 
 from ganlab.data.module import MinibatchOrder
-from ganlab.gan import LAYERS, NOISE
-from ganlab.latent import Gaussian, mixed, stream
+from ganlab.gan import NOISE
+from ganlab.latent import Gaussian, stream
 
 OPTIONS = {
     "models": "vanilla,dcgan,sngan",
@@ -64,7 +66,6 @@ def order(n: int, k: int, batch: int) -> MinibatchOrder:
 def ours(work: Work, iteration: int) -> tuple[Iterable[Tensor], list[Tensor]]:
     """What ganlab draws."""
     n, k = len(work.images.labels), work.game.k
-    torch.manual_seed(mixed(0, LAYERS, iteration, 0))  # of dropout
     noise = stream("cpu", 0, NOISE, iteration)
     z = [Gaussian(work.game.z).sample(work.batch, noise) for _ in range(k + 1)]
     return order(n, k, work.batch)(iteration), z
@@ -100,6 +101,9 @@ def require_same(game: Game, loop: Loop = twin) -> None:
     work = Work(game, noisy(game, 100), iterations=3, batch=4, rule=sgd)
     start, theirs, mine = (nn.ModuleList(work.networks()) for _ in range(3))
     hold_for_g(theirs[1])
+    for module in (*theirs.modules(), *mine.modules()):
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
     loop(work, *theirs)
     ganlab(work, *mine)
     for player, before, a, b in zip("GD", start, theirs, mine, strict=True):

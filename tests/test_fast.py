@@ -1,10 +1,19 @@
 """What makes an iteration faster draws and computes what it should."""
 
+from copy import deepcopy
+
 import pytest
 import torch
+from torch import nn
 
+from conftest import small_gan
+from ganlab import losses, networks
+from ganlab.batch import Batch
+from ganlab.conditioning import ACGAN, Concat, InfoGAN, NoConditioning, Projection, SemiSupervised
 from ganlab.latent import seed_global_generators
+from ganlab.networks.discriminator import independent
 from ganlab.networks.layers import Dropout
+from ganlab.regularizers import R1, Consistency, FeatureMatching, GradientPenalty, LeCam, PullAway
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -35,3 +44,78 @@ def test_seeds_are_torch_s_own():
     expected = torch.rand(8)
     seed_global_generators(torch.device("cpu"), 2**62 + 11)
     assert torch.equal(torch.rand(8), expected)
+
+
+def a_gan(norm="none", kind=NoConditioning, minibatch="none", **options):
+    """A GAN of digits, one real and one generated minibatch for it, and their code; float64."""
+    spec = small_gan().spec
+    torch.manual_seed(1)
+    told = kind(spec)
+    d = networks.DCGANDiscriminator(told.shown, width=8, norm=norm, minibatch=minibatch)
+    gan = small_gan(discriminator=d, conditioning=told, **deepcopy(options)).double()
+    labels, images = torch.arange(8), torch.rand(2, 8, *spec.shape, dtype=torch.double) * 2 - 1
+    real = Batch(images[0], labels)
+    if kind is SemiSupervised:
+        real = real._replace(labeled=real)
+    return gan, real, images[1], told.code(labels, torch.Generator()).double()
+
+
+def of_d(together, norm="none", **options):
+    """D's loss and its gradient, with the two kinds of images in one pass or in two."""
+    gan, real, fake, code = a_gan(norm, **options)
+    gan._d_is_independent = together
+    passes = []
+    watch = gan.discriminator.head.register_forward_pre_hook(lambda *_: passes.append(1))
+    torch.manual_seed(2)  # of the penalties' random points
+    loss = gan.d_loss(real, fake, code)
+    watch.remove()
+    grads = torch.autograd.grad(loss, gan.d_parameters, allow_unused=True)
+    return loss.detach(), torch.cat([g.flatten() for g in grads if g is not None]), len(passes)
+
+
+EACH = {
+    "plain": {},
+    "hinge": {"loss": losses.Hinge()},
+    "relativistic": {"loss": losses.RelativisticAverage()},
+    "wgan-gp": {"loss": losses.Wasserstein(), "regularizers": {"gp": GradientPenalty()}},
+    "terms": {"regularizers": {"r1": R1(), "lecam": LeCam(), "cr": Consistency()}},
+    "features": {"regularizers": {"fm": FeatureMatching(), "pt": PullAway()}},
+    "concat": {"kind": Concat},
+    "projection": {"kind": Projection},
+    "acgan": {"kind": ACGAN},
+    "infogan": {"kind": InfoGAN},
+    "semisupervised": {"kind": SemiSupervised},
+}
+
+
+@pytest.mark.parametrize("options", EACH.values(), ids=EACH)
+@pytest.mark.parametrize("norm", ["none", "layer", "weight"])
+def test_one_pass_of_d_over_both_kinds_of_images_is_the_same_as_two(norm, options):
+    (one, of_one, n), (two, of_two, n2) = (of_d(x, norm, **options) for x in (True, False))
+    assert n2 - n == 1
+    torch.testing.assert_close(one, two)
+    assert (of_one - of_two).norm() < 1e-9 * of_two.norm()
+    assert independent(*a_gan(norm, **options)[0].d_networks), "and so it is done"
+
+
+@pytest.mark.parametrize(
+    "options", [{"norm": "batch"}, {"minibatch": "std"}, {"minibatch": "discrimination"}]
+)
+def test_two_passes_are_made_where_d_compares_images(options):
+    """One pass would be another function: the check sees it, and so does `independent`."""
+    (_, of_one, _), (_, of_two, _) = (of_d(x, **options) for x in (True, False))
+    assert (of_one - of_two).norm() > 1e-3 * of_two.norm()
+    assert not independent(*a_gan(**options)[0].d_networks)
+
+
+def test_each_pass_of_spectral_norm_is_one_power_iteration():
+    assert not independent(a_gan("spectral")[0].discriminator)
+
+
+def test_classes_from_elsewhere_may_compare_images():
+    class Whitening(nn.Module):
+        def forward(self, x):
+            return x - x.mean(dim=0)
+
+    assert independent(nn.Sequential(nn.Flatten(), nn.Linear(4, 1)))
+    assert not independent(nn.Sequential(Whitening(), nn.Linear(4, 1)))

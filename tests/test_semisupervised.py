@@ -448,18 +448,18 @@ def test_d_in_two_parts_learns_what_d_at_once_does(tmp_path):
         assert (one[name] - start[name]).abs().max() > 1e-3, "nothing was learned"
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_images_without_labels_help(tmp_path, seed):
+def test_images_without_labels_help(tmp_path):
     """Two labels of each class of digits: fewer errors on sheets that were held out."""
     sizes = ["model.generator.hidden=[64,64]", "model.discriminator.hidden=[128,64]"]
     budget = ["iterations=300", "batch_size=50", "conditioning.labels_per_class=2"]
     often = ["sample_every=300", "log_every=300", "checkpoint_every=300"]
     outcome = run_train(
-        *("experiment=semisupervised", "data=digits", "data.split=train", "data.size=8"),
-        *(*sizes, *budget, *often, f"seed={seed}"),
+        *("-m", "experiment=semisupervised", "data=digits", "data.split=train", "data.size=8"),
+        *(*sizes, *budget, *often, "seed=0,1,2"),
         *("logger=csv", "trainer=cpu", f"output_dir={tmp_path}"),
     )
     assert (outcome.code, outcome.err) == (0, "")
-    (run,) = runs_in(tmp_path)
-    last = rows(run)[-1]
-    assert float(last["test_error"]) < float(last["test_error/supervised"]) - 0.02
+    last = [rows(run)[-1] for run in runs_in(tmp_path)]
+    helped = [float(r["test_error/supervised"]) - float(r["test_error"]) for r in last]
+    assert len(helped) == 3
+    assert sum(helped) / 3 > 0.02, helped

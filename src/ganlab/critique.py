@@ -25,6 +25,12 @@ class Opinion:
     features: Tensor | None = None
     answers: Tensor | None = None
 
+    def halves(self) -> tuple["Opinion", "Opinion"]:
+        """The opinions on the first N / 2 images and on the others."""
+        parts = [(None, None) if p is None else p.chunk(2) for p in vars(self).values()]
+        first, second = zip(*parts, strict=True)
+        return Opinion(*first), Opinion(*second)
+
 
 @dataclass(frozen=True)
 class Critique:

@@ -21,6 +21,7 @@ from ganlab.critique import Critique, Opinion
 from ganlab.ema import EMA
 from ganlab.latent import Latent, mixed, seed_global_generators, stream
 from ganlab.losses import Loss
+from ganlab.networks.discriminator import independent
 from ganlab.observations import Observations
 from ganlab.optim import UpdateRule, average_over_ranks, global_norm, gradients
 from ganlab.regularizers import Regularizer
@@ -127,14 +128,10 @@ class GAN(LightningModule):
         self._update(optimizer, rule)
 
     def d_loss(self, real: Batch, fake: Tensor, code: Tensor) -> Tensor:
-        """D's loss with all its terms, on images in [-1, 1] that stand under `code`.
-
-        Real and generated images pass separately: together they would share BatchNorm statistics.
-        """
+        """D's loss with all its terms, on images in [-1, 1] that stand under `code`."""
         critique = Critique(
             lambda images: self.judge(images, code).logits,
-            self.judge(real.images, code),
-            self.judge(fake, code),
+            *self.judge_both(real.images, fake, code),
             self.judge_labeled(real.labeled),
         )
         loss = self.loss.d_loss(critique.real.logits, critique.fake.logits)
@@ -154,8 +151,10 @@ class GAN(LightningModule):
 
     def g_loss(self, fake: Tensor, real: Batch, code: Tensor) -> Tensor:
         """G's loss with all its terms; only some losses and terms look at real images, too."""
-        judged_real = self.judge(real.images, code) if self.needs_real else None
-        judged = self.judge(fake, code)
+        if self.needs_real:
+            judged_real, judged = self.judge_both(real.images, fake, code)
+        else:
+            judged_real, judged = None, self.judge(fake, code)
         terms = [(f"/{n}", r.g_penalty(judged, judged_real)) for n, r in self.regularizers.items()]
         terms.append(("/conditioning", self.conditioning.g_penalty(judged)))
         if not any(regularizer.replaces for regularizer in self.regularizers.values()):
@@ -170,9 +169,23 @@ class GAN(LightningModule):
 
     def judge(self, images: Tensor, code: Tensor) -> Opinion:
         """D's opinion on images (N, C, H, W) in [-1, 1] under a condition (N, code_dim)."""
-        progress = self.iterations / self.total_iterations
-        seen = self.augment(images, progress)
-        return replace(self.conditioning.judge(self.discriminator, seen, code), images=images)
+        opinion = self.conditioning.judge(self.discriminator, self._augmented(images), code)
+        return replace(opinion, images=images)
+
+    def judge_both(self, real: Tensor, fake: Tensor, code: Tensor) -> tuple[Opinion, Opinion]:
+        """D's opinions on real and on generated images under the same conditions.
+
+        In one pass where that changes nothing; BatchNorm would mix the statistics of both.
+        """
+        if not self._d_is_independent:
+            return self.judge(real, code), self.judge(fake, code)
+        seen = torch.cat([self._augmented(real), self._augmented(fake)])
+        both = self.conditioning.judge(self.discriminator, seen, code.repeat(2, 1))
+        of_real, of_fake = both.halves()
+        return replace(of_real, images=real), replace(of_fake, images=fake)
+
+    def _augmented(self, images: Tensor) -> Tensor:
+        return self.augment(images, self.iterations / self.total_iterations)
 
     def judge_labeled(self, labeled: Batch | None) -> Opinion | None:
         """D's opinion on labeled images, in semi-supervised learning; the code is their class."""
@@ -189,6 +202,10 @@ class GAN(LightningModule):
     def d_networks(self) -> tuple[nn.Module, NoConditioning]:
         """What D's optimizer trains: its network, and the head that conditioning adds."""
         return self.discriminator, self.conditioning
+
+    @functools.cached_property
+    def _d_is_independent(self) -> bool:
+        return independent(*self.d_networks)
 
     @functools.cached_property
     def _g_rests(self) -> "untouched":

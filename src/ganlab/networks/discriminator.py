@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from ganlab.spec import one_of
 
@@ -77,3 +79,18 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.judge(x)[0]
+
+
+# These look at other images than the one at hand, or change with every pass.
+MINGLING = (_NormBase, _SpectralNorm, MinibatchStd, MinibatchDiscrimination)
+
+
+def independent(*networks: nn.Module) -> bool:
+    """Whether networks judge each image by itself and leave no trace of it.
+
+    One pass over real and generated images together is then the same as one over each, at less
+    cost.  Classes from elsewhere than torch.nn and ganlab may do anything, and are not trusted.
+    """
+    modules = [module for network in networks for module in network.modules()]
+    known = all(type(m).__module__.startswith(("torch.nn.", "ganlab.")) for m in modules)
+    return known and not any(isinstance(module, MINGLING) for module in modules)
