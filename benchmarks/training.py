@@ -86,7 +86,7 @@ twin = functools.partial(bare, draw=ours)  # the bare loop by ganlab's random nu
 
 
 def flat(network: nn.Module) -> Tensor:
-    return nn.utils.parameters_to_vector(network.parameters()).detach()
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
 
 
 def apart(a: nn.Module, b: nn.Module) -> float:
