@@ -84,7 +84,7 @@ class GAN(LightningModule):
         self.g_rule, self.d_rule, self.d_steps = g_rule, d_rule, d_steps
         self.regularizers: dict[str, Any] = nn.ModuleDict(regularizers or {})  # type: ignore[assignment]
         self.ema = EMA(generator, ema) if ema is not None else None
-        self.to(memory_format=torch.channels_last)  # how convolutions are fastest; others don't mind
+        self.to(memory_format=torch.channels_last)  # convolutions are faster so
         self.total_iterations, self.seed = iterations, seed
         self.iterations = self.d_updates = self.images_seen = 0
         self.observations = Observations(loss.score)
