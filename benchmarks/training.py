@@ -108,7 +108,7 @@ def require_same(game: Game, loop: Loop = twin) -> None:
     ganlab(work, *mine)
     for player, before, a, b in zip("GD", start, theirs, mine, strict=True):
         difference, moved = apart(a, b), apart(a, before)
-        if not (difference < 1e-5 and moved > 1e-4):
+        if not difference < 1e-3 * moved:
             raise SystemExit(f"{player}: not the same work: {difference:.1e} of {moved:.1e}")
 
 
