@@ -20,7 +20,7 @@ LAYERS = (
         {"torch", "torchvision", "numpy", "PIL"},
     ),
     (
-        {"gan", "distributed", "data"},
+        {"gan", "capture", "distributed", "data"},
         {"pytorch_lightning", "lightning_fabric", "sklearn", "filelock"},
     ),
     (
@@ -45,7 +45,9 @@ LAYERS = (
     ),
 )
 # They meet only through ImageSpec and the Batch.
-APART = {"gan": {"data"}, "distributed": {"data"}, "data": {"gan", "distributed"}}
+APART = {"gan": {"data"}, "capture": {"data"}, "distributed": {"data"}} | {
+    "data": {"gan", "capture", "distributed"}
+}
 ONLY_IN = {
     "wandb": {"loggers", "dashboard"},
     "wandb_workspaces": {"dashboard"},  # an extra

@@ -1,6 +1,6 @@
 """What the data hands to the GAN."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -31,6 +31,17 @@ class Batch(NamedTuple):
     def chunk(self, n: int) -> list["Batch"]:
         """The minibatch in n parts, for gradient accumulation."""
         return [self] if n == 1 else self._cut(lambda tensor: tensor.chunk(n))
+
+    def clone(self) -> "Batch":
+        """The same in memory of its own."""
+        labeled = self.labeled.clone() if self.labeled is not None else None
+        return Batch(self.images.clone(), self.labels.clone(), labeled)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Images and labels, and those of the labeled images if there are any."""
+        yield from (self.images, self.labels)
+        if self.labeled is not None:
+            yield from self.labeled.tensors()
 
     def _cut(self, cut: Callable[[Tensor], Sequence[Tensor]]) -> list["Batch"]:
         images, labels = cut(self.images), cut(self.labels)

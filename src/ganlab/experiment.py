@@ -79,6 +79,7 @@ class Experiment:
     d_accumulate: int = 1
     output_dir: str = "outputs"
     resume: str = "auto"
+    compile: Literal["auto", "graph", "off"] = "auto"
     log_every: int = 50
     sample_every: int = 200
     checkpoint_every: int = 500

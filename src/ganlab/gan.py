@@ -93,40 +93,44 @@ class GAN(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One iteration of Algorithm 1 (Goodfellow et al. 2014)."""
-        self._seed_iteration()
+        self.begin_iteration()
+        self.play(batch)
+        self._finish_iteration(batch.size)
+
+    def play(self, batch: Batch) -> None:
+        """Both players' updates: what an iteration computes, and what a graph can replay."""
         minibatches = batch.unbind()
         for real in minibatches[: self.d_steps]:  # for k steps, each on a fresh minibatch:
             self.d_step(real)
         self.g_step(minibatches[-1])
-        self._finish_iteration(batch.size)
 
     def d_step(self, minibatch: Batch) -> None:
         """Updates the discriminator by its stochastic gradient (Algorithm 1, lines 3-6)."""
-        optimizer, rule = self._optimizer(D), self.d_rule
+        optimizer = self.optimizer(D)
         optimizer.zero_grad()
         with self._g_rests:
-            for real in minibatch.chunk(rule.accumulate):
+            for real in minibatch.chunk(self.d_rule.accumulate):
                 z = self.latents(real.labels)
                 with torch.no_grad():
                     fake = self.generator(z).to(real.images.dtype)
                 share = real.size / minibatch.size
                 self.manual_backward(share * self.d_loss(real, fake, self.code_in(z)))
-        self._update(optimizer, rule)
+        self._update(optimizer)
         self.d_updates += 1
         for regularizer in self.regularizers.values():
             regularizer.project(self.d_parameters)
 
     def g_step(self, minibatch: Batch) -> None:
         """Updates the generator by its stochastic gradient (Algorithm 1, lines 8-9)."""
-        optimizer, rule = self._optimizer(G), self.g_rule
+        optimizer = self.optimizer(G)
         optimizer.zero_grad()
         with self._d_rests:
-            for real in minibatch.chunk(rule.accumulate):
+            for real in minibatch.chunk(self.g_rule.accumulate):
                 z = self.latents(real.labels)
                 fake = self.generator(z)
                 share = real.size / minibatch.size
                 self.manual_backward(share * self.g_loss(fake, real, self.code_in(z)))
-        self._update(optimizer, rule)
+        self._update(optimizer)
 
     def d_loss(self, real: Batch, fake: Tensor, code: Tensor) -> Tensor:
         """D's loss with all its terms, on images in [-1, 1] that stand under `code`."""
@@ -229,7 +233,7 @@ class GAN(LightningModule):
         All ranks together draw what one alone would.
         """
         n, ranks = len(labels), self.trainer.world_size
-        z = self._draw(labels.repeat(ranks), self._noise)
+        z = self._draw(labels.repeat(ranks), self.noise)
         return z.narrow(0, n * self.trainer.global_rank, n).to(self.dtype)
 
     def code_in(self, z: Tensor) -> Tensor:
@@ -296,17 +300,29 @@ class GAN(LightningModule):
             self.d_rule.build(self.d_parameters, fused=fused),
         ]
 
-    def _optimizer(self, player: int) -> Optimizer:
+    def optimizer(self, player: int) -> Optimizer:
         """The optimizer of player G or D, without Lightning's wrapper."""
         return cast("list[Optimizer]", self.optimizers(use_pl_optimizer=False))[player]
 
-    def _seed_iteration(self) -> None:
-        self._noise = stream(self.device, self.seed, NOISE, self.iterations)
+    def case(self) -> tuple[bool, ...]:
+        """What Python decides about the next iteration: wanted norms, lazy terms that are due."""
+        updates = range(self.d_updates, self.d_updates + self.d_steps)
+        due = (n % r.every == 0 for n in updates for r in self.regularizers.values())
+        return self.observations.norms, *due
+
+    def on_train_start(self) -> None:
+        self.noise = torch.Generator(self.device)
+
+    def begin_iteration(self) -> None:
+        """Makes random numbers and learning rates those of this iteration."""
+        self.noise.manual_seed(mixed(self.seed, NOISE, self.iterations))
         # Dropout and the like draw from the global generators, differently on each rank.
         key = (self.seed, LAYERS, self.iterations, self.trainer.global_rank)
         seed_global_generators(self.device, mixed(*key))
+        for player, rule in ((G, self.g_rule), (D, self.d_rule)):
+            rule.set_rate(self.optimizer(player), self.iterations / self.total_iterations)
 
-    def _update(self, optimizer: Optimizer, rule: UpdateRule) -> None:
+    def _update(self, optimizer: Optimizer) -> None:
         """One optimizer step, with the gradients averaged over ranks.
 
         Lightning's global_step counts the generator's updates alone, by stepping the discriminator
@@ -314,15 +330,14 @@ class GAN(LightningModule):
         """
         if self.trainer.world_size > 1:
             average_over_ranks(gradients(optimizer))
-        rule.set_rate(optimizer, self.iterations / self.total_iterations)
-        if optimizer is self._optimizer(G):
+        if optimizer is self.optimizer(G):
             cast("list[Any]", self.optimizers())[G].step()
         else:
             self.trainer.strategy.optimizer_step(optimizer, closure=lambda: None)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Observes and clips the gradient's norm; a gradient scaler has unscaled it by now."""
-        is_g = optimizer is self._optimizer(G)
+        is_g = optimizer is self.optimizer(G)
         player, rule = ("g", self.g_rule) if is_g else ("d", self.d_rule)
         if rule.clip is None and not self.observations.norms:
             return

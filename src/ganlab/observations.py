@@ -72,6 +72,14 @@ class Observations:
             "logits": [torch.cat([part.flatten() for part in parts]) for parts in logits],
         }
 
+    def extend(self, state: Mapping[str, Any]) -> None:
+        """Notes all of what another's `state` holds; later changes of its tensors are not seen."""
+        for name, values in state["scalars"].items():
+            self._scalars[name].extend(values.clone())
+        if state["logits"]:
+            real, fake = (part.clone() for part in state["logits"])
+            self._logits.append((real, fake))
+
     def load_state(self, state: Mapping[str, Any], device: torch.device) -> None:
         """Goes on from there: the next reading is that of a run which never stopped."""
         for name, values in state["scalars"].items():

@@ -48,10 +48,14 @@ class UpdateRule:
         return self.optimizer(parameters)
 
     def set_rate(self, optimizer: Optimizer, progress: float) -> None:
-        """Sets each group's learning rate for this update."""
+        """Sets each group's learning rate for this iteration."""
         factor = self.schedule(progress)
         for group in optimizer.param_groups:
-            group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+            rate = group.setdefault("initial_lr", group["lr"]) * factor
+            if isinstance(group["lr"], Tensor):  # a graph reads it where it is
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
 
 def gradients(optimizer: Optimizer) -> list[Tensor]:

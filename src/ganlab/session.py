@@ -6,6 +6,7 @@ import math
 import warnings
 from pathlib import Path
 
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
@@ -14,6 +15,7 @@ from torch import nn
 
 from ganlab import checkpoint
 from ganlab.callbacks import (
+    Capturing,
     Checkpoints,
     Classification,
     Curves,
@@ -58,6 +60,7 @@ class Session:
         )
         self.samples = SampleGrids(run.samples, experiment.sample_every)
         self.curves = Curves(run.path)
+        self.capturing = Capturing(experiment.compile)
         plan = experiment.plan()
         self.scores = Scores(plan, self.journal, self.checkpoints) if plan is not None else None
         self.loggers: list[Logger] = [
@@ -71,12 +74,18 @@ class Session:
         devices, m = self.trainer.world_size, experiment.batch_size
         if m % devices:
             raise ConfigError([f"batch_size must be a multiple of the {devices} devices, got {m}"])
+        self.capturing.require(self.trainer, self.gan)
+        if self.trainer.strategy.root_device.type == "cuda":
+            torch.set_float32_matmul_precision(
+                "high"
+            )  # TF32, as cuDNN's convolutions use it anyway
         if self.scores is not None:
             self.scores.prepare(self.data, self.trainer.strategy.root_device)
 
     def _callbacks(self, experiment: Experiment) -> list[Callback]:
         """In the order in which they act after an iteration."""
         return [
+            self.capturing,
             self.classification,  # the journal reads what it finds
             self.journal,  # before what follows: no GAN is drawn or saved that is not finite
             self.samples,

@@ -1,5 +1,6 @@
 """What happens around Algorithm 1: readings, scores, pictures, checkpoints, interruption."""
 
+from ganlab.callbacks.capturing import Capturing
 from ganlab.callbacks.checkpoints import Checkpoints
 from ganlab.callbacks.classification import Classification
 from ganlab.callbacks.curves import Curves
@@ -10,6 +11,7 @@ from ganlab.callbacks.samples import SampleGrids
 from ganlab.callbacks.scores import Scores
 
 __all__ = [
+    "Capturing",
     "Checkpoints",
     "Classification",
     "Curves",

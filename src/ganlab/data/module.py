@@ -169,14 +169,15 @@ class ImageData(LightningDataModule):
         """
         (images, labels), trainer = self._read(), self._running
         share = self.batch_size // trainer.world_size
-        index = index.narrow(1, trainer.global_rank * share, share).to(images.device)
+        index = index.narrow(1, trainer.global_rank * share, share)
+        index = index.to(images.device, non_blocking=True)  # blocking would wait for all kernels
         original = index % len(labels)
         pixels = images[original].to(device, non_blocking=True)
         if self.mirror:
-            mirrored = (index >= len(labels)).to(device)[..., None, None, None]
+            mirrored = (index >= len(labels)).to(device, non_blocking=True)[..., None, None, None]
             pixels = torch.where(mirrored, pixels.flip(-1), pixels)
         pixels = trainer.precision_plugin.convert_input(normalised(pixels))
-        return Batch(pixels, labels[original].to(device))
+        return Batch(pixels, labels[original].to(device, non_blocking=True))
 
     @property
     def _running(self) -> Trainer:

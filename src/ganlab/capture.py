@@ -1,0 +1,254 @@
+"""A whole iteration as one CUDA graph: hundreds of small kernels are launched by one call.
+
+At the sizes of most GANs a GPU waits for Python.  A graph holds the kernels of both players'
+updates, optimizers included, with the addresses they read and write; what changes from one
+iteration to the next stands at such an address: the minibatches, the seeds of random numbers, the
+learning rates.  What Python decides anew, such as a lazy penalty, has a graph for each case.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from pytorch_lightning import Trainer
+from torch import Tensor
+
+from ganlab.augment import DiffAugment, NoAugment
+from ganlab.batch import Batch
+from ganlab.gan import GAN, D, G
+from ganlab.observations import Observations
+from ganlab.optim import UpdateRule
+
+WARM = 3  # iterations before the first graph: libraries choose kernels, optimizers make their state
+CASES = 8  # graphs at most; each holds the activations of an iteration
+NEAR = 0.05  # of an update's length: sums by atomics do not repeat bit for bit
+
+Work = Callable[[], Any]
+Recorder = Callable[[Work, torch.Generator], tuple[Any, Callable[[], None]]]
+
+
+class CaptureError(Exception):
+    """An iteration cannot be captured; the message says why."""
+
+
+def cuda_graph(work: Work, noise: torch.Generator) -> tuple[Any, Callable[[], None]]:
+    """Records what `work` launches; returns what it returned, and what launches it all again.
+
+    Args:
+        work: is run once, by Python alone: nothing is computed yet.
+        noise: a generator whose seed counts at each replay, as that of torch's own does anyway.
+    """
+    graph = torch.cuda.CUDAGraph()
+    graph.register_generator_state(noise)
+    with torch.cuda.graph(graph):
+        result = work()
+    return result, graph.replay
+
+
+def reason_against(gan: GAN, trainer: Trainer) -> str | None:
+    """Why this Trainer's iterations of this GAN cannot be captured; None: they can."""
+    if (device := trainer.strategy.root_device.type) != "cuda":
+        return f"there are no CUDA graphs on {device}"
+    if trainer.world_size > 1:
+        return "several devices average their gradients in between"
+    if trainer.precision == "16-mixed":
+        return "16-mixed looks at all gradients before it steps; bf16-mixed does not"
+    return reason_in_parts(gan)
+
+
+def reason_in_parts(gan: GAN) -> str | None:
+    """The same, by what it is made of."""
+    for player, rule in (("g", gan.g_rule), ("d", gan.d_rule)):
+        if not capturable(rule):
+            return f"{player}_optimizer has no option 'capturable'"
+    if type(gan.augment) not in (NoAugment, DiffAugment):
+        return f"augment: {type(gan.augment).__name__} changes as the run goes on"
+    for module in gan.modules():
+        if not type(module).__module__.startswith(("torch.nn.", "ganlab.")):
+            return f"{type(module).__name__} is neither torch's nor ganlab's and may do anything"
+    return None
+
+
+def capturable(rule: UpdateRule) -> bool:
+    """Whether the optimizer can keep its counts and rates on the device."""
+    callee = getattr(rule.optimizer, "func", rule.optimizer)
+    return "capturable" in inspect.signature(callee).parameters
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One case of an iteration.
+
+    Args:
+        batch: where it reads real images.
+        observed: where it leaves what it observes, as `Observations.state` does.
+        replay: computes it once.
+    """
+
+    batch: Batch
+    observed: dict[str, Any]
+    replay: Callable[[], None]
+
+
+class Captured:
+    """Plays a GAN's iterations by graphs; stands in for `GAN.play`.
+
+    A graph is tried before it is trusted: from the same state, it must make the same updates as
+    Python does.  If it does not, or cannot be captured, Python goes on from that state.
+
+    Args:
+        gan: in training.
+        refused: is told why Python goes on.
+        record: what captures; tests have one for the CPU.
+    """
+
+    def __init__(
+        self, gan: GAN, refused: Callable[[str], None], record: Recorder = cuda_graph
+    ) -> None:
+        self.gan, self.refused, self.record = gan, refused, record
+        self.graphs: dict[tuple[bool, ...], Graph] = {}
+        self.eager, self.warm = gan.play, WARM
+        gan.play = self  # type: ignore[assignment, method-assign]
+        for group in self._groups():
+            group.setdefault("initial_lr", group["lr"])
+            group["lr"] = torch.tensor(float(group["lr"]), device=gan.device)
+            group["capturable"] = True
+        for state in self._states():
+            if "step" in state:
+                state["step"] = torch.as_tensor(state["step"], device=gan.device)
+
+    def release(self) -> None:
+        """Gives the iterations back to Python."""
+        self.gan.play = self.eager  # type: ignore[method-assign]
+        self.graphs.clear()
+        for group in self._groups():
+            group["lr"], group["capturable"] = float(group["lr"]), False
+
+    def __call__(self, batch: Batch) -> None:
+        graph = self._graph_for(batch)
+        if graph is None:
+            self.eager(batch)
+            return
+        for static, now in zip(graph.batch.tensors(), batch.tensors(), strict=True):
+            static.copy_(now)
+        graph.replay()
+        self._count(graph)
+
+    def _graph_for(self, batch: Batch) -> Graph | None:
+        """The graph of this case; None: it is Python's turn."""
+        if self.warm:
+            self.warm -= 1
+            return None
+        case = self.gan.case()
+        try:
+            if case not in self.graphs:
+                self.graphs[case] = self._tried(batch)
+        except CaptureError as error:
+            self.release()
+            self.refused(str(error))
+            return None
+        return self.graphs[case]
+
+    def _count(self, graph: Graph) -> None:
+        """What Python would have noted; Lightning hears of G's update, as from its own wrapper."""
+        self.gan.observations.extend(graph.observed)
+        self.gan.d_updates += self.gan.d_steps
+        self._wrapper._on_before_step()
+        self._wrapper._on_after_step()
+
+    def _tried(self, batch: Batch) -> Graph:
+        """A new graph, which makes the same updates as Python; the GAN is as it was.
+
+        Raises:
+            CaptureError: it cannot be captured, or computes something else.
+        """
+        if len(self.graphs) == CASES:
+            raise CaptureError(f"iterations come in more than {CASES} forms")
+        static, state = batch.clone(), list(self._state())
+        before = copied(state)
+        players = [list(self.gan.generator.parameters()), self.gan.d_parameters]
+        start = [copied(parameters) for parameters in players]
+        try:
+            with self._unnoticed():
+                self.eager(static)
+            expected = [copied(parameters) for parameters in players]
+            restore(state, before)
+            with self._unnoticed() as seen:
+                work = lambda: (self.eager(static), seen.state())[1]  # noqa: E731
+                observed, replay = self.record(work, self.gan.noise)
+            restore(state, before)
+            self.gan.begin_iteration()
+            replay()
+            for parts in zip(start, expected, players, strict=True):
+                require_same(*parts)
+        except RuntimeError as error:
+            raise CaptureError(str(error).splitlines()[0]) from error
+        finally:
+            restore(state, before)
+            self.gan.begin_iteration()
+        return Graph(static, observed, replay)
+
+    @contextmanager
+    def _unnoticed(self) -> Iterator[Observations]:
+        """For an iteration that does not count; what it observes is kept apart."""
+        gan, wrapper = self.gan, self._wrapper
+        kept = gan.observations, gan.d_updates, wrapper._on_before_step, wrapper._on_after_step
+        gan.observations = Observations(kept[0].score)
+        gan.observations.norms = kept[0].norms
+        wrapper._on_before_step = wrapper._on_after_step = lambda: None
+        gan.begin_iteration()
+        try:
+            yield gan.observations
+        finally:
+            gan.observations, gan.d_updates = kept[:2]
+            wrapper._on_before_step, wrapper._on_after_step = kept[2:]
+
+    @property
+    def _wrapper(self) -> Any:
+        """Lightning's, around G's optimizer."""
+        return cast("list[Any]", self.gan.optimizers())[G]
+
+    def _groups(self) -> Iterator[dict[str, Any]]:
+        for player in (G, D):
+            yield from self.gan.optimizer(player).param_groups
+
+    def _states(self) -> Iterator[dict[str, Any]]:
+        for player in (G, D):
+            yield from self.gan.optimizer(player).state.values()
+
+    def _state(self) -> Iterator[Tensor]:
+        """All that an iteration changes."""
+        yield from self.gan.parameters()
+        yield from self.gan.buffers()
+        for values in self._states():
+            yield from (value for value in values.values() if isinstance(value, Tensor))
+
+
+def copied(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The same values in memory of their own."""
+    return [tensor.detach().clone() for tensor in tensors]
+
+
+@torch.no_grad()
+def restore(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Writes the values to where they were read."""
+    for tensor, value in zip(tensors, values, strict=True):
+        tensor.copy_(value)
+
+
+def require_same(
+    start: Sequence[Tensor], expected: Sequence[Tensor], got: Sequence[Tensor]
+) -> None:
+    """Raises CaptureError unless one update of these parameters is as good as the other."""
+    length, off = distance(expected, start), distance(expected, got)
+    if not off <= NEAR * length:
+        raise CaptureError(f"the graph makes another update: {off:.2g} off, of {length:.2g}")
+
+
+def distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
+    """Euclidean, between all tensors of either list taken as one vector."""
+    apart = [(x.detach() - y.detach()).norm() for x, y in zip(a, b, strict=True)]
+    return torch.stack(apart).norm().item()
