@@ -240,6 +240,10 @@ def test_a_checkpoint_is_the_same_with_graphs_and_without(tmp_path):
         assert (group["lr"], group["capturable"]) == (pytest.approx(2e-4), False)
 
 
+RMSPROP = functools.partial(torch.optim.RMSprop, lr=1e-3)  # has no such form on a CPU
+ON_CUDA = EACH | {"rmsprop": {"g_rule": lambda: UpdateRule(RMSPROP)}}
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("options", ON_CUDA.values(), ids=ON_CUDA)
 def test_cuda_graphs_end_where_python_ends(options):
