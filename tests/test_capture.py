@@ -209,7 +209,10 @@ class Mine(losses.NonSaturating):
     ("options", "reason"),
     [
         ({}, None),
-        ({"g_rule": UpdateRule(functools.partial(torch.optim.SGD, lr=1.0))}, "g_optimizer has no"),
+        (
+            {"g_rule": UpdateRule(functools.partial(torch.optim.SGD, lr=1.0))},
+            "g_optimizer is none of",
+        ),
         ({"augment": InstanceNoise()}, "augment: InstanceNoise changes as the run goes on"),
         ({"loss": Mine()}, "Mine is neither torch's nor ganlab's and may do anything"),
     ],

@@ -1,6 +1,8 @@
 """Minibatches as functions of seed and iteration; every named data set read from its own format."""
 
+import ctypes
 import hashlib
+import mmap
 import os
 import pickle
 import struct
@@ -37,8 +39,8 @@ from ganlab.data import (
 )
 from ganlab.data import images as images_module
 from ganlab.data import sources as sources_module
-from ganlab.data.images import allocate, resized
-from ganlab.data.module import IterationLoader, MinibatchOrder
+from ganlab.data.images import allocate, expect, resized
+from ganlab.data.module import IterationLoader, MinibatchOrder, ReadingAhead
 from ganlab.spec import ImageSpec
 
 # The order ----------------------------------------------------------------------------------------
@@ -577,6 +579,50 @@ def test_large_images_are_allocated_in_a_file_that_is_already_unlinked(tmp_path,
     values[1] = 7
     assert torch.equal(tensor, values)
     assert torch.equal(tensor[[2, 0]], values[[2, 0]])
+
+
+def in_memory(tensor):
+    """One byte for each page of the tensor's, 1 where it need not be read from the disk."""
+    pages = (ctypes.c_ubyte * -(-tensor.nbytes // mmap.PAGESIZE))()
+    address, length = ctypes.c_void_p(tensor.data_ptr()), ctypes.c_size_t(tensor.nbytes)
+    assert ctypes.CDLL(None).mincore(address, length, pages) == 0
+    return [page & 1 for page in pages]
+
+
+def on_disk(path, rows, size):
+    """uint8 (rows, size) in a file of which nothing is in memory; skips where that cannot be."""
+    path.write_bytes(bytes(rows * size))
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    tensor = torch.from_file(str(path), shared=True, size=rows * size, dtype=torch.uint8)
+    if any(in_memory(tensor)):
+        pytest.skip("this file system keeps files in memory")
+    return tensor.view(rows, size)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="needs Linux")
+def test_the_rows_that_are_expected_are_read_from_the_disk_and_no_others(tmp_path):
+    rows, size = 64, 16 * mmap.PAGESIZE
+    images = on_disk(tmp_path / "images", rows, size)
+    expect(images, torch.tensor([[5], [40]]))
+    deadline = time.monotonic() + 10
+    while sum(pages := in_memory(images)) < 32 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    read = {page // 16 for page, there in enumerate(pages) if there}
+    assert read == {5, 40}
+
+
+def test_images_in_a_file_are_expected_some_iterations_ahead_in_the_order_of_the_run(monkeypatch):
+    """And the order is what it would be in memory, mirror images included."""
+    seen, images = [], torch.arange(10).view(10, 1)
+    monkeypatch.setattr(module, "expect", lambda _, rows: seen.append(rows))
+    walk = lambda: MinibatchOrder(20, (1, 4), seed=3)
+    order, plain = ReadingAhead(walk(), walk(), images), walk()
+    for iteration in range(30):
+        assert torch.equal(order(iteration), plain(iteration))
+    for iteration, rows in enumerate(seen):
+        assert torch.equal(rows, plain(iteration + 8) % 10)
 
 
 # Digits -------------------------------------------------------------------------------------------

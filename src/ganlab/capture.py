@@ -63,7 +63,9 @@ def reason_in_parts(gan: GAN) -> str | None:
     """The same, by what it is made of."""
     for player, rule in (("g", gan.g_rule), ("d", gan.d_rule)):
         if not capturable(rule):
-            return f"{player}_optimizer has no option 'capturable'"
+            return (
+                f"{player}_optimizer is none of torch's that are capturable (adam, adamw, rmsprop)"
+            )
     if type(gan.augment) not in (NoAugment, DiffAugment):
         return f"augment: {type(gan.augment).__name__} changes as the run goes on"
     for module in gan.modules():
@@ -73,9 +75,10 @@ def reason_in_parts(gan: GAN) -> str | None:
 
 
 def capturable(rule: UpdateRule) -> bool:
-    """Whether the optimizer can keep its counts and rates on the device."""
+    """Whether it is one of torch's optimizers that can keep its counts and rates on the device."""
     callee = getattr(rule.optimizer, "func", rule.optimizer)
-    return "capturable" in inspect.signature(callee).parameters
+    own = callee.__module__.startswith("torch.optim.")
+    return own and "capturable" in inspect.signature(callee).parameters
 
 
 @dataclass(frozen=True)

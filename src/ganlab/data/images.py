@@ -1,5 +1,7 @@
 """A whole data set in memory: what every source reads into and every minibatch is gathered from."""
 
+import ctypes
+import mmap
 import os
 import tempfile
 from typing import NamedTuple, Protocol
@@ -79,3 +81,20 @@ def allocate(*shape: int) -> Tensor:
     with tempfile.NamedTemporaryFile(prefix="ganlab-images-") as file:
         file.truncate(size)
         return torch.from_file(file.name, shared=True, size=size, dtype=torch.uint8).view(shape)
+
+
+def in_a_file(images: Tensor) -> bool:
+    """Whether `allocate` has made these pages of a file."""
+    return images.untyped_storage().filename is not None
+
+
+def expect(images: Tensor, rows: Tensor) -> None:
+    """Has the system read these rows of pages of a file, and does not wait for the disk."""
+    if not hasattr(mmap, "MADV_WILLNEED"):  # Windows: a page is read when it is touched
+        return
+    system, size = ctypes.CDLL(None), images[0].nbytes
+    for row in rows.flatten().tolist():
+        first = images.data_ptr() + row * size
+        page = first - first % mmap.PAGESIZE
+        length = ctypes.c_size_t(first + size - page)
+        system.madvise(ctypes.c_void_p(page), length, mmap.MADV_WILLNEED)

@@ -1,5 +1,6 @@
 """Algorithm 1's minibatches: which images in which iteration, gathered on the device."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -7,11 +8,12 @@ from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 
 from ganlab.batch import Batch
-from ganlab.data.images import Images, Source, normalised
+from ganlab.data.images import Images, Source, expect, in_a_file, normalised
 from ganlab.data.labels import LabelBudget
 from ganlab.latent import stream
 from ganlab.spec import ImageSpec, at_least
 
+AHEAD = 8  # iterations: a disk's answer takes less, and the pages are not yet needed elsewhere
 ORDER, LABELED = 1, 11  # streams of random numbers that shuffle; noise is another (gan.py)
 
 Order = Callable[[int], Tensor]  # iteration -> int64 (minibatches, m), indices of images
@@ -50,6 +52,23 @@ class MinibatchOrder:
             generator = stream("cpu", self.seed, self.key, epoch)
             self._epoch, self._permutation = epoch, torch.randperm(self.n, generator=generator)
         return self._permutation
+
+
+class ReadingAhead:
+    """An order of images in a file, which are read while the device computes what comes before.
+
+    Args:
+        order: what is asked for.
+        later: the same once more; at the end of an epoch each walks another permutation.
+        images: the data set; an index beyond its N means the mirror image of index - N.
+    """
+
+    def __init__(self, order: Order, later: Order, images: Tensor) -> None:
+        self.order, self.later, self.images = order, later, images
+
+    def __call__(self, iteration: int) -> Tensor:
+        expect(self.images, self.later(iteration + AHEAD) % len(self.images))
+        return self.order(iteration)
 
 
 class IterationLoader:
@@ -146,10 +165,13 @@ class ImageData(LightningDataModule):
         images, device = self._read(), self._running.strategy.root_device
         if fits(images.images, device):
             self.images = Images(*(tensor.to(device) for tensor in images))
-        orders: list[Order] = [self._walk(len(images.labels) * (1 + self.mirror), ORDER)]
+        walk = functools.partial(self._walk, len(images.labels) * (1 + self.mirror), ORDER)
+        orders: list[Order] = [walk()]
+        if in_a_file(images.images):
+            orders = [ReadingAhead(walk(), walk(), images.images)]
         if self.labels is not None:
-            labeled, walk = self.labeled, self._walk(len(self.labeled), LABELED)
-            orders.append(lambda iteration: labeled[walk(iteration)])
+            labeled, of_labeled = self.labeled, self._walk(len(self.labeled), LABELED)
+            orders.append(lambda iteration: labeled[of_labeled(iteration)])
         return IterationLoader(orders, self.iterations, start=lambda: self._running.global_step)
 
     def transfer_batch_to_device(
