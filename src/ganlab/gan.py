@@ -19,6 +19,7 @@ from ganlab.combinations import refuse
 from ganlab.conditioning import NoConditioning
 from ganlab.critique import Critique, Opinion
 from ganlab.ema import EMA
+from ganlab.game_optimizers import Extragradient
 from ganlab.latent import Latent, mixed, seed_global_generators, stream
 from ganlab.losses import Loss
 from ganlab.observations import Observations
@@ -93,6 +94,7 @@ class GAN(LightningModule):
         """One iteration of Algorithm 1 (Goodfellow et al. 2014)."""
         self._seed_iteration()
         minibatches = batch.unbind()
+        self._look_ahead(minibatches)
         for real in minibatches[: self.d_steps]:  # for k steps, each on a fresh minibatch:
             self.d_step(real)
         self.g_step(minibatches[-1])
@@ -100,31 +102,55 @@ class GAN(LightningModule):
 
     def d_step(self, minibatch: Batch) -> None:
         """Updates the discriminator by its stochastic gradient (Algorithm 1, lines 3-6)."""
-        optimizer, rule = self._optimizer(D), self.d_rule
-        optimizer.zero_grad()
-        with self._g_rests:
-            for real in minibatch.chunk(rule.accumulate):
-                z = self.latents(real.labels)
-                with torch.no_grad():
-                    fake = self.generator(z).to(real.images.dtype)
-                share = real.size / minibatch.size
-                self.manual_backward(share * self.d_loss(real, fake, self.code_in(z)))
-        self._update(optimizer, rule)
+        self._d_gradient(minibatch)
+        self._update(D)
         self.d_updates += 1
         for regularizer in self.regularizers.values():
             regularizer.project(self.d_parameters)
 
     def g_step(self, minibatch: Batch) -> None:
         """Updates the generator by its stochastic gradient (Algorithm 1, lines 8-9)."""
-        optimizer, rule = self._optimizer(G), self.g_rule
-        optimizer.zero_grad()
+        self._g_gradient(minibatch)
+        self._update(G)
+
+    def _look_ahead(self, minibatches: list[Batch]) -> None:
+        """Players with an extragradient optimizer go to where they would go (`Extragradient`).
+
+        Both gradients are taken before anyone moves.  The updates that follow see the players
+        there, and the same images and noise: one sample for both (Mishchenko et al. 2020).  They
+        alternate as ever, so with k > 1 all of D's updates play against the G ahead.
+        """
+        ahead = [p for p in (D, G) if isinstance(self._optimizer(p), Extragradient)]
+        if not ahead:
+            return
+        if D in ahead:
+            self._d_gradient(minibatches[0])
+        if G in ahead:
+            self._g_gradient(minibatches[-1])
+        for player in ahead:
+            self._update(player, extrapolate=True)
+        self._seed_iteration()
+
+    def _d_gradient(self, minibatch: Batch) -> None:
+        """Puts the stochastic gradient of D's loss into D's parameters."""
+        self._optimizer(D).zero_grad()
+        with self._g_rests:
+            for real in minibatch.chunk(self.d_rule.accumulate):
+                z = self.latents(real.labels)
+                with torch.no_grad():
+                    fake = self.generator(z).to(real.images.dtype)
+                share = real.size / minibatch.size
+                self.manual_backward(share * self.d_loss(real, fake, self.code_in(z)))
+
+    def _g_gradient(self, minibatch: Batch) -> None:
+        """Puts the stochastic gradient of G's loss into G's parameters."""
+        self._optimizer(G).zero_grad()
         with self._d_rests:
-            for real in minibatch.chunk(rule.accumulate):
+            for real in minibatch.chunk(self.g_rule.accumulate):
                 z = self.latents(real.labels)
                 fake = self.generator(z)
                 share = real.size / minibatch.size
                 self.manual_backward(share * self.g_loss(fake, real, self.code_in(z)))
-        self._update(optimizer, rule)
 
     def d_loss(self, real: Batch, fake: Tensor, code: Tensor) -> Tensor:
         """D's loss with all its terms, on images in [-1, 1] that stand under `code`.
@@ -288,19 +314,21 @@ class GAN(LightningModule):
         key = (self.seed, LAYERS, self.iterations, self.trainer.global_rank)
         seed_global_generators(self.device, mixed(*key))
 
-    def _update(self, optimizer: Optimizer, rule: UpdateRule) -> None:
-        """One optimizer step, with the gradients averaged over ranks.
+    def _update(self, player: int, *, extrapolate: bool = False) -> None:
+        """One step of G's or D's optimizer, with the gradients averaged over ranks.
 
-        Lightning's global_step counts the generator's updates alone, by stepping the discriminator
+        Lightning's global_step counts the generator's updates alone, by stepping everything else
         behind its back (pytorch-lightning#17958): budgets and intervals are iterations for any k.
         """
+        optimizer, rule = self._optimizer(player), (self.g_rule, self.d_rule)[player]
         if self.trainer.world_size > 1:
             average_over_ranks(gradients(optimizer))
         rule.set_rate(optimizer, self.iterations / self.total_iterations)
-        if optimizer is self._optimizer(G):
+        if player == G and not extrapolate:
             cast("list[Any]", self.optimizers())[G].step()
         else:
-            self.trainer.strategy.optimizer_step(optimizer, closure=lambda: None)
+            options: dict[str, Any] = {"extrapolate": True} if extrapolate else {}
+            self.trainer.strategy.optimizer_step(optimizer, closure=lambda: None, **options)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Observes and clips the gradient's norm; a gradient scaler has unscaled it by now."""
