@@ -215,7 +215,7 @@ SHOWN = 1e-8, 1e6  # distances, relative to the start
 def distances(cells: Cells) -> "Figure":
     """Distance to the equilibrium, measured close to it, and theory's straight lines upon it."""
     figure = blank(10, 6.2)
-    grid = figure.subplots(2, len(GAMES) // 2, sharex=True)
+    grid = figure.subplots(2, len(GAMES) // 2, sharex=True, squeeze=False)
     for axes, game in zip(grid.flat, GAMES, strict=True):
         for method in METHODS:
             beside_theory(axes, cells[game.name, method.name])
@@ -243,7 +243,8 @@ def beside_theory(axes: "Axes", one: "Play") -> None:
     seen = (measured > SHOWN[0] / 10) & (measured < SHOWN[1] * 10)
     axes.plot(rounds[seen], measured[seen], color=color, lw=3.5, alpha=0.4, label=one.method.name)
     common = rounds[seen][-1]
-    theory = measured[common] * one.theory ** (rounds[seen] - common)
+    decades = np.log10(max(one.theory, 1e-9)) * (rounds[seen] - common)
+    theory = measured[common] * 10 ** decades.clip(-100, 100)
     axes.plot(rounds[seen], theory, ":", color=color, lw=1.4)
 
 

@@ -111,14 +111,14 @@ def mean_distance(points: Matrix) -> Matrix:
 def factor(distances: Matrix) -> float:
     """Growth in a round: the slope of log distance in the second half of what can be measured.
 
-    0 where the equilibrium is met exactly.
+    0 where nothing can, because the equilibrium is met at once and for good.
     """
     low, high = (bound / NEAR for bound in WINDOW)
-    inside = (distances > low) & (distances < high)
-    end = len(inside) if inside.all() else int(inside.argmin())
-    if end < len(distances) and distances[end] == 0:
+    left = np.append(distances > high, True)
+    rounds = np.flatnonzero(distances[: left.argmax()] > low)
+    if len(rounds) < 3:
         return 0.0
-    rounds = np.arange(end // 2, end)
+    rounds = rounds[len(rounds) // 2 :]
     slope, _ = np.polyfit(rounds, np.log(distances[rounds]), 1)
     return float(np.exp(slope))
 
