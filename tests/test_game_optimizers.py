@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning import Callback
 from torch import nn
 
+from commands import completed, run_train, smoke
 from conftest import fit, same, small_gan, weights
 from ganlab.game_optimizers import ExtraAdam, ExtraSGD, OptimisticAdam, OptimisticSGD
 from ganlab.optim import UpdateRule
@@ -114,7 +115,7 @@ def test_the_sgd_forms_have_the_step_of_their_papers_and_take_momentum(start):
 
 @pytest.mark.parametrize("make", [ExtraSGD, ExtraAdam])
 def test_a_step_that_never_came_leaves_no_one_ahead(start, make):
-    """A gradient scaler leaves out the update after an overflow; the next look ahead is from w."""
+    """The next look ahead is from w again, not from where the last one had led."""
     parameter = nn.Parameter(start.clone())
     optimizer = make([parameter, nn.Parameter(start.clone())], lr=RATE)  # one without a gradient
     parameter.grad = torch.ones_like(start)
@@ -282,3 +283,16 @@ def test_clipping_schedules_and_accumulation_are_as_with_any_optimizer(make, pre
     assert [rate.pop() for rate in rates] == pytest.approx([2e-3, 1.5e-3, 1e-3, 0.5e-3])
     assert not same(before, weights(gan))
     assert all(torch.isfinite(tensor).all() for tensor in weights(gan).values())
+
+
+@pytest.mark.parametrize("precision", ["16", "16-mixed"])
+def test_a_gradient_scaler_is_refused_with_what_to_say_instead(tmp_path, precision):
+    words = ["optim@g_optimizer=extra_sgd", f"trainer.precision={precision}"]
+    outcome = run_train(*smoke(tmp_path, *words))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == (
+        "ganlab: 1 mistake, nothing was started\n  g_optimizer: ExtraSGD wants gradients of both "
+        "players at one scale, which 16-mixed precision may change; say "
+        "trainer.precision=bf16-mixed\n"
+    )
+    completed("optim@g_optimizer=optimistic_adam", words[1])

@@ -156,20 +156,20 @@ def test_the_command_writes_pictures_and_what_they_show(tmp_path, capsys, monkey
     monkeypatch.setattr(saddle_pictures, "FRAMES", 2)
     monkeypatch.setattr(saddle_pictures, "GAMES", few)
     monkeypatch.setattr(saddle_point, "GAMES", few)
-    saddle_point.run([f"output={tmp_path / 'lab'}", "steps=50", "step=0.3", "seed=4"])
+    saddle_point.run([f"output_dir={tmp_path}", "steps=50", "step=0.3", "seed=4"])
+    folder = tmp_path / "lab" / "saddle-point"
     out = capsys.readouterr().out
     written = ["distance.png", "paths.png", "race.gif", "results.json", "surface.png"]
-    assert sorted(path.name for path in (tmp_path / "lab").iterdir()) == written
+    assert sorted(path.name for path in folder.iterdir()) == written
     for name in written:
+        assert str(folder / name) in out
         if name != "results.json":
-            with Image.open(tmp_path / "lab" / name) as image:
+            with Image.open(folder / name) as image:
                 assert min(image.size) > 300
                 assert len(image.convert("RGB").resize((40, 40)).getcolors(1600)) > 10
                 assert getattr(image, "n_frames", 1) == (3 if name == "race.gif" else 1)
-            assert str(tmp_path / "lab" / name) in out
-    results = json.loads((tmp_path / "lab" / "results.json").read_text())
-    options = {"step": 0.3, "steps": 50, "seed": 4, "output": str(tmp_path / "lab")}
-    assert results["options"] == options
+    results = json.loads((folder / "results.json").read_text())
+    assert results["options"] == {"step": 0.3, "steps": 50, "seed": 4}
     pairs = [(one["game"], one["method"]) for one in results["plays"]]
     assert pairs == [(game.name, method.name) for game in few for method in METHODS]
     for one in results["plays"]:
@@ -198,6 +198,14 @@ def test_a_bad_option_is_one_sentence_and_nothing_is_written(
     assert stopped.value.code == 2
     assert capsys.readouterr().err == f"ganlab: 1 mistake, nothing was started\n  {sentence}\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_played(tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(SystemExit) as stopped:
+        saddle_point.run([f"output_dir={tmp_path / 'file'}"])
+    assert stopped.value.code == 2
+    assert "output_dir: cannot write to" in capsys.readouterr().err
 
 
 def test_help_says_what_the_options_are(capsys):

@@ -19,7 +19,8 @@ class Extragradient(Optimizer):
 
     `step(extrapolate=True)` goes to where the optimizer would go, w_{t+1/2}; the `step()` after it
     goes back to w_t and takes the gradient of w_{t+1/2} from there.  Whoever trains asks all
-    players to extrapolate before any of them updates, as `GAN.training_step` does.
+    players to extrapolate before any of them updates, as `GAN.training_step` does; not with a
+    gradient scaler, which may change its scale between one player's step and the other's.
     """
 
     @torch.no_grad()
@@ -35,7 +36,7 @@ class Extragradient(Optimizer):
         return loss
 
     def _return(self) -> None:
-        """To w_t, if this is elsewhere; in 16-mixed precision an update may have been left out."""
+        """To w_t, if this is elsewhere, though no update may have followed the look ahead."""
         for parameter, state in self.state.items():
             if (anchor := state.pop("anchor", None)) is not None:
                 parameter.copy_(anchor)

@@ -118,7 +118,8 @@ class GAN(LightningModule):
 
         Both gradients are taken before anyone moves.  The updates that follow see the players
         there, and the same images and noise: one sample for both (Mishchenko et al. 2020).  They
-        alternate as ever, so with k > 1 all of D's updates play against the G ahead.
+        alternate as ever, so with k > 1 all of D's updates play against the G ahead.  What is
+        observed is of both.
         """
         ahead = [p for p in (D, G) if isinstance(self._optimizer(p), Extragradient)]
         if not ahead:

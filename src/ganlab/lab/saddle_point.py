@@ -14,6 +14,7 @@ import numpy as np
 from ganlab import cli, files
 from ganlab.lab import saddle_pictures
 from ganlab.lab.games import GAMES, METHODS, Game, Matrix, Method, play
+from ganlab.runs import require_writable
 from ganlab.spec import at_least, positive, seed_range
 
 NEAR = 1e-30  # so close to the equilibrium every game is as good as linear
@@ -23,19 +24,11 @@ STARTS, RING = 3, 16  # paths to be drawn, and starting points around the equili
 
 @dataclass(frozen=True)
 class Options:
-    """Two players on saddle points: pictures, an animation, a table of theory and measurement.
-
-    Args:
-        step: learning rate of both players, greater than 0 and at most 1.
-        steps: rounds to play, at least 50.
-        seed: of the starting points.
-        output: folder for the pictures and results.json.
-    """
+    """What is played: the learning rate of both players, the rounds, the seed of the starts."""
 
     step: float = 0.2
     steps: int = 300
     seed: int = 0
-    output: str = "outputs/lab/saddle-point"
 
     def __post_init__(self) -> None:
         positive(step=self.step)
@@ -71,19 +64,38 @@ class Play:
         }
 
 
-def run(words: list[str]) -> None:
-    """The command: `words` are options such as step=0.1."""
-    with cli.exit_with_message():
-        options = cli.called(Options, words)
-    folder = Path(options.output)
+def saddle_point(
+    step: float = Options.step,
+    steps: int = Options.steps,
+    seed: int = Options.seed,
+    output_dir: str = "outputs",
+) -> list[Path]:
+    """Two players on saddle points: pictures, an animation, a table of theory and measurement.
+
+    Prints the table; returns the files written.
+
+    Args:
+        step: learning rate of both players, greater than 0 and at most 1.
+        steps: rounds to play, at least 50.
+        seed: of the starting points.
+        output_dir: the pictures and results.json go to lab/saddle-point below it.
+    """
+    options, folder = Options(step, steps, seed), Path(output_dir) / "lab" / "saddle-point"
+    require_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     plays = [played(game, method, options) for game in GAMES for method in METHODS]
     print("\n".join(table(plays)), flush=True)
     records = {"options": asdict(options), "plays": [one.record() for one in plays]}
     text = json.dumps(records, indent=2, ensure_ascii=False)
     files.write(folder / "results.json", text.encode())
-    for path in saddle_pictures.write(plays, options.step, folder):
-        print(path, flush=True)
+    return [folder / "results.json", *saddle_pictures.write(plays, step, folder)]
+
+
+def run(words: list[str]) -> None:
+    """The command: `words` are options such as step=0.1."""
+    with cli.exit_with_message():
+        for path in cli.called(saddle_point, words):
+            print(path)
 
 
 def played(game: Game, method: Method, options: Options) -> Play:
