@@ -5,11 +5,10 @@ import torch
 from pytorch_lightning import Callback
 
 from conftest import adam, fit, same, small_gan, weights
-from ganlab.gan import untouched
 from ganlab.losses import (
     Relativistic,
 )
-from ganlab.optim import UpdateRule
+from ganlab.optim import UpdateRule, untouched
 from ganlab.regularizers import R1, GradientPenalty, LeCam, WeightClip
 
 

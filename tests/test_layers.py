@@ -16,7 +16,7 @@ LAYERS = (
     (
         {"losses", "regularizers", "conditioning", "augment", "critique", "combinations"}
         | {"latent", "ema", "observations", "optim", "batch", "pictures", "networks", "metrics"}
-        | {"checkpoint"},
+        | {"checkpoint", "game_optimizers"},
         {"torch", "torchvision", "numpy", "PIL"},
     ),
     (
@@ -40,7 +40,7 @@ LAYERS = (
     ),
     (
         {"cli", "composer", "preflight", "train", "sweep", "sample", "evaluate", "wandb"}
-        | {"fetch_weights", "__main__", "__init__"},
+        | {"fetch_weights", "lab", "__main__", "__init__"},
         set(),
     ),
 )
@@ -51,7 +51,7 @@ APART = {"gan": {"data"}, "capture": {"data"}, "distributed": {"data"}} | {
 ONLY_IN = {
     "wandb": {"loggers", "dashboard"},
     "wandb_workspaces": {"dashboard"},  # an extra
-    "matplotlib": {"figures", "charts"},
+    "matplotlib": {"figures", "charts", "lab"},
     "hydra._internal": {"composer"},
 }
 LAZY = {"wandb", "wandb_workspaces", "matplotlib"}  # slow to import

@@ -10,9 +10,9 @@ from PIL import Image
 from commands import Outcome, run_main, run_train, runs_in, smoke
 from ganlab.config import conf_dir
 
-LOSSES, MODELS, REGULARIZERS = (
+LOSSES, MODELS, REGULARIZERS, OPTIMIZERS = (
     ", ".join(sorted(file.stem for file in (conf_dir() / group).glob("*.yaml")))
-    for group in ("loss", "model", "regularizer")
+    for group in ("loss", "model", "regularizer", "optim")
 )
 SIZES = "dcgan takes images of size 28 or 8, 16, 32, 64, 128, ...; got 1 x 20 x 20"
 SUFFIXES = ".bmp, .gif, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp"
@@ -43,7 +43,7 @@ NAMES = {
         f"regularizer: there is no 'weight_clp'; did you mean 'weight_clip'? ({REGULARIZERS})"
     ),
     "optim@g_optimizer=sdg": (
-        "optim@g_optimizer: there is no 'sdg'; did you mean 'sgd'? (adam, adamw, rmsprop, sgd)"
+        f"optim@g_optimizer: there is no 'sdg'; did you mean 'sgd'? ({OPTIMIZERS})"
     ),
     "batchsize=3": "batchsize: unknown; did you mean 'batch_size'?",
     "+batchsize=3": "batchsize: unknown; did you mean 'batch_size'?",

@@ -233,6 +233,11 @@ STATES = {  # what has a memory beside weights and optimizers
     "random augmentation": ["augment=diffaugment", "schedule@d_schedule=cosine"],
     "random points": ["loss=wasserstein", "regularizer=[gradient_penalty]", NO_NORM],
     "codes": ["conditioning=infogan", "g_accumulate=2"],
+    "directions": ["optim@g_optimizer=optimistic_adam", "optim@d_optimizer=optimistic_sgd"],
+    "looking ahead": [
+        *("optim@g_optimizer=extra_adam", "optim@d_optimizer=extra_sgd"),
+        *("d_optimizer.momentum=0.5", "schedule@g_schedule=linear", "d_steps=2"),
+    ],
     "clipping": ["regularizer=[weight_clip]", "optim@d_optimizer=rmsprop", "d_clip=0.1"],
 }
 

@@ -21,6 +21,7 @@ from ganlab.conditioning import SemiSupervised
 from ganlab.config import ConfigError, locate, parameters
 from ganlab.data import DataError, ImageData, LabelBudget
 from ganlab.data.images import Source
+from ganlab.game_optimizers import Extragradient
 from ganlab.gan import GAN
 from ganlab.optim import UpdateRule
 from ganlab.runs import Run
@@ -207,8 +208,14 @@ class Experiment:
 
     def _check_rule(self, player: str) -> None:
         parameter = torch.nn.Parameter(torch.empty(1))
+        scaled = str(self.trainer.get("precision")) in {"16", "16-mixed"}
         with blame(f"{player}_optimizer"):
-            self._rule(player).build([parameter], fused=False)
+            optimizer = self._rule(player).build([parameter], fused=False)
+            if isinstance(optimizer, Extragradient) and scaled:
+                raise ValueError(
+                    f"{type(optimizer).__name__} wants gradients of both players at one scale, "
+                    "which 16-mixed precision may change; say trainer.precision=bf16-mixed"
+                )
 
     def _rule(self, player: str) -> UpdateRule:
         names = {"clip": f"{player}_clip", "accumulate": f"{player}_accumulate"}

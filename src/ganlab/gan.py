@@ -9,8 +9,6 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.optim import Optimizer
 
 from ganlab.augment import NoAugment
@@ -19,11 +17,12 @@ from ganlab.combinations import refuse
 from ganlab.conditioning import NoConditioning
 from ganlab.critique import Critique, Opinion
 from ganlab.ema import EMA
+from ganlab.game_optimizers import Extragradient
 from ganlab.latent import Latent, mixed, seed_global_generators, stream
 from ganlab.losses import Loss
 from ganlab.networks.discriminator import independent
 from ganlab.observations import Observations
-from ganlab.optim import UpdateRule, average_over_ranks, global_norm, gradients
+from ganlab.optim import UpdateRule, average_over_ranks, global_norm, gradients, untouched
 from ganlab.regularizers import Regularizer
 from ganlab.spec import ImageSpec, at_least
 
@@ -100,14 +99,46 @@ class GAN(LightningModule):
     def play(self, batch: Batch) -> None:
         """Both players' updates: what an iteration computes, and what a graph can replay."""
         minibatches = batch.unbind()
+        self._look_ahead(minibatches)
         for real in minibatches[: self.d_steps]:  # for k steps, each on a fresh minibatch:
             self.d_step(real)
         self.g_step(minibatches[-1])
 
     def d_step(self, minibatch: Batch) -> None:
         """Updates the discriminator by its stochastic gradient (Algorithm 1, lines 3-6)."""
-        optimizer = self.optimizer(D)
-        optimizer.zero_grad()
+        self._d_gradient(minibatch)
+        self._update(D)
+        self.d_updates += 1
+        for regularizer in self.regularizers.values():
+            regularizer.project(self.d_parameters)
+
+    def g_step(self, minibatch: Batch) -> None:
+        """Updates the generator by its stochastic gradient (Algorithm 1, lines 8-9)."""
+        self._g_gradient(minibatch)
+        self._update(G)
+
+    def _look_ahead(self, minibatches: list[Batch]) -> None:
+        """Players with an extragradient optimizer go to where they would go (`Extragradient`).
+
+        Both gradients are taken before anyone moves.  The updates that follow see the players
+        there, and the same images and noise: one sample for both (Mishchenko et al. 2020).  They
+        alternate as ever, so with k > 1 all of D's updates play against the G ahead.  What is
+        observed is of both.
+        """
+        ahead = [p for p in (D, G) if isinstance(self.optimizer(p), Extragradient)]
+        if not ahead:
+            return
+        if D in ahead:
+            self._d_gradient(minibatches[0])
+        if G in ahead:
+            self._g_gradient(minibatches[-1])
+        for player in ahead:
+            self._update(player, extrapolate=True)
+        self.begin_iteration()
+
+    def _d_gradient(self, minibatch: Batch) -> None:
+        """Puts the stochastic gradient of D's loss into D's parameters."""
+        self.optimizer(D).zero_grad()
         with self._g_rests:
             for real in minibatch.chunk(self.d_rule.accumulate):
                 z = self.latents(real.labels)
@@ -115,22 +146,16 @@ class GAN(LightningModule):
                     fake = self.generator(z).to(real.images.dtype)
                 share = real.size / minibatch.size
                 self.manual_backward(share * self.d_loss(real, fake, self.code_in(z)))
-        self._update(optimizer)
-        self.d_updates += 1
-        for regularizer in self.regularizers.values():
-            regularizer.project(self.d_parameters)
 
-    def g_step(self, minibatch: Batch) -> None:
-        """Updates the generator by its stochastic gradient (Algorithm 1, lines 8-9)."""
-        optimizer = self.optimizer(G)
-        optimizer.zero_grad()
+    def _g_gradient(self, minibatch: Batch) -> None:
+        """Puts the stochastic gradient of G's loss into G's parameters."""
+        self.optimizer(G).zero_grad()
         with self._d_rests:
             for real in minibatch.chunk(self.g_rule.accumulate):
                 z = self.latents(real.labels)
                 fake = self.generator(z)
                 share = real.size / minibatch.size
                 self.manual_backward(share * self.g_loss(fake, real, self.code_in(z)))
-        self._update(optimizer)
 
     def d_loss(self, real: Batch, fake: Tensor, code: Tensor) -> Tensor:
         """D's loss with all its terms, on images in [-1, 1] that stand under `code`."""
@@ -213,11 +238,11 @@ class GAN(LightningModule):
         return independent(*self.d_networks)
 
     @functools.cached_property
-    def _g_rests(self) -> "untouched":
+    def _g_rests(self) -> untouched:
         return untouched(self.generator)
 
     @functools.cached_property
-    def _d_rests(self) -> "untouched":
+    def _d_rests(self) -> untouched:
         return untouched(*self.d_networks)
 
     @property
@@ -322,18 +347,20 @@ class GAN(LightningModule):
         for player, rule in ((G, self.g_rule), (D, self.d_rule)):
             rule.set_rate(self.optimizer(player), self.iterations / self.total_iterations)
 
-    def _update(self, optimizer: Optimizer) -> None:
-        """One optimizer step, with the gradients averaged over ranks.
+    def _update(self, player: int, *, extrapolate: bool = False) -> None:
+        """One step of G's or D's optimizer, with the gradients averaged over ranks.
 
-        Lightning's global_step counts the generator's updates alone, by stepping the discriminator
+        Lightning's global_step counts the generator's updates alone, by stepping everything else
         behind its back (pytorch-lightning#17958): budgets and intervals are iterations for any k.
         """
+        optimizer = self.optimizer(player)
         if self.trainer.world_size > 1:
             average_over_ranks(gradients(optimizer))
-        if optimizer is self.optimizer(G):
+        if player == G and not extrapolate:
             cast("list[Any]", self.optimizers())[G].step()
         else:
-            self.trainer.strategy.optimizer_step(optimizer, closure=lambda: None)
+            options: dict[str, Any] = {"extrapolate": True} if extrapolate else {}
+            self.trainer.strategy.optimizer_step(optimizer, closure=lambda: None, **options)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Observes and clips the gradient's norm; a gradient scaler has unscaled it by now."""
@@ -364,32 +391,3 @@ class GAN(LightningModule):
         self.iterations, self.images_seen = checkpoint["iterations"], checkpoint["images_seen"]
         self.d_updates = self.iterations * self.d_steps
         self.observations.load_state(checkpoint["observations"], self.device)
-
-
-class untouched:
-    """The other player's update must not touch these: no gradients, no running statistics.
-
-    BatchNorm still normalises by the batch at hand, as in training; spectral norm keeps its
-    estimate of the singular vectors.  Looks at the networks once, for it is entered at every step.
-    """
-
-    def __init__(self, *networks: nn.Module) -> None:
-        modules = [module for network in networks for module in network.modules()]
-        self.trained = [p for n in networks for p in n.parameters() if p.requires_grad]
-        self.norms = [m for m in modules if isinstance(m, _BatchNorm) and m.track_running_stats]
-        self.spectral = [m for m in modules if isinstance(m, _SpectralNorm)]
-
-    def __enter__(self) -> None:
-        self.estimating = [module for module in self.spectral if module.training]
-        self._let(change=False)
-
-    def __exit__(self, *_: object) -> None:
-        self._let(change=True)
-
-    def _let(self, change: bool) -> None:
-        for parameter in self.trained:
-            parameter.requires_grad_(change)
-        for norm in self.norms:
-            norm.track_running_stats = change
-        for parametrization in self.estimating:
-            parametrization.training = change

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.optim import Optimizer
 
 from ganlab.schedules import Constant, Schedule
@@ -82,3 +84,32 @@ def average_over_ranks(tensors: list[Tensor]) -> None:
     flat /= dist.get_world_size()
     parts = flat.split([tensor.numel() for tensor in tensors])
     torch._foreach_copy_(tensors, [p.view_as(t) for p, t in zip(parts, tensors, strict=True)])
+
+
+class untouched:
+    """The other player's update must not touch these: no gradients, no running statistics.
+
+    BatchNorm still normalises by the batch at hand, as in training; spectral norm keeps its
+    estimate of the singular vectors.  Looks at the networks once, for it is entered at every step.
+    """
+
+    def __init__(self, *networks: nn.Module) -> None:
+        modules = [module for network in networks for module in network.modules()]
+        self.trained = [p for n in networks for p in n.parameters() if p.requires_grad]
+        self.norms = [m for m in modules if isinstance(m, _BatchNorm) and m.track_running_stats]
+        self.spectral = [m for m in modules if isinstance(m, _SpectralNorm)]
+
+    def __enter__(self) -> None:
+        self.estimating = [module for module in self.spectral if module.training]
+        self._let(change=False)
+
+    def __exit__(self, *_: object) -> None:
+        self._let(change=True)
+
+    def _let(self, change: bool) -> None:
+        for parameter in self.trained:
+            parameter.requires_grad_(change)
+        for norm in self.norms:
+            norm.track_running_stats = change
+        for parametrization in self.estimating:
+            parametrization.training = change

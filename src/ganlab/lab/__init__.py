@@ -1,0 +1,1 @@
+"""The laboratory: small experiments that show why GANs behave as they do."""

@@ -1,0 +1,149 @@
+"""Saddle points: how two players who go downhill approach an equilibrium, circle it or leave it.
+
+Every game is played with the optimizers that train GANs, and the factor by which the distance to
+the equilibrium changes in a round is measured and held against theory.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ganlab import cli, files
+from ganlab.lab import saddle_pictures
+from ganlab.lab.games import GAMES, METHODS, Game, Matrix, Method, play
+from ganlab.runs import require_writable
+from ganlab.spec import at_least, positive, seed_range
+
+NEAR = 1e-30  # so close to the equilibrium every game is as good as linear
+WINDOW = 1e-300, 1e-3  # distances that can be measured, and at which that is still so
+STARTS, RING = 3, 16  # paths to be drawn, and starting points around the equilibrium
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is played: the learning rate of both players, the rounds, the seed of the starts."""
+
+    step: float = 0.2
+    steps: int = 300
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive(step=self.step)
+        if self.step > 1:
+            raise ValueError(f"step must be at most 1, got {self.step}")
+        at_least(50, steps=self.steps)
+        seed_range(self.seed)
+
+
+@dataclass(frozen=True)
+class Play:
+    """A game as one method plays it.
+
+    `paths` (steps + 1, STARTS, 2) begin at distance 1; `distances` (steps + 1,) are relative to
+    the start, near the equilibrium; `theory` and `measured` are factors in a round.
+    """
+
+    game: Game
+    method: Method
+    paths: Matrix
+    distances: Matrix
+    theory: float
+    measured: float
+
+    def record(self) -> dict[str, str | float]:
+        """The line of results.json."""
+        return {
+            "game": self.game.name,
+            "method": self.method.name,
+            "theory": self.theory,
+            "measured": self.measured,
+            "difference": self.measured - self.theory,
+        }
+
+
+def saddle_point(
+    step: float = Options.step,
+    steps: int = Options.steps,
+    seed: int = Options.seed,
+    output_dir: str = "outputs",
+) -> list[Path]:
+    """Two players on saddle points: pictures, an animation, a table of theory and measurement.
+
+    Prints the table; returns the files written.
+
+    Args:
+        step: learning rate of both players, greater than 0 and at most 1.
+        steps: rounds to play, at least 50.
+        seed: of the starting points.
+        output_dir: the pictures and results.json go to lab/saddle-point below it.
+    """
+    options, folder = Options(step, steps, seed), Path(output_dir) / "lab" / "saddle-point"
+    require_writable(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    plays = [played(game, method, options) for game in GAMES for method in METHODS]
+    print("\n".join(table(plays)), flush=True)
+    records = {"options": asdict(options), "plays": [one.record() for one in plays]}
+    text = json.dumps(records, indent=2, ensure_ascii=False)
+    files.write(folder / "results.json", text.encode())
+    return [folder / "results.json", *saddle_pictures.write(plays, step, folder)]
+
+
+def run(words: list[str]) -> None:
+    """The command: `words` are options such as step=0.1."""
+    with cli.exit_with_message():
+        for path in cli.called(saddle_point, words):
+            print(path)
+
+
+def played(game: Game, method: Method, options: Options) -> Play:
+    """Plays a game from some points at distance 1 and from a ring close to the equilibrium."""
+    starts = np.concatenate([circle(STARTS, options.seed), NEAR * circle(RING, options.seed)])
+    path = play(game, method, starts, options.step, options.steps)
+    distances = mean_distance(path[:, STARTS:]) / NEAR
+    theory = method.factor(game, options.step)
+    return Play(game, method, path[:, :STARTS], distances, theory, factor(distances))
+
+
+def circle(n: int, seed: int) -> Matrix:
+    """n points at distance 1 from the origin, evenly spaced from an angle that the seed decides."""
+    first = np.random.default_rng(seed).uniform(0, 2 * np.pi)
+    angles = first + 2 * np.pi * np.arange(n) / n
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def mean_distance(points: Matrix) -> Matrix:
+    """The geometric mean over a ring (t, n, 2): orbits are ellipses, whose phases it averages."""
+    with np.errstate(divide="ignore"):
+        return np.exp(np.log(np.hypot(points[..., 0], points[..., 1])).mean(axis=1))
+
+
+def factor(distances: Matrix) -> float:
+    """Growth in a round: the slope of log distance in the second half of what can be measured.
+
+    0 where nothing can, because the equilibrium is met at once and for good.
+    """
+    low, high = (bound / NEAR for bound in WINDOW)
+    left = np.append(distances > high, True)
+    rounds = np.flatnonzero(distances[: left.argmax()] > low)
+    if len(rounds) < 3:
+        return 0.0
+    rounds = rounds[len(rounds) // 2 :]
+    slope, _ = np.polyfit(rounds, np.log(distances[rounds]), 1)
+    return float(np.exp(slope))
+
+
+def table(plays: list[Play]) -> Iterator[str]:
+    """Lines for people, a block for each game."""
+    width = max(len(one.method.name) for one in plays)
+    last = None
+    for one in plays:
+        if one.game is not last:
+            yield "" if last is not None else "distance to the equilibrium, times in a round:\n"
+            yield f"{one.game.name:{width + 2}}  {'theory':>8} {'measured':>9} {'difference':>11}"
+            last = one.game
+        numbers = f"{one.theory:8.4f} {one.measured:9.4f} {one.measured - one.theory:+11.5f}"
+        yield f"  {one.method.name:{width}}  {numbers}"
+    yield ""
