@@ -1,4 +1,4 @@
-"""Four ways to write the same training; benchmarks/training.py times them.
+"""Five ways to write the same training; benchmarks/training.py times them.
 
 Each takes its work and two networks, trains them and returns the seconds it took.  An iteration is
 Algorithm 1's: k updates of D, then one of G.
@@ -24,7 +24,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, relu, softplus
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchvision import transforms
 
-from ganlab.callbacks import Journal
+from ganlab.callbacks import Capturing, Journal
 from ganlab.data import ImageData, Images
 from ganlab.data.images import normalised
 from ganlab.gan import GAN
@@ -206,22 +206,49 @@ def usual(work: Work, _: int) -> tuple[Iterable[Tensor], list[Tensor]]:
     return chosen, [work.noise(work.batch) for _ in range(k + 1)]
 
 
+def updates(
+    work: Work, g: nn.Module, d: nn.Module, **options: bool
+) -> Callable[[Iterable[Tensor], list[Tensor]], None]:
+    """An iteration in PyTorch alone, all images in memory as float32; options are of optimizers."""
+    rule, criteria = functools.partial(work.optimizer, **options), work.game.bare
+    g_optimizer, d_optimizer = rule(g.parameters()), rule(d.parameters())
+    real = normalised(work.images.images.to(work.device))
+
+    def iterate(chosen: Iterable[Tensor], noise: list[Tensor]) -> None:
+        *for_d, for_g = noise
+        for index, z in zip(chosen, for_d, strict=True):
+            with torch.no_grad():
+                fake = g(z)
+            d_optimizer.zero_grad()
+            (criteria.real(d(real[index])) + criteria.fake(d(fake))).backward()
+            d_optimizer.step()
+        g_optimizer.zero_grad()
+        criteria.g(d(g(for_g))).backward()
+        g_optimizer.step()
+
+    return iterate
+
+
 def bare(work: Work, g: nn.Module, d: nn.Module, draw: Draw = usual) -> Seconds:
-    """PyTorch alone, eager, all images in memory as float32."""
-    g_optimizer, d_optimizer = work.optimizer(g.parameters()), work.optimizer(d.parameters())
-    real, criteria = normalised(work.images.images.to(work.device)), work.game.bare
+    """PyTorch alone, eager."""
+    iterate = updates(work, g, d)
     with Clock() as clock:
         for i in range(work.iterations):
-            chosen, (*for_d, for_g) = draw(work, i)
-            for index, z in zip(chosen, for_d, strict=True):
-                with torch.no_grad():
-                    fake = g(z)
-                d_optimizer.zero_grad()
-                (criteria.real(d(real[index])) + criteria.fake(d(fake))).backward()
-                d_optimizer.step()
-            g_optimizer.zero_grad()
-            criteria.g(d(g(for_g))).backward()
-            g_optimizer.step()
+            iterate(*draw(work, i))
+    return clock.seconds()
+
+
+def graphed(work: Work, g: nn.Module, d: nn.Module) -> Seconds:
+    """The same, captured once by hand as a CUDA graph and replayed; needs a GPU."""
+    iterate = updates(work, g, d, fused=True, capturable=True)
+    for i in range(3):
+        iterate(*usual(work, i))
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        iterate(*usual(work, 0))
+    with Clock() as clock:
+        for _ in range(work.iterations):
+            graph.replay()
     return clock.seconds()
 
 
@@ -346,9 +373,9 @@ def ganlab(
     data.images = work.images
     precision = {"32": "32-true", "bf16": "bf16-mixed"}[work.precision]
     switches = {"max_steps": n, "precision": precision, "enable_progress_bar": False}
-    work.trainer(clock, callbacks=[Journal(50), *callbacks], **switches).fit(gan, data)
+    work.trainer(clock, callbacks=[Capturing(), Journal(50), *callbacks], **switches).fit(gan, data)
     return clock.seconds()
 
 
 Loop = Callable[[Work, nn.Module, nn.Module], Seconds]
-LOOPS: dict[str, Loop] = {"a": bare, "b": tutorial, "c": documented, "d": ganlab}
+LOOPS: dict[str, Loop] = {"a": bare, "b": tutorial, "c": documented, "d": ganlab, "e": graphed}

@@ -5,7 +5,8 @@
 
 (a) is a bare PyTorch loop as people write it: eager, Adam by its defaults, images indexed at
 random; (b) a tutorial's, with torchvision's transforms and a DataLoader; (c) Lightning by its
-documentation, with a DataLoader and a bar; (d) ganlab.  `workers` read for (b) and (c).  With
+documentation, with a DataLoader and a bar; (d) ganlab; (e), where it is named and there is a GPU,
+(a) captured by hand as a CUDA graph, as (d) is.  `workers` read for (b) and (c).  With
 precision=bf16 (d) trains in bf16-mixed; the others are always float32.  device=cuda waits for the
 GPU whenever it reads the clock.  No loggers, pictures, averages or checkpoints in any.
 
@@ -55,7 +56,13 @@ OPTIONS = {
     "batch": "64",
     "images": "60000",  # as many as MNIST has: b and c pay for the start of every epoch
 }
-NAMES = {"a": "bare PyTorch", "b": "tutorial", "c": "Lightning's documentation", "d": "ganlab"}
+NAMES = {
+    "a": "bare PyTorch",
+    "b": "tutorial",
+    "c": "Lightning's documentation",
+    "d": "ganlab",
+    "e": "bare PyTorch, captured",
+}
 
 
 @functools.cache
@@ -162,6 +169,8 @@ def main() -> None:
     if given.keys() - OPTIONS.keys():
         raise SystemExit(__doc__)
     options = OPTIONS | given
+    if "e" in options["loops"] and options["device"] != "cuda":
+        raise SystemExit("loop e replays CUDA graphs: say device=cuda")
     torch.set_num_threads(int(options["threads"]))
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="(pytorch_lightning|lightning_fabric)")

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 from pytorch_lightning import Callback
+from torch.func import grad, vmap
 
 from conftest import ROOT, fit, small_gan
 from ganlab.callbacks import Journal
@@ -18,6 +19,7 @@ from ganlab.session import quiet_lightning
 
 sys.path.append(str(ROOT / "benchmarks"))
 
+import many
 import memory
 import training
 from loops import GAMES, Criteria, Work, bare, documented, noisy, tutorial
@@ -59,11 +61,47 @@ def test_training_prints_a_row_for_every_model_and_loop():
     assert all(float(row[2]) > 0 for row in found)
 
 
-@pytest.mark.parametrize("benchmark", [training, memory])
+@pytest.mark.parametrize("benchmark", [training, memory, many])
 def test_a_misspelt_option_is_answered_with_all_of_them(benchmark, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmark", "iteration=1"])
     with pytest.raises(SystemExit, match="iterations="):
         benchmark.main()
+
+
+def test_graphs_are_timed_on_a_gpu_alone(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["benchmark", "loops=a,e"])
+    with pytest.raises(SystemExit, match="say device=cuda"):
+        training.main()
+
+
+def test_many_prints_three_ways_to_train_several_runs():
+    found = rows("many.py", "models=tiny", "n=2", "iterations=2", "repeats=1", "batch=8")
+    assert found[0][:2] == ["model", "runs"]
+    assert [row[1] for row in found[1:]] == ["one after another", "processes at once", "stacked"]
+    assert all(float(row[2]) > 0 for row in found[1:])
+
+
+def test_stacked_replicas_learn_as_one_alone_does():
+    """Replica by replica the gradients of torch.func are those of backward()."""
+    game = many.MODELS["tiny"]
+    work = Work(game, noisy(game, 8), 1)
+    torch.manual_seed(0)
+    (g, d), z, x = work.networks(), torch.randn(2, 4, game.z), torch.randn(2, 4, 1, 28, 28)
+    for module in d.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    of_d, of_g = many.losses(g, d, game.bare)
+    weights = [{n: p.detach() for n, p in player.named_parameters()} for player in (g, d)]
+    stacks = [{n: torch.stack([p, 2 * p]) for n, p in w.items()} for w in weights]
+    found = vmap(grad(of_d), randomness="different")(stacks[1], stacks[0], x, z)
+    game.bare.real(d(x[0])).backward()
+    game.bare.fake(d(g(z[0]).detach())).backward()
+    for name, parameter in d.named_parameters():
+        torch.testing.assert_close(found[name][0], parameter.grad, rtol=1e-4, atol=1e-6)
+    found = vmap(grad(of_g), randomness="different")(stacks[0], stacks[1], z)
+    game.bare.g(d(g(z[0]))).backward()
+    for name, parameter in g.named_parameters():
+        torch.testing.assert_close(found[name][0], parameter.grad, rtol=1e-4, atol=1e-6)
 
 
 def test_memory_prints_growth_and_peaks():
