@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import yaml
 from filelock import FileLock, Timeout
@@ -17,6 +17,7 @@ from ganlab.config import ConfigError, flattened
 # Where and how a run runs, and what it writes down, but not what it computes.
 NOT_SCIENCE = ("output_dir", "resume", "logger", "log_every", "sample_every", "checkpoint_every")
 BEST = "best.ckpt"
+Which = Literal["last", "best"]  # of a run's checkpoints
 
 
 def science(config: dict[str, Any]) -> dict[str, Any]:
