@@ -3,10 +3,10 @@
     python benchmarks/startup.py [repeats=5] [data=digits] [model=dcgan]
 
 Seconds of CPU (user and system) and of the clock, each the median of so many processes: of help,
-completion and mistakes, which need no torch; of the imports that training cannot do without; and of
-training from the start of the process to the end of its first iteration, the run's folder and the
-first grid of samples included.  The ratio is CPU time against the imports alone; these two processes
-end at once, without the second that Python needs to take torch apart.
+completion and mistakes, which need no torch; of the imports that training cannot do without; and
+of training from the start of the process to the end of its first iteration, the run's folder and
+the first grid of samples included.  The ratio is CPU time against the imports alone; these two end
+at once, without the time that Python needs to take torch apart.
 """
 
 import os

@@ -19,7 +19,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
-from ganlab.signatures import Signature, hints, is_certain, parameters, read
+from ganlab.signatures import Signature, hints, is_certain, is_imported, parameters, read
 
 # What ganlab passes to a node's target by itself, by the node's path.
 INJECTED = {
@@ -145,7 +145,7 @@ def value_problems(value: Any, hint: Any, path: str) -> list[str]:
 def target_problems(node: dict[str, Any], path: str) -> list[str]:
     """Mistakes in a `_target_` node; its target is imported only if reading its source is vain."""
     target = node["_target_"]
-    if (signature := read(target)) is not None:
+    if not is_imported(target) and (signature := read(target)) is not None:
         with contextlib.suppress(UncertainError):
             return call_problems(node, signature, path)
     try:

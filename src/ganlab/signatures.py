@@ -69,11 +69,9 @@ def hints(callee: Callable[..., Any]) -> dict[str, Any]:
 def read(target: str) -> Signature | None:
     """The signature of the class or function at a dotted path, from source.
 
-    None: it is imported already, there is none, or its source does not say outright.
+    None: there is none, or its source does not say outright.
     """
     module, _, name = target.rpartition(".")
-    if not module or module in sys.modules:
-        return None
     with suppress(UnreadableError, RecursionError):
         found = definition(module, name)
         match found.node:
@@ -82,6 +80,11 @@ def read(target: str) -> Signature | None:
             case ast.FunctionDef(decorator_list=[]):
                 return of_function(found)
     return None
+
+
+def is_imported(target: str) -> bool:
+    """Whether the module of a dotted path is: then inspection costs nothing."""
+    return target.rpartition(".")[0] in sys.modules
 
 
 class UnreadableError(Exception):
@@ -107,6 +110,12 @@ def is_certain(hint: Any) -> bool:
     return hint is not Unread and all(is_certain(part) for part in typing.get_args(hint))
 
 
+def quotes(hint: ast.expr) -> bool:
+    """Whether a type hint has a name within quotes inside; the texts of a Literal are none."""
+    texts = (n for n in ast.walk(hint) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+    return any(texts) and "Literal" not in ast.unparse(hint)
+
+
 class Import(NamedTuple):
     """`from module import name`, or `import module` where there is no name."""
 
@@ -130,14 +139,15 @@ class Source:
 
     def evaluated(self, hint: ast.expr) -> Any:
         """A type hint; Unread stands for every class that is not the standard library's."""
-        if isinstance(hint, ast.Constant) and isinstance(hint.value, str):
-            hint = ast.parse(hint.value, mode="eval").body
         try:
+            if isinstance(hint, ast.Constant) and isinstance(hint.value, str):
+                hint = ast.parse(hint.value, mode="eval").body
+            if quotes(hint):
+                return Unread
             code = compile(ast.Expression(hint), self.module, "eval")
-            found = eval(code, {}, cast("Any", self))  # noqa: S307 - as importing it would
+            return eval(code, {}, cast("Any", self))  # noqa: S307 - as importing it would
         except Exception:  # noqa: BLE001 - whatever it means, it was not read
             return Unread
-        return Unread if "ForwardRef(" in repr(found) else found  # a name within quotes
 
     def _imported(self, found: Import) -> Any:
         top = found.module.partition(".")[0]
