@@ -15,8 +15,18 @@ LAYERS = (
     ({"spec", "schedules", "files", "published"}, set()),
     (
         {"losses", "regularizers", "conditioning", "augment", "critique", "combinations"}
-        | {"latent", "ema", "observations", "optim", "batch", "pictures", "networks", "metrics"}
-        | {"checkpoint"},
+        | {
+            "latent",
+            "ema",
+            "observations",
+            "optim",
+            "batch",
+            "breakdown",
+            "pictures",
+            "networks",
+            "metrics",
+        }
+        | {"checkpoint", "breakdown"},
         {"torch", "torchvision", "numpy", "PIL"},
     ),
     (

@@ -15,7 +15,10 @@ from ganlab import checkpoint, environment, files
 from ganlab.config import ConfigError, flattened
 
 # Where and how a run runs, and what it writes down, but not what it computes.
-NOT_SCIENCE = ("output_dir", "resume", "logger", "log_every", "sample_every", "checkpoint_every")
+NOT_SCIENCE = (
+    *("output_dir", "resume", "logger", "log_every", "sample_every", "checkpoint_every"),
+    "profile",
+)
 BEST = "best.ckpt"
 Which = Literal["last", "best"]  # of a run's checkpoints
 

@@ -19,6 +19,7 @@ from ganlab.callbacks import (
     Curves,
     Interruption,
     Journal,
+    Profile,
     Progress,
     SampleGrids,
     Scores,
@@ -77,6 +78,7 @@ class Session:
     def _callbacks(self, experiment: Experiment) -> list[Callback]:
         """In the order in which they act after an iteration."""
         return [
+            *([Profile(self.run.path)] if experiment.profile else []),  # what follows is looked at
             self.classification,  # the journal reads what it finds
             self.journal,  # before what follows: no GAN is drawn or saved that is not finite
             self.samples,

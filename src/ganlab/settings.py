@@ -54,6 +54,7 @@ class Settings:
     log_every: int = 50
     sample_every: int = 200
     checkpoint_every: int = 500
+    profile: bool = False
 
     def __post_init__(self) -> None:
         seed_range(self.seed)
