@@ -85,7 +85,10 @@ def test_the_table_has_the_gpus_columns_where_one_has_worked():
 
 def test_advice_is_about_what_takes_most():
     (line,) = advice({("D step", "regularizer.r1"): Cost(90), ("data", ""): Cost(10)})
-    assert line == " 90%  regularizer.r1, which differentiates twice: regularizer.r1.every=16"
+    assert line == (
+        " 90%  regularizer.r1, and as much again of backward, which differentiates it: "
+        "regularizer.r1.every=16"
+    )
     kinds = {
         ("data", ""): "data",
         ("G step", "noise"): "noise",

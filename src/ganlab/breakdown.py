@@ -11,7 +11,7 @@ LARGE = 0.2  # what takes more is worth advice
 ELSE, LOOP = "else", "Lightning's loop"
 ADVICE = {  # by kind of part
     "networks": "the networks: width, batch_size; on a GPU trainer.precision=bf16-mixed",
-    "penalty": "{name}, which differentiates twice: {name}.every=16",
+    "penalty": "{name}, and as much again of backward, which differentiates it: {name}.every=16",
     "optimizer": "the optimizers: a larger batch_size needs fewer updates",
     "data": "the data: images that fit a quarter of the GPU's free memory are kept there",
     "noise": "the noise: a smaller latent.dim",
@@ -161,7 +161,11 @@ def advice(found: dict[tuple[str, str], Cost]) -> list[str]:
     for (group, name), cost in found.items():
         kind = kind_of(group, name)
         kinds[kind] = kinds[kind].plus(cost)
-    large = {kind: cost for kind, cost in kinds.items() if is_large(cost, total, LARGE)}
+    large = {
+        kind: cost
+        for kind, cost in kinds.items()
+        if is_large(cost, total, LARGE / 2 if kind.startswith("regularizer.") else LARGE)
+    }
     told = []
     for kind in sorted(large, key=lambda kind: -large[kind].clock):
         text = ADVICE["penalty" if kind.startswith("regularizer.") else kind]
