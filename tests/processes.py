@@ -16,7 +16,9 @@ from pathlib import Path
 import torch
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["ganlab.train", "sklearn.datasets", "matplotlib.figure"])
+CONTEXT.set_forkserver_preload(
+    ["ganlab.train", "ganlab.session", "sklearn.datasets", "matplotlib.figure"]
+)
 SECONDS = 60  # in which anything must happen, on a machine that has other work
 
 

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from conftest import adam
 from ganlab.batch import Batch
 from ganlab.conditioning import NoConditioning, Projection, SemiSupervised
-from ganlab.config import conf_dir, locate, parameters
+from ganlab.config import conf_dir, locate
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian, stream
 from ganlab.losses import Hinge, Loss
 from ganlab.networks import VanillaDiscriminator
 from ganlab.optim import UpdateRule, global_norm
 from ganlab.regularizers import Regularizer
+from ganlab.signatures import parameters
 from ganlab.spec import ImageSpec
 
 STEPS = "steps"

@@ -17,9 +17,9 @@ from commands import run_evaluate, run_train, runs_in, smoke
 from ganlab import pictures
 from ganlab.data import Digits
 from ganlab.data.images import normalised
-from ganlab.evaluate import Choice, subject
 from ganlab.metrics import Tally
 from ganlab.metrics.features import hash_of
+from ganlab.rescoring import Choice, subject
 from ganlab.runs import Run
 from ganlab.scoring import ByClassifier, ByInception, Scorecard, UnlikeProtocols, tables
 from ganlab.scoring.evaluation import NEAREST, Evaluation

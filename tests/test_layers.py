@@ -12,11 +12,11 @@ import ganlab
 SOURCE = Path(ganlab.__file__).parent
 # A module imports its own layer and those before it, and the libraries of all these layers.
 LAYERS = (
-    ({"spec", "schedules", "files"}, set()),
+    ({"spec", "schedules", "files", "published"}, set()),
     (
         {"losses", "regularizers", "conditioning", "augment", "critique", "combinations"}
         | {"latent", "ema", "observations", "optim", "batch", "pictures", "networks", "metrics"}
-        | {"checkpoint", "game_optimizers"},
+        | {"checkpoint", "game_optimizers", "breakdown"},
         {"torch", "torchvision", "numpy", "PIL"},
     ),
     (
@@ -34,13 +34,14 @@ LAYERS = (
             "experiment",
             "session",
         }
+        | {"signatures", "settings"}
         | {"cache", "weights", "scoring", "jobs", "study", "results", "charts", "dashboard"},
         {"hydra", "omegaconf", "pydantic", "yaml", "tqdm", "matplotlib"}
         | {"wandb", "wandb_workspaces"},
     ),
     (
         {"cli", "composer", "preflight", "train", "sweep", "sample", "evaluate", "wandb"}
-        | {"fetch_weights", "lab", "__main__", "__init__"},
+        | {"fetch_weights", "sampling", "rescoring", "lab", "__main__", "__init__"},
         set(),
     ),
 )

@@ -137,6 +137,14 @@ def test_several_mistakes_are_all_told_at_once(out):
     )
 
 
+def test_what_stands_in_for_an_unknown_choice_is_not_blamed(out):
+    """The default loss takes no energies; nobody has asked for it."""
+    wrong = f"loss: there is no 'begn'; did you mean 'began'? ({LOSSES})"
+    given = ["trainer=smoke", "logger=csv", f"output_dir={out}", "model=autoencoder"]
+    assert run_train(*given, "loss=begn") == refused(wrong)
+    assert run_train(*given) == refused(WANTS_LOGITS)
+
+
 def test_several_values_out_of_range_are_all_told_at_once(out):
     wrong = ["g_clip=-1", "d_optimizer.lr=-0.1", "latent.dim=0", "data.size=2"]
     outcome = run_train(*smoke(out, *wrong))
@@ -349,6 +357,13 @@ def test_flags_may_stand_between_the_overrides(out):
 def test_a_wrong_choice_in_a_sweep_is_told_with_the_number_of_its_jobs(out):
     outcome = run_train("-m", *smoke(out, "seed=0,1", "loss=hinge,hing"))
     assert outcome == refused(f"{NAMES['loss=hing']} (in 2 of 4 jobs)")
+
+
+def test_a_wrong_name_in_one_job_does_not_hide_what_is_wrong_in_another(out):
+    outcome = run_train("-m", *smoke(out, "loss=hing,hinge", "ema=1.5"))
+    assert outcome == refused(
+        f"{NAMES['loss=hing']} (in 1 of 2 jobs)", f"{VALUES['ema=1.5']} (in 1 of 2 jobs)"
+    )
 
 
 def test_a_combination_that_cannot_work_is_found_in_a_sweep(out):

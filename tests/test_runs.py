@@ -18,7 +18,8 @@ from ganlab.config import ConfigError
 from ganlab.gan import SAMPLE
 from ganlab.latent import stream
 from ganlab.runs import Run, differences, identity, runs_below, unused
-from ganlab.sample import interpolation, sample, walks
+from ganlab.sample import sample
+from ganlab.sampling import interpolation, walks
 
 SIX = ("iterations=6", "sample_every=2", "checkpoint_every=2")
 # Least squares with rates as these explode within a few iterations, after the first checkpoint.

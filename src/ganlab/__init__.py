@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ganlab.experiment import Which
     from ganlab.gan import GAN
+    from ganlab.runs import Which
 
 __version__ = "0.1.0"
 

@@ -12,6 +12,9 @@ from ganlab.spec import at_least, one_of
 class NoAugment(nn.Module):
     """D sees images as they are."""
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def forward(self, images: Tensor, progress: float = 0.0) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W); `progress` is the share of the run that is done."""
         return images

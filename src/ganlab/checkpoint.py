@@ -4,8 +4,6 @@ import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
-
 PLAIN = (zipfile.ZIP_STORED, 0)  # how torch stores a record: not compressed, and no folder
 
 
@@ -35,6 +33,8 @@ def read(path: Path) -> dict[str, Any]:
         DamagedError: the file is cut short, changed, or holds anything but tensors and plain data.
         OSError: it cannot be opened.
     """
+    import torch  # slow to import, and who asks what there is reads nothing
+
     with path.open("rb") as file:
         try:
             verify(file)

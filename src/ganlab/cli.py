@@ -1,6 +1,8 @@
 """Command lines: mistakes are said in plain words, before anything is started."""
 
+import atexit
 import contextlib
+import gc
 import inspect
 import json
 import os
@@ -16,10 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ganlab import composer
 from ganlab.composer import CONFIG
-from ganlab.config import ConfigError, conf_dir, nearest, parameters, plain, problems
-from ganlab.data.images import DataError
+from ganlab.config import ConfigError, conf_dir, nearest, plain, problems
 from ganlab.jobs import Sweep, standing
 from ganlab.preflight import Plan, preflight
+from ganlab.signatures import parameters
+from ganlab.spec import DataError
 
 HELP = {"-h", "--help"}
 INTERRUPTED = 130  # exit code, as a shell reports a program ended by Ctrl-C
@@ -34,6 +37,8 @@ def main(task: Callable[[DictConfig], Any]) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `exit_with_message`, not stderr
     given = composer.arguments()
     flags = [word for word in sys.argv[1:] if word not in given.overrides]
+    if composer.asks_only(given):
+        end_quickly()
     with exit_with_message():
         plan = Plan(given.overrides) if composer.asks_only(given) else preflight(given)
         sys.argv[1:] = flags + plan.words  # Hydra wants flags first
@@ -158,7 +163,13 @@ class exit_with_message:
 
 def complain(sentences: list[str]) -> None:
     """Prints the mistakes to stderr and exits with 2."""
+    end_quickly()
     count = "1 mistake" if len(sentences) == 1 else f"{len(sentences)} mistakes"
     lines = "".join(f"  {sentence}\n" for sentence in sentences)
     sys.stderr.write(f"ganlab: {count}, nothing was started\n{lines}")
     raise SystemExit(2)
+
+
+def end_quickly() -> None:
+    """Spares a process that has started nothing the search for garbage at its end: 0.2 s."""
+    atexit.register(gc.freeze)

@@ -13,6 +13,8 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_store import ConfigStore
+from hydra.core.default_element import GroupDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.core.plugins import Plugins
@@ -26,6 +28,8 @@ from ganlab.config import ConfigError, conf_dir, nearest
 from ganlab.study import Point
 
 CONFIG = "train"
+# Hydra copies its only ConfigStore with each repository: 0.7 s in `--help`.
+ConfigStore.__deepcopy__ = lambda store, _memo: store  # type: ignore[attr-defined]
 NEEDS = {  # choices that come with a package of their own, and the extra that brings it
     "joblib": ("hydra-joblib-launcher", "joblib"),
     "slurm": ("hydra-submitit-launcher", "slurm"),
@@ -73,6 +77,7 @@ class Composer:
             search_path.prepend("command-line", f"file://{folder}", anchor=first)
         self.loader = ConfigLoaderImpl(search_path)
         self.added: set[str] = set()  # keys of parameters that are in no YAML
+        self.composed: dict[tuple[str, ...], tuple[DictConfig, list[str]]] = {}
         self.parser = OverridesParser.create(config_loader=self.loader)
         Plugins.instance()
 
@@ -112,6 +117,12 @@ class Composer:
         A key that no YAML has is added all the same: the check against signatures will accept a
         parameter and name the nearest for what is none.  A refused choice is left out.
         """
+        words = tuple(overrides)
+        if words not in self.composed:  # what all jobs share may be the only job
+            self.composed[words] = self._compose(overrides)
+        return self.composed[words]
+
+    def _compose(self, overrides: list[str]) -> tuple[DictConfig, list[str]]:
         found = [
             f"{o.partition('=')[0]}: say {self.mounted(o)}" for o in overrides if self.mounted(o)
         ]
@@ -143,8 +154,8 @@ class Composer:
     def mounted(self, override: str) -> str | None:
         """'optim@g_optimizer=sgd' for 'g_optimizer=sgd': how to choose for a mounted group."""
         name, _, choice = override.partition("=")
-        groups = {key.partition("@")[2]: key for key in self._choices if "@" in key}
-        return f"{groups[name]}={choice}" if name in groups and choice.isidentifier() else None
+        known = choice.isidentifier() and name in self._mounted
+        return f"{self._mounted[name]}={choice}" if known else None
 
     def varies(self, override: str) -> bool:
         """Whether an override says several values.
@@ -158,8 +169,12 @@ class Composer:
             raise ConfigError([f"'{override}': expected key=value"]) from error
 
     @functools.cached_property
-    def _choices(self) -> list[str]:
-        return [str(key) for key in self._load([]).hydra.runtime.choices]
+    def _mounted(self) -> dict[str, str]:
+        """'g_optimizer' -> 'optim@g_optimizer': the groups that the defaults mount elsewhere."""
+        primary = self.loader.repository.load_config(CONFIG)
+        defaults = primary.defaults_list or [] if primary else []
+        chosen = [default for default in defaults if isinstance(default, GroupDefault)]
+        return {d.package: f"{d.group}@{d.package}" for d in chosen if d.package and d.group}
 
     def _load(self, overrides: list[str]) -> DictConfig:
         return self.loader.load_configuration(CONFIG, overrides, RunMode.RUN)

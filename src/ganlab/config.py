@@ -4,6 +4,7 @@
 root is a call of `Experiment`; each `_target_` below it is a call of its own.
 """
 
+import contextlib
 import difflib
 import importlib
 import inspect
@@ -17,6 +18,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
+
+from ganlab.signatures import Signature, hints, is_certain, is_imported, parameters, read
 
 # What ganlab passes to a node's target by itself, by the node's path.
 INJECTED = {
@@ -51,6 +54,10 @@ class ConfigError(Exception):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         super().__init__("\n".join(problems))
+
+
+class UncertainError(Exception):
+    """Whether a value fits a type cannot be told from what was read of it."""
 
 
 def conf_dir() -> Path:
@@ -96,21 +103,28 @@ def problems(node: dict[str, Any], callee: Callable[..., Any], path: str = "") -
         callee: what will be called.
         path: dotted path of the node, for the sentences.
     """
-    known, kinds = parameters(callee), hints(callee)
+    return call_problems(node, Signature.of(callee), path)
+
+
+def call_problems(node: dict[str, Any], callee: Signature, path: str) -> list[str]:
+    """The same, of a signature.
+
+    Raises:
+        UncertainError: a value may fit a type that was not read.
+    """
+    known, found = callee.required, []
     given = {key: value for key, value in node.items() if key not in HYDRA_KEYS}
-    found = []
     for key, value in given.items():
         where = joined(path, key)
         if key in injected(path):
             instead = f"; say {INSTEAD[where]}" if where in INSTEAD else ""
             found.append(f"{where}: ganlab itself sets it{instead}")
-        elif key not in known and not takes_anything(callee):
-            says = f"{callee.__name__} takes no '{key}'" if path else "unknown"
+        elif key not in known and not callee.is_open:
+            says = f"{callee.name} takes no '{key}'" if path else "unknown"
             found.append(f"{where}: {says}{nearest(key, known)}")
         else:
-            found += value_problems(value, kinds.get(key, Any), where)
-    required = (name for name, p in known.items() if p.default is p.empty)
-    missing = (n for n in required if n not in given and n not in injected(path))
+            found += value_problems(value, callee.hints.get(key, Any), where)
+    missing = (n for n in known if known[n] and n not in given and n not in injected(path))
     return found + [f"{joined(path, n)}: missing; say {joined(path, n)}=..." for n in missing]
 
 
@@ -118,12 +132,24 @@ def value_problems(value: Any, hint: Any, path: str) -> list[str]:
     """Mistakes in one value: its type if it is plain, its own call if it is a `_target_` node."""
     if value == "???":
         return [f"{path}: missing; say {path}=..."]
-    if not isinstance(value, dict):
-        return [] if matches(value, hint) else [f"{path}: expected {spelled(hint)}, got {value!r}"]
-    if "_target_" not in value:
-        return group_problems(value, hint, path)
+    if isinstance(value, dict):
+        called = "_target_" in value
+        return target_problems(value, path) if called else group_problems(value, hint, path)
+    if matches(value, hint):
+        return []
+    if not is_certain(hint):
+        raise UncertainError
+    return [f"{path}: expected {spelled(hint)}, got {value!r}"]
+
+
+def target_problems(node: dict[str, Any], path: str) -> list[str]:
+    """Mistakes in a `_target_` node; its target is imported only if reading its source is vain."""
+    target = node["_target_"]
+    if not is_imported(target) and (signature := read(target)) is not None:
+        with contextlib.suppress(UncertainError):
+            return call_problems(node, signature, path)
     try:
-        return problems(value, locate(value["_target_"]), path)
+        return problems(node, locate(target), path)
     except ConfigError as error:
         return [f"{path}: {problem}" for problem in error.problems]
 
@@ -183,30 +209,6 @@ def injected(path: str) -> set[str]:
     """Names of the arguments that ganlab itself passes to the node at `path`."""
     parent = path.rpartition(".")[0]
     return INJECTED.get(path, set()) | (INJECTED["logger"] if parent == "logger" else set())
-
-
-def parameters(callee: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Named parameters of a callable, without self and * or ** ones."""
-    return {
-        name: parameter
-        for name, parameter in inspect.signature(callee).parameters.items()
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    }
-
-
-def takes_anything(callee: Callable[..., Any]) -> bool:
-    """Whether a callable has a ** parameter."""
-    kinds = (p.kind for p in inspect.signature(callee).parameters.values())
-    return inspect.Parameter.VAR_KEYWORD in kinds
-
-
-def hints(callee: Callable[..., Any]) -> dict[str, Any]:
-    """Type hints of a callable's parameters; those that cannot be evaluated are left out."""
-    target = callee.__init__ if inspect.isclass(callee) else callee  # type: ignore[misc]
-    try:
-        return typing.get_type_hints(target)
-    except (NameError, TypeError):
-        return {}
 
 
 def fitted(value: Any, hint: Any) -> Any:

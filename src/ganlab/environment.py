@@ -6,7 +6,6 @@ import platform
 import subprocess
 import sys
 import time
-from importlib import metadata
 from typing import Any
 
 LIBRARIES = ("ganlab", "torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "wandb")
@@ -37,6 +36,8 @@ def of_now() -> dict[str, Any]:
 
 
 def _version(name: str) -> str | None:
+    from importlib import metadata
+
     with contextlib.suppress(metadata.PackageNotFoundError):
         return metadata.version(name)
     return None

@@ -1,11 +1,10 @@
-"""One experiment: the root keys of the config with their types, and what they build."""
+"""One experiment: what the root keys of the config build."""
 
 import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, cast
 
 import torch
 from hydra.errors import InstantiationException
@@ -18,18 +17,18 @@ from pytorch_lightning.loggers import Logger
 from ganlab import checkpoint
 from ganlab.combinations import CombinationError
 from ganlab.conditioning import SemiSupervised
-from ganlab.config import ConfigError, locate, parameters
+from ganlab.config import ConfigError, locate
 from ganlab.data import DataError, ImageData, LabelBudget
 from ganlab.data.images import Source
 from ganlab.game_optimizers import Extragradient
 from ganlab.gan import GAN
 from ganlab.optim import UpdateRule
-from ganlab.runs import Run
+from ganlab.runs import Run, Which
 from ganlab.scoring import Plan
-from ganlab.spec import ImageSpec, at_least, seed_range
+from ganlab.settings import Node, Settings
+from ganlab.signatures import parameters
+from ganlab.spec import ImageSpec
 
-Node = dict[str, Any]
-Which = Literal["last", "best"]  # of a run's checkpoints
 BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers are not needed for one
     *("gan", "model", "loss", "conditioning", "regularizer", "augment", "latent"),
     *("g_optimizer", "d_optimizer", "g_schedule", "d_schedule"),
@@ -37,59 +36,8 @@ BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers ar
 KNOWN = ("ganlab.", "torch.nn.", "torch.optim.")  # packages whose classes only build things
 
 
-def default(target: str) -> Node:
-    """The node of a part of ganlab that is there unless another is chosen."""
-    return {"_target_": f"ganlab.{target}"}
-
-
-class Model(TypedDict):
-    """The two networks."""
-
-    generator: Node
-    discriminator: Node
-
-
-@dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """What the config says, one field per root key; conf/train.yaml explains each."""
-
-    gan: Node = field(default_factory=lambda: default("gan.GAN"))
-    model: Model
-    loss: Node
-    conditioning: Node = field(default_factory=lambda: default("conditioning.NoConditioning"))
-    regularizer: Node = field(default_factory=dict)
-    augment: Node = field(default_factory=lambda: default("augment.NoAugment"))
-    latent: Node
-    data: Node
-    g_optimizer: Node
-    d_optimizer: Node
-    g_schedule: Node
-    d_schedule: Node
-    trainer: Node
-    metrics: Node = field(default_factory=dict)
-    logger: Node = field(default_factory=dict)
-    seed: int = 0
-    d_steps: int = 1
-    batch_size: int = 64
-    mirror: bool = False
-    iterations: int = 2500
-    ema: float | None = None
-    g_clip: float | None = None
-    d_clip: float | None = None
-    g_accumulate: int = 1
-    d_accumulate: int = 1
-    output_dir: str = "outputs"
-    resume: str = "auto"
-    compile: Literal["auto", "graph", "off"] = "auto"
-    log_every: int = 50
-    sample_every: int = 200
-    checkpoint_every: int = 500
-
-    def __post_init__(self) -> None:
-        seed_range(self.seed)
-        counts = ("d_steps", "batch_size", "iterations", "g_accumulate", "d_accumulate")
-        intervals = ("log_every", "sample_every", "checkpoint_every")
-        at_least(1, **{name: getattr(self, name) for name in counts + intervals})
+class Experiment(Settings):
+    """What the config says, and how it is built."""
 
     @functools.cached_property
     def source(self) -> Source:

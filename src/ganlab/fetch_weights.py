@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ganlab import cli, weights
+from ganlab import cli
 
 
 def fetch_weights(folder: str | None = None) -> Path:
@@ -13,6 +13,8 @@ def fetch_weights(folder: str | None = None) -> Path:
     Args:
         folder: where to keep it; null: GANLAB_CACHE, or ~/.cache/ganlab.
     """
+    from ganlab import weights
+
     return weights.download(Path(folder)) if folder else weights.fetch()
 
 

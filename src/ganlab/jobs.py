@@ -14,8 +14,7 @@ from filelock import FileLock
 
 from ganlab import files
 from ganlab.config import ConfigError
-from ganlab.experiment import Which
-from ganlab.runs import Run, runs_below
+from ganlab.runs import Run, Which, runs_below
 from ganlab.scoring.scorecard import Scorecard
 
 RECORD = "sweep.json"

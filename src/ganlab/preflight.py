@@ -13,10 +13,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ganlab.composer import Composer, is_adaptive, looks_for_scores, without_hydra
 from ganlab.config import ConfigError, complete, plain, problems
-from ganlab.experiment import Experiment
 from ganlab.jobs import Job, Sweep, identity_of
 from ganlab.runs import NOT_SCIENCE, Run, folder_name, require_writable
 from ganlab.scoring.scorecard import is_distance
+from ganlab.settings import Settings
 from ganlab.study import Point
 
 SWEEPS = "${output_dir}/sweeps"  # hydra.sweep.dir where nobody has said another
@@ -71,10 +71,9 @@ def rehearsed(composer: Composer, points: list[Point], sweeper: DictConfig | Non
     for point in points:
         cfg, mistakes = composer.compose(point.overrides)
         try:
-            config = checked(without_hydra(cfg))
-            jobs.append(rehearse(cfg, config, point))
-            if sweeper is not None and looks_for_scores(sweeper):
-                require_objective(config, sweeper)
+            node = sound(without_hydra(cfg))
+            if not mistakes:  # what stands in for an unknown choice may not fit the others
+                jobs.append(rehearse(cfg, complete(node, Settings), point, sweeper))
         except ConfigError as error:
             mistakes = mistakes + error.problems
         found.update(mistakes)
@@ -84,19 +83,21 @@ def rehearsed(composer: Composer, points: list[Point], sweeper: DictConfig | Non
     return jobs
 
 
-def rehearse(cfg: DictConfig, config: dict[str, Any], point: Point) -> Job:
+def rehearse(
+    cfg: DictConfig, config: dict[str, Any], point: Point, sweeper: DictConfig | None
+) -> Job:
     """One job, after everything that it needs has been built on the meta device.
 
     Raises:
         ConfigError: what is wrong.
     """
-    try:
-        experiment = Experiment(**config)
-        experiment.rehearse()
-    except ValueError as error:
-        raise ConfigError(str(error).split("; ")) from error
+    from ganlab.experiment import Experiment  # torch: seconds, which a wrong name need not wait
+
+    Experiment(**config).rehearse()
     job = job_of(cfg, config, point)
-    require_writable(Path(experiment.output_dir))
+    require_writable(Path(config["output_dir"]))
+    if sweeper is not None and looks_for_scores(sweeper):
+        require_objective(config, sweeper)
     return job
 
 
@@ -134,13 +135,26 @@ def checked(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         ConfigError: every key, type and target that is wrong.
     """
+    return complete(sound(cfg), Settings)
+
+
+def sound(cfg: DictConfig) -> dict[str, Any]:
+    """The config of one job as plain data, not yet completed.
+
+    Raises:
+        ConfigError: every key, type and target that is wrong, or else every count out of range.
+    """
     try:
         node = plain(cfg)
     except OmegaConfBaseException as error:
         raise ConfigError([str(error).splitlines()[0]]) from error
-    if found := problems(node, Experiment):
+    if found := problems(node, Settings):
         raise ConfigError(found)
-    return complete(node, Experiment)
+    try:
+        Settings(**node)
+    except ValueError as error:
+        raise ConfigError(str(error).split("; ")) from error
+    return node
 
 
 def require_objective(config: dict[str, Any], sweeper: DictConfig) -> None:

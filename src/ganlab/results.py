@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ganlab.config import flattened
-from ganlab.experiment import Which
 from ganlab.jobs import Job, card_of, distinct
-from ganlab.runs import Run, varied
+from ganlab.runs import Run, Which, varied
 from ganlab.scoring.scorecard import Score, Scorecard, as_loss, spread
 
 

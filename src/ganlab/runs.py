@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import yaml
 from filelock import FileLock, Timeout
@@ -16,10 +16,11 @@ from ganlab.config import ConfigError, flattened
 
 # Where and how a run runs, and what it writes down, but not what it computes.
 NOT_SCIENCE = (
-    *("output_dir", "resume", "compile", "logger"),
+    *("output_dir", "resume", "compile", "profile", "logger"),
     *("log_every", "sample_every", "checkpoint_every"),
 )
 BEST = "best.ckpt"
+Which = Literal["last", "best"]  # of a run's checkpoints
 
 
 def science(config: dict[str, Any]) -> dict[str, Any]:

@@ -2,16 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from ganlab import cli, load, pictures
-from ganlab.callbacks import samples
-from ganlab.conditioning import ByClass
-from ganlab.experiment import Which
-from ganlab.gan import GAN
-from ganlab.latent import Gaussian
+from ganlab import cli, load
+from ganlab.runs import Which
 from ganlab.spec import at_least, seed_range
 
 
@@ -49,6 +41,8 @@ def sample(
     at_least(0, interpolate=interpolate)
     seed_range(seed)
     at_least(2, steps=steps)
+    from ganlab.sampling import check_labels, cycled, save_grid, save_sheets, save_singles, walks
+
     gan = load(run, checkpoint, trust=trust)
     check_labels(labels, gan)
     folder = Path(output or Path(run) / "sampled")
@@ -62,71 +56,7 @@ def sample(
     if interpolate:
         along = gan.generate(walks(gan, interpolate, steps, seed, cycled(labels, interpolate)))
         written.append(save_grid(along, f"{stem}-interpolate-{interpolate}x{steps}.png", steps))
-    shown = samples.sheets(gan, seed) if sheets else ()
-    return written + [save_picture(pixels, f"{stem}-{name}.png") for name, pixels in shown]
-
-
-def check_labels(labels: list[int] | None, gan: GAN) -> None:
-    """Raises ValueError unless there are none, or G is told classes and these are some of them."""
-    if labels is None:
-        return
-    if not isinstance(gan.conditioning, ByClass):
-        raise ValueError("labels: the generator of this run is told no class")  # noqa: TRY004
-    last = gan.spec.classes - 1
-    if not labels or not all(0 <= label <= last for label in labels):
-        raise ValueError(f"labels must be one or more of 0 to {last}, got {labels}")
-
-
-def cycled(labels: list[int] | None, n: int) -> Tensor | None:
-    """int64 (n,): the labels one after the other, over and over."""
-    return torch.tensor([labels[i % len(labels)] for i in range(n)]) if labels else None
-
-
-def save_grid(images: Tensor, path: str, columns: int | None) -> Path:
-    """Writes one picture of all images."""
-    return save_picture(pictures.grid(images, columns), path)
-
-
-def save_picture(pixels: np.ndarray, path: str) -> Path:
-    """Writes uint8 (H, W, 3)."""
-    pictures.save(Path(path), pixels)
-    return Path(path)
-
-
-def save_singles(images: Tensor, folder: Path) -> Path:
-    """Writes folder/00000.png, 00001.png, ..., in the images' own size."""
-    folder.mkdir(exist_ok=True)
-    for i, pixels in enumerate(pictures.to_pixels(images)):
-        pictures.save(folder / f"{i:05d}.png", pixels)
-    return folder
-
-
-def walks(gan: GAN, rows: int, steps: int, seed: int, labels: Tensor | None) -> Tensor:
-    """Latents (rows * steps, ...): in each row the noise goes from one point to another.
-
-    The code stays that of the row's start.
-    """
-    labels = labels.repeat(2) if labels is not None else None
-    start, end = gan.fixed_latents(2 * rows, seed, labels).chunk(2)
-    dim, spherical = gan.latent.dim, isinstance(gan.latent, Gaussian)
-    noise = interpolation(start[:, :dim], end[:, :dim], steps, spherical=spherical)
-    return torch.cat([noise, start[:, dim:].repeat_interleave(steps, dim=0)], dim=1)
-
-
-def interpolation(start: Tensor, end: Tensor, steps: int, *, spherical: bool) -> Tensor:
-    """Noise (rows * steps, dim) on paths between rows of `start` and `end`, both (rows, dim).
-
-    Gaussian noise lies near a sphere, which a straight line leaves: there the path is the great
-    circle (White 2016, "Sampling Generative Networks", section 2.1).
-    """
-    t = torch.linspace(0, 1, steps, device=start.device).view(1, steps, 1)
-    start, end = start.unsqueeze(1), end.unsqueeze(1)
-    if not spherical:
-        return torch.lerp(start, end, t).flatten(0, 1)
-    cosine = torch.cosine_similarity(start, end, dim=-1).clamp(-1, 1)
-    angle = cosine.arccos().clamp_min(1e-6).unsqueeze(-1)
-    path = ((1 - t) * angle).sin() * start + (t * angle).sin() * end
-    return (path / angle.sin()).flatten(0, 1)
+    return written + (save_sheets(gan, str(stem), seed) if sheets else [])
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from ganlab.callbacks import (
     Curves,
     Interruption,
     Journal,
+    Profile,
     Progress,
     SampleGrids,
     Scores,
@@ -86,6 +87,7 @@ class Session:
         """In the order in which they act after an iteration."""
         return [
             self.capturing,
+            *([Profile(self.run.path)] if experiment.profile else []),  # what follows is looked at
             self.classification,  # the journal reads what it finds
             self.journal,  # before what follows: no GAN is drawn or saved that is not finite
             self.samples,

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from ganlab import charts, cli, figures, pictures
+from ganlab import cli
 from ganlab.config import ConfigError
-from ganlab.experiment import Which
 from ganlab.jobs import STATES, jobs_in
 from ganlab.results import Experiment, Result, by_method, deciding, experiments, loss_of, results
+from ganlab.runs import Which
 from ganlab.scoring import tables
 from ganlab.scoring.protocol import Protocol, require_alike
 from ganlab.scoring.scorecard import Scorecard, spread
@@ -92,6 +92,8 @@ def plot(
         checkpoint: of each run; best: the one with the best score; last: the newest.
         output: the PNG; null: DIR/SCORE.png.
     """
+    from ganlab import charts, figures, pictures
+
     by, found = judged(folder, by, checkpoint)
     require_scored(found, by, folder)
     draw = charts.study if any(result.job.method for result in found) else charts.sweep

@@ -1,4 +1,7 @@
-"""Trains a GAN: `python -m ganlab.train [overrides]`, and with -m a sweep."""
+"""Trains a GAN: `python -m ganlab.train [overrides]`, and with -m a sweep.
+
+What needs torch is imported where it is used: help, and what is misspelt, is answered without.
+"""
 
 import gc
 import shlex
@@ -11,15 +14,11 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from pytorch_lightning.utilities import rank_zero_only
 
 from ganlab import cli
-from ganlab.experiment import Experiment
 from ganlab.jobs import Job, Sweep, objective
-from ganlab.observations import ADVICE, NonFiniteError
 from ganlab.preflight import checked
 from ganlab.runs import Busy, DiskFullError, Run, folder_name
-from ganlab.session import Session
 
 
 def main() -> None:
@@ -60,6 +59,8 @@ def failures_said(*, swept: bool) -> Iterator[None]:
         JobFailed: a sweep's other jobs go on.
         Busy: another process works in the run, which is no sweep's.
     """
+    from ganlab.observations import ADVICE, NonFiniteError
+
     try:
         yield
     except NonFiniteError as error:
@@ -90,6 +91,9 @@ def train(config: dict[str, Any], name: str, title: str = "", group: str | None 
         NonFiniteError: a loss or a weight became NaN or infinite; the last checkpoint is good.
         DiskFullError: there is no room for what the run writes; the last checkpoint is good.
     """
+    from ganlab.experiment import Experiment
+    from ganlab.session import Session
+
     experiment, run = Experiment(**config), Run.find(config, name)
     if run.finished:
         say(f"finished already: {run.path}")
@@ -111,6 +115,8 @@ def train(config: dict[str, Any], name: str, title: str = "", group: str | None 
 
 def is_first() -> bool:
     """Whether this is the first of the processes that train together."""
+    from pytorch_lightning.utilities import rank_zero_only
+
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
@@ -122,10 +128,10 @@ def ending(run: Run) -> str:
     return f"{done} iterations in {seconds:.0f} s; samples in\n{last}"
 
 
-@rank_zero_only
 def say(text: str) -> None:
     """Prints at once, from the first process only."""
-    print(text, flush=True)
+    if is_first():
+        print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,7 @@ from pathlib import Path
 
 from ganlab import cli, files
 from ganlab.config import ConfigError
-from ganlab.dashboard import Logged, as_json, put_up, workspace
 from ganlab.jobs import runs_of
-from ganlab.loggers import wandb_mode
 from ganlab.runs import Run
 
 
@@ -55,6 +53,9 @@ def dashboard(
         entity: user or team; null: the runs', or the account's default.
         file: write it here; null: DIR/workspace.json, if it cannot be put up.
     """
+    from ganlab.dashboard import Logged, as_json, put_up, workspace
+    from ganlab.loggers import wandb_mode
+
     runs = runs_of(Path(folder))
     chosen = [run.config()["logger"].get("wandb", {}) for run in runs]
     project = project or next((c["project"] for c in chosen if c.get("project")), "ganlab")

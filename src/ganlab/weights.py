@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ganlab import cache, files
 from ganlab.config import ConfigError
-from ganlab.metrics.inceptionv3 import REFERENCE
+from ganlab.published import INCEPTION as REFERENCE
 
 NAME = "weights-inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{NAME}"

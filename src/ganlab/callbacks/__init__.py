@@ -6,6 +6,7 @@ from ganlab.callbacks.classification import Classification
 from ganlab.callbacks.curves import Curves
 from ganlab.callbacks.interruption import Interruption
 from ganlab.callbacks.journal import Journal
+from ganlab.callbacks.profile import Profile
 from ganlab.callbacks.progress import Progress
 from ganlab.callbacks.samples import SampleGrids
 from ganlab.callbacks.scores import Scores
@@ -17,6 +18,7 @@ __all__ = [
     "Curves",
     "Interruption",
     "Journal",
+    "Profile",
     "Progress",
     "SampleGrids",
     "Scores",

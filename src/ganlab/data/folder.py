@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ganlab.data.images import DataError, Images, allocate
-from ganlab.spec import ImageSpec, at_least
+from ganlab.data.images import Images, allocate
+from ganlab.spec import DataError, ImageSpec, at_least
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 CHANNELS = {"1": 1, "L": 1, "P": 3, "RGB": 3}

@@ -13,10 +13,6 @@ from torch.nn.functional import interpolate
 from ganlab.spec import ImageSpec
 
 
-class DataError(Exception):
-    """Missing, corrupt or unsuitable data; the message is for the user, without a traceback."""
-
-
 class Images(NamedTuple):
     """images: uint8 (N, C, H, W) in 0..255; labels: int64 (N,), all 0 where there are none."""
 

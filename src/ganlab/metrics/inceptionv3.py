@@ -11,9 +11,8 @@ from torchvision.models import inception_v3
 
 from ganlab.metrics.features import Extractor, Features, exact_float32
 from ganlab.metrics.resize import Kind, resize
+from ganlab.published import INCEPTION as REFERENCE
 
-# sha256 of the weights of 2015-12-05, converted from TensorFlow's by pytorch-fid: all libraries'.
-REFERENCE = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 DIM, CLASSES = 2048, 1008
 # Images that pass at once on a CPU: what they leave between two layers fits its caches, and
 # memory of that size is reused where the system would map larger blocks afresh each time.

@@ -1,9 +1,13 @@
 """Scores of a generator: which images are compared, by which extractor, under which protocol."""
 
-from ganlab.scoring.plans import ByClassifier, ByInception, Plan
+from typing import TYPE_CHECKING, Any
+
 from ganlab.scoring.protocol import Protocol, UnlikeProtocols, require_alike
 from ganlab.scoring.scorecard import Score, Scorecard
-from ganlab.scoring.scorer import Scorer
+
+if TYPE_CHECKING:
+    from ganlab.scoring.plans import ByClassifier, ByInception, Plan
+    from ganlab.scoring.scorer import Scorer
 
 __all__ = [
     "ByClassifier",
@@ -16,3 +20,16 @@ __all__ = [
     "UnlikeProtocols",
     "require_alike",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What scores needs torch, which takes seconds to import; what reads scores does not."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ganlab.scoring import plans, scorer
+
+    return getattr(plans, name, None) or getattr(scorer, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,10 +3,9 @@
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
-from importlib import metadata
 from typing import Any, Literal
 
-from ganlab.metrics.inceptionv3 import REFERENCE
+from ganlab.published import INCEPTION
 
 REFERENCE_IMAGES = 50_000
 PLAIN = {"frechet": "fid", "is": "is", "kernel": "kid"}
@@ -89,7 +88,7 @@ class Protocol:
     @property
     def is_reference(self) -> bool:
         """Whether its scores may be called fid and is, as in the literature."""
-        inception = self.extractor == "inception" and self.weights == REFERENCE
+        inception = self.extractor == "inception" and self.weights == INCEPTION
         return inception and self.fake == REFERENCE_IMAGES and self.split == "train"
 
     def name(self, score: str) -> str:
@@ -147,4 +146,6 @@ def thousands(n: int) -> str:
 
 def versions() -> dict[str, str]:
     """Of the libraries that a score could depend on."""
+    from importlib import metadata  # not needed to read what was scored
+
     return {name: metadata.version(name) for name in ("ganlab", "torch", "torchvision")}

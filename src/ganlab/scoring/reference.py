@@ -9,10 +9,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ganlab import cache
-from ganlab.data.images import DataError, Images
+from ganlab.data.images import Images
 from ganlab.latent import stream
 from ganlab.metrics import Moments, Tally
 from ganlab.metrics.features import Extractor, Features, exact_float32, hash_of, short_hash
+from ganlab.spec import DataError
 
 FEWEST = 10  # images of each kind: one for each of 10 splits, and more than 5 neighbours
 CHOSEN = 31  # the stream of random numbers that chooses real images; others are in gan.py, data/

@@ -1,0 +1,196 @@
+"""Where an iteration's time goes: a table, and a trace to look into."""
+
+import functools
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import ProfilerActivity, profile, record_function
+from tqdm import tqdm
+
+from ganlab import breakdown, files
+from ganlab.breakdown import Operator, Span
+from ganlab.gan import GAN
+
+PREFIX = "ganlab/"  # of the labels, among torch's own
+TRACE_BYTES = 2**24  # a trace that is larger is not kept
+METHODS = {  # of the GAN -> label
+    "d_step": "D step",
+    "g_step": "G step",
+    "latents": "noise",
+    "judge": "D forward",
+    "judge_both": "D forward",
+    "d_loss": "losses",
+    "g_loss": "losses",
+    "manual_backward": "backward",
+    "_update": "optimizer",
+    "begin_iteration": "noise",
+    "_finish_iteration": "bookkeeping/EMA and counters",
+}
+
+
+class Profile(Callback):
+    """Profiles some iterations and writes profile.txt and trace.json.gz; training is the same.
+
+    The first of the callbacks, so that what the others do falls into the iteration that it is of.
+    Methods are wrapped, by labels for torch's profiler, only while it looks: the GAN knows nothing
+    of it, and before and after it costs nothing.
+
+    Args:
+        folder: the run's.
+        iterations: that are profiled, or as many as there are.
+        warm_up: iterations before them.
+    """
+
+    def __init__(self, folder: Path, iterations: int = 20, warm_up: int = 10) -> None:
+        self.folder, self.iterations, self.warm_up = folder, iterations, warm_up
+        self.middle = self.first = self.last = -1  # iterations; the profile is of (first, last]
+        self.usual = 0.0  # seconds of an iteration that is not profiled: of (middle, first]
+        self._since = 0.0
+        self._profile: profile | None = None
+        self._whole = record_function(PREFIX)
+        self._wrapped: list[tuple[Any, str]] = []
+
+    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+        left = gan.total_iterations - gan.iterations
+        warm_up = min(self.warm_up, left // 3)
+        if trainer.is_global_zero and warm_up:
+            self.middle = gan.iterations + warm_up // 2
+            self.first = gan.iterations + warm_up
+            self.last = min(self.first + self.iterations, gan.total_iterations)
+            self._since = now(gan)
+        elif trainer.is_global_zero:
+            print(f"no profile: it takes 3 iterations, and {left} are left", flush=True)
+
+    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
+        if gan.iterations == self.middle:
+            self._since = now(gan)
+        if gan.iterations == self.first:
+            self.usual = (now(gan) - self._since) / (self.first - self.middle)
+            self._start(trainer, gan)
+        elif gan.iterations == self.last:
+            self._finish(gan)
+
+    def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+        self._stop()  # a signal came meanwhile
+
+    def on_exception(self, trainer: Trainer, gan: GAN, exception: BaseException) -> None:  # type: ignore[override]
+        self._stop()
+
+    def _start(self, trainer: Trainer, gan: GAN) -> None:
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would say that there is no GPU
+        gpu = [ProfilerActivity.CUDA] if gan.device.type == "cuda" else []
+        self._profile = profile(activities=[ProfilerActivity.CPU, *gpu])
+        for owner, name, label in labelled(trainer, gan, besides=self):
+            if name not in vars(owner):  # what somebody has replaced stays as it is
+                setattr(owner, name, under(PREFIX + label, getattr(owner, name)))
+                self._wrapped.append((owner, name))
+        self._profile.start()
+        self._whole.__enter__()
+
+    def _stop(self) -> profile | None:
+        """Ends the profile, if it runs, and takes the labels off again."""
+        if (done := self._profile) is not None:
+            self._whole.__exit__(None, None, None)
+            done.stop()
+            for owner, name in self._wrapped:
+                delattr(owner, name)
+            self._profile, self._wrapped = None, []
+        return done
+
+    def _finish(self, gan: GAN) -> None:
+        """Writes and prints what was found."""
+        now(gan)  # waits for the device
+        if (done := self._stop()) is None:
+            return
+        text = self.report(list(done.events() or []), done.key_averages())
+        files.write(self.folder / "profile.txt", text)
+        trace = self.folder / "trace.json.gz"
+        done.export_chrome_trace(str(trace))
+        if trace.stat().st_size > TRACE_BYTES:
+            trace.unlink()
+        where = f"{trace} (chrome://tracing, ui.perfetto.dev)" if trace.exists() else ""
+        tqdm.write(f"\n{text}{where}\n")
+
+    def report(self, events: list[FunctionEvent], averages: Any) -> str:
+        """The tables, and advice."""
+        n = self.last - self.first
+        found = breakdown.costs(spans(events), work(events))
+        each = breakdown.sum_of(found.values()).clock / n / 1000
+        title = f"profile of iterations {self.first + 1} to {self.last}: {each:.3f} ms each"
+        usual = f"(without the profiler {1000 * self.usual:.3f} ms; it slows small operators most)"
+        advice = breakdown.advice(found)
+        return "\n\n".join(
+            [
+                f"{title}\n{usual}",
+                breakdown.table(found, n),
+                *(["\n".join(["what takes most, and what helps:", *advice])] if advice else []),
+                breakdown.operators(operators(averages), n) + "\n",
+            ]
+        )
+
+
+def now(gan: GAN) -> float:
+    """Seconds, when all that was asked of the device is done."""
+    if gan.device.type == "cuda":
+        torch.cuda.synchronize(gan.device)
+    return time.perf_counter()
+
+
+def labelled(trainer: Trainer, gan: GAN, besides: Callback) -> Iterator[tuple[Any, str, str]]:
+    """(owner, name, label) of each method that is timed."""
+    yield from ((gan, name, label) for name, label in METHODS.items())
+    yield gan.generator, "forward", "G forward"
+    for name, regularizer in gan.regularizers.items():
+        for method in ("penalty", "g_penalty", "project"):
+            yield regularizer, method, f"regularizer.{name}"
+    yield trainer.datamodule, "transfer_batch_to_device", "data"  # type: ignore[attr-defined]
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        for hook in ("on_train_batch_start", "on_train_batch_end"):
+            if callback is not besides and hook in vars(type(callback)):
+                yield callback, hook, f"bookkeeping/{type(callback).__name__}"
+
+
+def under(label: str, function: Any) -> Any:
+    """The same function, with a label while it runs."""
+
+    @functools.wraps(function)
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        with record_function(label):
+            return function(*args, **kwargs)
+
+    return timed
+
+
+def spans(events: list[FunctionEvent]) -> list[Span]:
+    """The labels among what the profiler has seen; not their shadows on the GPU."""
+    return [
+        Span(e.name.removeprefix(PREFIX), e.time_range.start, e.time_range.end)
+        for e in events
+        if e.device_type.name == "CPU" and e.name.startswith(PREFIX)
+    ]
+
+
+def work(events: list[FunctionEvent]) -> list[tuple[float, float]]:
+    """(when it was asked for, microseconds on the GPU) of each operator."""
+    return [
+        (e.time_range.start, e.self_device_time_total)
+        for e in events
+        if e.device_type.name == "CPU"
+        and e.self_device_time_total
+        and not e.name.startswith(PREFIX)
+    ]
+
+
+def operators(averages: Any) -> list[Operator]:
+    """torch's own operators."""
+    return [
+        Operator(one.key, one.self_cpu_time_total, one.self_device_time_total, one.count)
+        for one in averages
+        if one.device_type.name == "CPU" and not one.is_user_annotation
+    ]
