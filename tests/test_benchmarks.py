@@ -19,6 +19,7 @@ from ganlab.session import quiet_lightning
 sys.path.append(str(ROOT / "benchmarks"))
 
 import memory
+import startup
 import training
 from loops import GAMES, Criteria, Work, bare, documented, noisy, tutorial
 from training import ours, require_same
@@ -59,7 +60,7 @@ def test_training_prints_a_row_for_every_model_and_loop():
     assert all(float(row[2]) > 0 for row in found)
 
 
-@pytest.mark.parametrize("benchmark", [training, memory])
+@pytest.mark.parametrize("benchmark", [training, memory, startup])
 def test_a_misspelt_option_is_answered_with_all_of_them(benchmark, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmark", "iteration=1"])
     with pytest.raises(SystemExit, match="iterations="):
