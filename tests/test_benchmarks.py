@@ -21,6 +21,7 @@ sys.path.append(str(ROOT / "benchmarks"))
 
 import many
 import memory
+import startup
 import training
 from loops import GAMES, Criteria, Work, bare, documented, noisy, tutorial
 from training import ours, require_same
@@ -61,10 +62,10 @@ def test_training_prints_a_row_for_every_model_and_loop():
     assert all(float(row[2]) > 0 for row in found)
 
 
-@pytest.mark.parametrize("benchmark", [training, memory, many])
+@pytest.mark.parametrize("benchmark", [training, memory, many, startup])
 def test_a_misspelt_option_is_answered_with_all_of_them(benchmark, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmark", "iteration=1"])
-    with pytest.raises(SystemExit, match="iterations="):
+    with pytest.raises(SystemExit, match=r"(iterations|repeats)="):
         benchmark.main()
 
 
