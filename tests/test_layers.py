@@ -15,6 +15,7 @@ LAYERS = (
     ({"spec", "schedules", "files"}, set()),
     (
         {"losses", "regularizers", "conditioning", "augment", "critique", "combinations"}
+        | {"distributions"}
         | {"latent", "ema", "observations", "optim", "batch", "pictures", "networks", "metrics"}
         | {"checkpoint"},
         {"torch", "torchvision", "numpy", "PIL"},
@@ -44,7 +45,7 @@ LAYERS = (
         set(),
     ),
 )
-# They meet only through ImageSpec and the Batch.
+# They meet only through the spec and the Batch.
 APART = {"gan": {"data"}, "distributed": {"data"}, "data": {"gan", "distributed"}}
 ONLY_IN = {
     "wandb": {"loggers", "dashboard"},

@@ -18,14 +18,14 @@ from pytorch_lightning.loggers import Logger
 from ganlab import checkpoint
 from ganlab.combinations import CombinationError
 from ganlab.conditioning import SemiSupervised
-from ganlab.config import ConfigError, locate, parameters
+from ganlab.config import ConfigError, hints, locate, parameters
 from ganlab.data import DataError, ImageData, LabelBudget
 from ganlab.data.images import Source
 from ganlab.gan import GAN
 from ganlab.optim import UpdateRule
 from ganlab.runs import Run
 from ganlab.scoring import Plan
-from ganlab.spec import ImageSpec, at_least, seed_range
+from ganlab.spec import ImageSpec, PointSpec, Spec, at_least, seed_range, spec_of
 
 Node = dict[str, Any]
 Which = Literal["last", "best"]  # of a run's checkpoints
@@ -33,6 +33,7 @@ BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers ar
     *("gan", "model", "loss", "conditioning", "regularizer", "augment", "latent"),
     *("g_optimizer", "d_optimizer", "g_schedule", "d_schedule"),
 )
+PLAYERS: tuple[Literal["generator", "discriminator"], ...] = ("generator", "discriminator")
 KNOWN = ("ganlab.", "torch.nn.", "torch.optim.")  # packages whose classes only build things
 
 
@@ -94,9 +95,10 @@ class Experiment:
         """The data set, not yet read."""
         return self._build("data")
 
-    def build_gan(self, spec: ImageSpec | None = None) -> GAN:
-        """The GAN for images of `spec` (None: the data's), with weights that the seed decides."""
+    def build_gan(self, spec: Spec | None = None) -> GAN:
+        """The GAN for data of `spec` (None: as it is), with weights that the seed decides."""
         spec = spec or self.source.spec
+        self._require_taken(spec)
         latent = self._build("latent")
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
@@ -120,7 +122,19 @@ class Experiment:
             options = {name: getattr(self, name) for name in names}
             return cast("GAN", self._build("gan", **parts, **options))
 
-    def _generator(self, spec: ImageSpec, latent_dim: int, code_dim: int) -> torch.nn.Module:
+    def _require_taken(self, spec: Spec) -> None:
+        """Raises ConfigError for each network whose signature asks for images, given points."""
+        made = {player: locate(self.model[player]["_target_"]) for player in PLAYERS}
+        found = [
+            f"model.{player}: {callee.__name__} is for images, the data is points {spec}; "
+            "say model=toy"
+            for player, callee in made.items()
+            if isinstance(spec, PointSpec) and hints(callee).get("spec") is ImageSpec
+        ]
+        if found:
+            raise ConfigError(found)
+
+    def _generator(self, spec: Spec, latent_dim: int, code_dim: int) -> torch.nn.Module:
         """The generator; those that treat the code apart from the noise are told where it is."""
         callee = locate(self.model["generator"]["_target_"])
         told = {"code_dim": code_dim} if "code_dim" in parameters(callee) else {}
@@ -132,15 +146,16 @@ class Experiment:
         told, labels = gan.conditioning, None
         if isinstance(told, SemiSupervised):
             labels = LabelBudget(told.labels_per_class, told.label_seed)
-        return ImageData(
-            self.source,
-            self.batch_size,
-            minibatches=self.d_steps + gan.needs_real,
-            iterations=self.iterations,
-            seed=self.seed,
-            mirror=self.mirror,
-            labels=labels,
-        )
+        with blame():
+            return ImageData(
+                self.source,
+                self.batch_size,
+                minibatches=self.d_steps + gan.needs_real,
+                iterations=self.iterations,
+                seed=self.seed,
+                mirror=self.mirror,
+                labels=labels,
+            )
 
     def plan(self) -> Plan | None:
         """How the run is scored while it trains; None: it is not."""
@@ -190,7 +205,7 @@ class Experiment:
         with torch.device("meta"):
             for player in ("g", "d"):
                 found += blamed(functools.partial(self._check_rule, player))
-            found += [] if found else blamed(self.build_gan)
+            found += [] if found else blamed(lambda: self.image_data(self.build_gan()))
         if found:
             raise ConfigError(found)
 
@@ -275,7 +290,7 @@ def restore(run: Run, which: Which = "last", *, trust: bool = False) -> GAN:
     if not trust:
         require_known(config)
     saved = last(run) if which == "last" else best(run)
-    gan = Experiment(**config).build_gan(ImageSpec(**saved["spec"]))
+    gan = Experiment(**config).build_gan(spec_of(saved["spec"]))
     gan.load_state_dict(saved["state_dict"])
     gan.on_load_checkpoint(saved)
     return gan.eval()

@@ -1,5 +1,6 @@
 """Images from a trained run: `python -m ganlab.sample run=DIR n=64`."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,18 @@ from torch import Tensor
 from ganlab import cli, load, pictures
 from ganlab.callbacks import samples
 from ganlab.conditioning import ByClass
-from ganlab.experiment import Which
+from ganlab.data.points import density_of
+from ganlab.experiment import Experiment, Which, require_known
+from ganlab.figures import POINTS_DRAWN, Cloud
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian
-from ganlab.spec import at_least, seed_range
+from ganlab.runs import Run
+from ganlab.spec import PointSpec, at_least, seed_range
 
 
 def sample(
     run: str,
-    n: int = 64,
+    n: int | None = None,
     seed: int = 0,
     columns: int | None = None,
     singles: bool = False,
@@ -33,7 +37,7 @@ def sample(
 
     Args:
         run: the run's folder.
-        n: images in the grid.
+        n: images in the grid; null: 64, or 2,500 points.
         seed: of the noise; the same seed and run give the same images.
         columns: images per row of the grid; null: a square.
         singles: save each image as a PNG of its own, too.
@@ -51,19 +55,28 @@ def sample(
     at_least(2, steps=steps)
     gan = load(run, checkpoint, trust=trust)
     check_labels(labels, gan)
-    folder = Path(output or Path(run) / "sampled")
-    folder.mkdir(parents=True, exist_ok=True)
-    named = f"-labels-{'-'.join(map(str, labels))}" if labels else ""
-    stem = folder / f"iteration-{gan.iterations:07d}-seed-{seed}{named}"
+    if points := isinstance(gan.spec, PointSpec):
+        refuse_for_points(columns=columns, singles=singles, interpolate=interpolate, sheets=sheets)
+    n = n or (POINTS_DRAWN if points else 64)
+    paint = cloud(run, trust=trust) if points else functools.partial(pictures.grid, columns=columns)
+    stem = stem_of(gan, Path(output or Path(run) / "sampled"), seed, labels)
     images = gan.sample(n, seed, cycled(labels, n))
-    written = [save_grid(images, f"{stem}-n-{n}.png", columns)]
+    written = [save_picture(paint(images), f"{stem}-n-{n}.png")]
     if singles:
         written.append(save_singles(images, Path(f"{stem}-n-{n}")))
     if interpolate:
         along = gan.generate(walks(gan, interpolate, steps, seed, cycled(labels, interpolate)))
-        written.append(save_grid(along, f"{stem}-interpolate-{interpolate}x{steps}.png", steps))
+        grid = pictures.grid(along, columns=steps)
+        written.append(save_picture(grid, f"{stem}-interpolate-{interpolate}x{steps}.png"))
     shown = samples.sheets(gan, seed) if sheets else ()
     return written + [save_picture(pixels, f"{stem}-{name}.png") for name, pixels in shown]
+
+
+def stem_of(gan: GAN, folder: Path, seed: int, labels: list[int] | None) -> Path:
+    """How the names of all files begin, in a folder that is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    named = f"-labels-{'-'.join(map(str, labels))}" if labels else ""
+    return folder / f"iteration-{gan.iterations:07d}-seed-{seed}{named}"
 
 
 def check_labels(labels: list[int] | None, gan: GAN) -> None:
@@ -77,14 +90,27 @@ def check_labels(labels: list[int] | None, gan: GAN) -> None:
         raise ValueError(f"labels must be one or more of 0 to {last}, got {labels}")
 
 
+def refuse_for_points(**asked: object) -> None:
+    """Raises ValueError for each option that is given and means nothing for points."""
+    if given := [name for name, value in asked.items() if value]:
+        raise ValueError(
+            f"{', '.join(given)}: for images, and this run makes points, drawn as one cloud"
+        )
+
+
+def cloud(run: str, *, trust: bool) -> Cloud:
+    """What draws a run's points over those that it was trained on."""
+    config = Run(Path(run)).config()
+    if not trust:
+        require_known(config, ("data",))
+    source = Experiment(**config).source
+    source.prepare()
+    return Cloud(source.read().images, density_of(source))
+
+
 def cycled(labels: list[int] | None, n: int) -> Tensor | None:
     """int64 (n,): the labels one after the other, over and over."""
     return torch.tensor([labels[i % len(labels)] for i in range(n)]) if labels else None
-
-
-def save_grid(images: Tensor, path: str, columns: int | None) -> Path:
-    """Writes one picture of all images."""
-    return save_picture(pictures.grid(images, columns), path)
 
 
 def save_picture(pixels: np.ndarray, path: str) -> Path:

@@ -19,14 +19,19 @@ from ganlab.callbacks import (
     Curves,
     Interruption,
     Journal,
+    ModeCoverage,
     Progress,
     SampleGrids,
     Scores,
 )
 from ganlab.config import ConfigError
+from ganlab.data.points import density_of, distribution_of
+from ganlab.distributions import Mixture
 from ganlab.experiment import Experiment
+from ganlab.figures import POINTS_DRAWN, Cloud
 from ganlab.loggers import MetricsFile, WandbRun
 from ganlab.runs import Run, unused
+from ganlab.spec import PointSpec
 
 
 class Session:
@@ -56,7 +61,7 @@ class Session:
         self.classification = Classification(
             self.data, experiment.sample_every, names_classes=names
         )
-        self.samples = SampleGrids(run.samples, experiment.sample_every)
+        self.samples, self.coverage = self._pictures(experiment), self._coverage(experiment)
         self.curves = Curves(run.path)
         plan = experiment.plan()
         self.scores = Scores(plan, self.journal, self.checkpoints) if plan is not None else None
@@ -74,10 +79,26 @@ class Session:
         if self.scores is not None:
             self.scores.prepare(self.data, self.trainer.strategy.root_device)
 
+    def _pictures(self, experiment: Experiment) -> SampleGrids:
+        """Grids of images; of points clouds."""
+        folder, every = self.run.samples, experiment.sample_every
+        if self.data.images is None or not isinstance(self.data.spec, PointSpec):
+            return SampleGrids(folder, every)
+        cloud = Cloud(self.data.images.images, density_of(experiment.source))
+        return SampleGrids(folder, every, POINTS_DRAWN, cloud)
+
+    def _coverage(self, experiment: Experiment) -> list[Callback]:
+        """Counts modes where the data has them and they are known."""
+        known = distribution_of(experiment.source)
+        if isinstance(known, Mixture) and len(known) > 1:
+            return [ModeCoverage(known, experiment.log_every)]
+        return []
+
     def _callbacks(self, experiment: Experiment) -> list[Callback]:
         """In the order in which they act after an iteration."""
         return [
             self.classification,  # the journal reads what it finds
+            *self.coverage,  # likewise
             self.journal,  # before what follows: no GAN is drawn or saved that is not finite
             self.samples,
             *([self.scores] if self.scores is not None else []),
@@ -144,12 +165,13 @@ class Session:
 
     def introduction(self) -> str:
         """What is about to run, in a few lines."""
-        spec, images = self.data.spec, len(self.data.images.labels)  # type: ignore[union-attr]
-        classes = f" in {spec.classes} classes" if spec.classes else ""
+        spec, n = self.data.spec, len(self.data.images.labels)  # type: ignore[union-attr]
+        kind, parts = ("points", "modes") if isinstance(spec, PointSpec) else ("images", "classes")
+        classes = f" in {spec.classes} {parts}" if spec.classes else ""
         sizes = f"G {parameters(self.gan.generator)}, D {parameters(*self.gan.d_networks)}"
-        where, n = self.trainer.strategy.root_device.type, self.trainer.world_size
-        on = f"on {n} x {where}" if n > 1 else f"on {where}"
-        lines = [str(self.run.path), f"{images:,} images {spec}{classes}; parameters {sizes}; {on}"]
+        where, devices = self.trainer.strategy.root_device.type, self.trainer.world_size
+        on = f"on {devices} x {where}" if devices > 1 else f"on {where}"
+        lines = [str(self.run.path), f"{n:,} {kind} {spec}{classes}; parameters {sizes}; {on}"]
         if self.data.labels is not None:
             test = "no test error: this part of the data holds no images out"
             known = f"{len(self.data.labeled)} labels are known"

@@ -2,6 +2,7 @@
 
 from ganlab.callbacks.checkpoints import Checkpoints
 from ganlab.callbacks.classification import Classification
+from ganlab.callbacks.coverage import ModeCoverage
 from ganlab.callbacks.curves import Curves
 from ganlab.callbacks.interruption import Interruption
 from ganlab.callbacks.journal import Journal
@@ -15,6 +16,7 @@ __all__ = [
     "Curves",
     "Interruption",
     "Journal",
+    "ModeCoverage",
     "Progress",
     "SampleGrids",
     "Scores",

@@ -10,7 +10,7 @@ from ganlab.batch import Batch
 from ganlab.data.images import Images, Source, normalised
 from ganlab.data.labels import LabelBudget
 from ganlab.latent import stream
-from ganlab.spec import ImageSpec, at_least
+from ganlab.spec import PointSpec, Spec, at_least
 
 ORDER, LABELED = 1, 11  # streams of random numbers that shuffle; noise is another (gan.py)
 
@@ -86,6 +86,7 @@ class ImageData(LightningDataModule):
 
     Raises:
         DataError: labels are asked for where there are no classes.
+        ValueError: points are to be mirrored.
     """
 
     def __init__(
@@ -101,6 +102,8 @@ class ImageData(LightningDataModule):
     ) -> None:
         super().__init__()
         at_least(1, batch_size=batch_size, minibatches=minibatches, iterations=iterations)
+        if mirror and isinstance(source.spec, PointSpec):
+            raise ValueError("mirror: points have no left and right; say mirror=false")
         if labels is not None:
             labels.check(source.spec.classes)
         self.source, self.batch_size, self.minibatches = source, batch_size, minibatches
@@ -109,7 +112,7 @@ class ImageData(LightningDataModule):
         self.images: Images | None = None  # a plain attribute: neither checkpointed nor broadcast
 
     @property
-    def spec(self) -> ImageSpec:
+    def spec(self) -> Spec:
         """Shape of the images and number of classes."""
         return self.source.spec
 
