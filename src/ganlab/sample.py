@@ -65,9 +65,8 @@ def sample(
     if singles:
         written.append(save_singles(images, Path(f"{stem}-n-{n}")))
     if interpolate:
-        along = gan.generate(walks(gan, interpolate, steps, seed, cycled(labels, interpolate)))
-        grid = pictures.grid(along, columns=steps)
-        written.append(save_picture(grid, f"{stem}-interpolate-{interpolate}x{steps}.png"))
+        along = walked(gan, interpolate, steps, seed, cycled(labels, interpolate))
+        written.append(save_picture(along, f"{stem}-interpolate-{interpolate}x{steps}.png"))
     shown = samples.sheets(gan, seed) if sheets else ()
     return written + [save_picture(pixels, f"{stem}-{name}.png") for name, pixels in shown]
 
@@ -125,6 +124,11 @@ def save_singles(images: Tensor, folder: Path) -> Path:
     for i, pixels in enumerate(pictures.to_pixels(images)):
         pictures.save(folder / f"{i:05d}.png", pixels)
     return folder
+
+
+def walked(gan: GAN, rows: int, steps: int, seed: int, labels: Tensor | None) -> np.ndarray:
+    """The picture of `walks`, each in a row."""
+    return pictures.grid(gan.generate(walks(gan, rows, steps, seed, labels)), columns=steps)
 
 
 def walks(gan: GAN, rows: int, steps: int, seed: int, labels: Tensor | None) -> Tensor:
