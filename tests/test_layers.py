@@ -15,7 +15,7 @@ LAYERS = (
     ({"spec", "schedules", "files"}, set()),
     (
         {"losses", "regularizers", "conditioning", "augment", "critique", "combinations"}
-        | {"distributions"}
+        | {"distributions", "theory"}
         | {"latent", "ema", "observations", "optim", "batch", "pictures", "networks", "metrics"}
         | {"checkpoint"},
         {"torch", "torchvision", "numpy", "PIL"},
@@ -41,7 +41,7 @@ LAYERS = (
     ),
     (
         {"cli", "composer", "preflight", "train", "sweep", "sample", "evaluate", "wandb"}
-        | {"fetch_weights", "__main__", "__init__"},
+        | {"fetch_weights", "lab", "__main__", "__init__"},
         set(),
     ),
 )
@@ -50,7 +50,7 @@ APART = {"gan": {"data"}, "distributed": {"data"}, "data": {"gan", "distributed"
 ONLY_IN = {
     "wandb": {"loggers", "dashboard"},
     "wandb_workspaces": {"dashboard"},  # an extra
-    "matplotlib": {"figures", "charts"},
+    "matplotlib": {"figures", "charts", "lab"},
     "hydra._internal": {"composer"},
 }
 LAZY = {"wandb", "wandb_workspaces", "matplotlib"}  # slow to import

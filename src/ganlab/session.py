@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -42,13 +43,21 @@ class Session:
         run: where.
         title: the run's name in dashboards.
         group: the sweep that the run belongs to, if any.
+        callbacks: who else looks on, after every iteration's reading and before its checkpoint.
 
     Raises:
         ConfigError: the trainer or a logger cannot be made here.
         DataError: the data is missing or unsuitable.
     """
 
-    def __init__(self, experiment: Experiment, run: Run, title: str, group: str | None) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        run: Run,
+        title: str,
+        group: str | None,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
         quiet_lightning()
         self.run, self.gan = run, experiment.build_gan()
         self.data = experiment.image_data(self.gan)
@@ -69,8 +78,8 @@ class Session:
             MetricsFile(run.path / "metrics.csv"),
             *experiment.loggers(run=run, name=title, group=group),
         ]
-        callbacks = self._callbacks(experiment)
-        self.trainer = experiment.trainer_with(self.loggers, callbacks)
+        acting = self._callbacks(callbacks)
+        self.trainer = experiment.trainer_with(self.loggers, acting)
         # Lightning does so after it has read a checkpoint, which rounds it to float32 on the way.
         self.trainer.precision_plugin.convert_module(self.gan)
         devices, m = self.trainer.world_size, experiment.batch_size
@@ -94,13 +103,14 @@ class Session:
             return [ModeCoverage(known, experiment.log_every)]
         return []
 
-    def _callbacks(self, experiment: Experiment) -> list[Callback]:
+    def _callbacks(self, others: Sequence[Callback]) -> list[Callback]:
         """In the order in which they act after an iteration."""
         return [
             self.classification,  # the journal reads what it finds
             *self.coverage,  # likewise
             self.journal,  # before what follows: no GAN is drawn or saved that is not finite
             self.samples,
+            *others,
             *([self.scores] if self.scores is not None else []),
             self.checkpoints,
             self.interruption,
