@@ -13,11 +13,10 @@ from ganlab.gan import GAN
 from ganlab.lab import drawing
 from ganlab.lab.figure_1 import moment, moments
 from ganlab.lab.line import Line
-from ganlab.lab.training import Snapshots, planned, trained
+from ganlab.lab.training import STILL, Snapshots, planned, trained
 from ganlab.spec import at_least
 
 BEFORE = ("batch_size=512", "g_optimizer.lr=1e-2", "d_optimizer.lr=1e-2")
-STILL = ("g_optimizer.lr=0",)  # G takes part in every iteration, and stays where it is
 
 
 def proposition_1(

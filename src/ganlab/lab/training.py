@@ -18,6 +18,8 @@ from ganlab.preflight import checked, rehearse
 from ganlab.runs import Run
 from ganlab.study import Point
 
+STILL = ("g_optimizer.lr=0",)  # G takes part in every iteration, and stays where it is
+
 
 class Planned(NamedTuple):
     """A run that can be made: what `ganlab train` would do with the same overrides."""
