@@ -37,17 +37,32 @@ def run(words: Sequence[str]) -> list[Path]:
         ConfigError: there is no such laboratory, or a word is wrong.
     """
     name, *rest = words
+    return called(located(name), rest)
+
+
+def located(name: str) -> Callable[..., list[Path]]:
+    """A laboratory's function.
+
+    Raises:
+        ConfigError: there is no such laboratory.
+    """
     if name not in LABS:
         raise ConfigError([f"there is no '{name}'{nearest(name, LABS)} ({', '.join(LABS)})"])
     module, _, function = LABS[name][0].partition(":")
-    return called(getattr(importlib.import_module(module), function), rest)
+    found: Callable[..., list[Path]] = getattr(importlib.import_module(module), function)
+    return found
 
 
 def called(function: Callable[..., Any], words: Sequence[str]) -> Any:
     """Calls a laboratory with the options that are its own, and the rest as `overrides`."""
-    takes = parameters(function)
-    if "overrides" not in takes or cli.HELP & set(words):
+    if cli.HELP & set(words) or "overrides" not in parameters(function):
         return cli.called(function, list(words))
-    own = [word for word in words if word.partition("=")[0] in takes.keys() - {"overrides"}]
-    others = [word for word in words if word not in own]
+    own, others = split(function, words)
     return cli.called(function, own, overrides=others)
+
+
+def split(function: Callable[..., Any], words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that are a laboratory's own options, and those for what it trains."""
+    options = parameters(function).keys() - {"overrides"}
+    own = [word for word in words if word.partition("=")[0] in options]
+    return own, [word for word in words if word not in own]
