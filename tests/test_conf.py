@@ -34,11 +34,13 @@ def yamls(group: str) -> list[str]:
     return sorted(file.relative_to(folder).with_suffix("").as_posix() for file in files)
 
 
+POINTS = ("gaussian_1d", "ring_2d", "grid_2d", "swiss_roll")  # data without pixels
 NEEDS = {  # what a choice cannot do without
     "loss/ebgan": ["model=autoencoder"],
     "loss/began": ["model=autoencoder"],
     "model/autoencoder": ["loss=ebgan"],
     "model/tutorial": ["data.size=28"],
+    **{f"data/{name}": ["model=toy"] for name in POINTS},
     "conditioning/semisupervised": ["conditioning.labels_per_class=1"],
     "experiment/semisupervised": ["conditioning.labels_per_class=1"],
 }
@@ -153,7 +155,12 @@ def test_every_yaml_is_short(name):
 
 
 SAID = {  # what --help shows of the choices without being asked, because people will change it
-    **{f"data/{name}.yaml": {"size"} for name in yamls("data")},
+    **{f"data/{name}.yaml": {"size"} for name in yamls("data") if name not in POINTS},
+    "data/gaussian_1d.yaml": {"means", "stds", "weights"},
+    "data/ring_2d.yaml": {"modes", "radius", "std"},
+    "data/grid_2d.yaml": {"side", "spacing", "std"},
+    "data/swiss_roll.yaml": {"turns", "std"},
+    "model/toy.yaml": {"generator.hidden", "discriminator.hidden", "generator.activation"},
     "data/folder.yaml": {"root", "size", "channels"},
     "data/stacked_mnist.yaml": {"root", "size", "n"},
     "model/vanilla.yaml": {"generator.hidden", "generator.norm", "discriminator.dropout"},

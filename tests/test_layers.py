@@ -15,6 +15,7 @@ LAYERS = (
     ({"spec", "schedules", "files", "published"}, set()),
     (
         {"losses", "regularizers", "conditioning", "augment", "critique", "combinations"}
+        | {"distributions", "theory"}
         | {"latent", "ema", "observations", "optim", "batch", "pictures", "networks", "metrics"}
         | {"checkpoint", "game_optimizers", "breakdown"},
         {"torch", "torchvision", "numpy", "PIL"},
@@ -45,7 +46,7 @@ LAYERS = (
         set(),
     ),
 )
-# They meet only through ImageSpec and the Batch.
+# They meet only through the spec and the Batch.
 APART = {"gan": {"data"}, "capture": {"data"}, "distributed": {"data"}} | {
     "data": {"gan", "capture", "distributed"}
 }

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from commands import run_train, runs_in
 from conftest import ROOT
-from ganlab import cli, sweep, wandb
+from ganlab import cli, lab, sweep, wandb
 from ganlab.__main__ import COMMANDS
 from ganlab.composer import asks_only
 from ganlab.config import ConfigError, conf_dir, problems
@@ -62,7 +62,20 @@ def wrong(command: str) -> list[str]:
         return wrong_training(words[2:])
     if words[1] in VERBS:
         return wrong_verb(VERBS[words[1]], words[2:])
+    if words[1] == "lab":
+        return wrong_laboratory(words[2:])
     return wrong_call(CALLED[words[1]], words[2:])
+
+
+def wrong_laboratory(words: list[str]) -> list[str]:
+    if not words or words[0] in cli.HELP:
+        return []
+    try:
+        function = lab.located(words[0])
+    except ConfigError as error:
+        return error.problems
+    own, others = lab.split(function, [word for word in words[1:] if word not in cli.HELP])
+    return wrong_call(function, own) + wrong_training(others)
 
 
 def wrong_training(words: list[str]) -> list[str]:
@@ -136,6 +149,8 @@ ganlab wandb snyc a
 ganlab wandb sync a n=3
 ganlab wandb sync a
 ganlab smaple run=a
+ganlab lab figure_1
+ganlab lab figure-1 frames=x sede=1
 ganlab sweep tabel outputs
 ganlab sweep table outputs seeds=none
 make dmeo PYTHON=python3.12
@@ -172,6 +187,13 @@ def test_a_wrong_command_is_found(workplace):
         "ganlab wandb sync a n=3": ["n: unknown"],
         "ganlab wandb sync a": [],
         "ganlab smaple run=a": ["there is no command smaple"],
+        "ganlab lab figure_1": [
+            f"there is no 'figure_1'; did you mean 'figure-1'? ({', '.join(lab.LABS)})"
+        ],
+        "ganlab lab figure-1 frames=x sede=1": [
+            "frames: expected int, got 'x'",
+            "sede: unknown; did you mean 'seed'?",
+        ],
         "ganlab sweep tabel outputs": [
             "there is no 'tabel'; did you mean 'table'? (status, table, best, plot)"
         ],

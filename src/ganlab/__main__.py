@@ -9,6 +9,7 @@ COMMANDS = {
     "evaluate": "scores of trained runs: FID, IS, KID, precision and recall, with their protocol",
     "sweep": "what a sweep has done and found: status, table, best, plot",
     "sample": "images, grids and interpolations from a run",
+    "lab": "experiments on data where the truth is known: figure-1, proposition-1, grid, ...",
     "wandb": "Weights & Biases: sync DIR uploads offline runs, dashboard DIR makes a workspace",
     "fetch-weights": "the Inception network's weights, to score without a network later",
 }

@@ -1,6 +1,7 @@
 """What is done to images before D sees them, real and generated alike; all differentiable."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,12 @@ from ganlab.spec import at_least, one_of
 
 
 class NoAugment(nn.Module):
-    """D sees images as they are."""
+    """D sees images as they are.
+
+    `needs_pixels`: of those derived from it: data of points is refused.
+    """
+
+    needs_pixels: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,6 +36,8 @@ class DiffAugment(NoAugment):
     Args:
         policy: which of them, in this order.
     """
+
+    needs_pixels = True
 
     def __init__(self, policy: tuple[str, ...] = ("color", "translation", "cutout")) -> None:
         super().__init__()

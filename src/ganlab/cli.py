@@ -110,8 +110,13 @@ def chosen(
     return function, rest
 
 
-def called(function: Callable[..., Any], words: list[str]) -> Any:
+def called(function: Callable[..., Any], words: list[str], **given: Any) -> Any:
     """What a function returns for `name=value` words, or its docstring if they ask for help.
+
+    Args:
+        function: whose signature says what the words may be.
+        words: of the command line.
+        given: arguments that are not the user's.
 
     Raises:
         ConfigError: all mistakes in the words, or what the function refuses.
@@ -126,7 +131,7 @@ def called(function: Callable[..., Any], words: list[str]) -> Any:
     if found := problems(node, function):
         raise ConfigError(found)
     try:
-        return function(**node)
+        return function(**node, **given)
     except ValueError as error:
         raise ConfigError([str(error)]) from error
 

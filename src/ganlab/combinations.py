@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ganlab.augment import NoAugment
 from ganlab.conditioning import NoConditioning
 from ganlab.losses import Loss
 from ganlab.regularizers import Regularizer
+from ganlab.spec import PointSpec, Spec
 
 
 class CombinationError(ValueError):
@@ -23,6 +25,8 @@ def refuse(
     loss: Loss,
     regularizers: Mapping[str, Regularizer],
     conditioning: NoConditioning,
+    augment: NoAugment | None = None,
+    spec: Spec | None = None,
 ) -> None:
     """Raises CombinationError with every reason why these parts cannot play together."""
     if not isinstance(loss, Loss):
@@ -31,6 +35,7 @@ def refuse(
         *of_energies(discriminator, loss, conditioning),
         *of_features(discriminator, regularizers, conditioning),
         *of_batchnorm(discriminator, regularizers),
+        *(of_points(spec, regularizers, augment) if isinstance(spec, PointSpec) else ()),
     ]
     if found:
         raise CombinationError(found)
@@ -87,3 +92,15 @@ def of_batchnorm(
             "BatchNorm mixes with the others' (Gulrajani et al. 2017, section 4); "
             "set model.discriminator.norm=layer or none"
         )
+
+
+def of_points(
+    spec: PointSpec, regularizers: Mapping[str, Regularizer], augment: NoAugment | None
+) -> Iterator[str]:
+    """Points have no pixels that could be shifted, mirrored or cut out."""
+    moving = [f"regularizer.{name}" for name, r in regularizers.items() if r.needs_pixels]
+    moving += ["augment"] if augment is not None and augment.needs_pixels else []
+    instead = {"augment": "augment=instance_noise or none"}
+    for name in moving:
+        way_out = instead.get(name, "another regularizer")
+        yield f"{name} moves pixels of images, and the data is points {spec}; say {way_out}"

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
 from ganlab.critique import Critique, Opinion, full
-from ganlab.spec import ImageSpec, at_least
+from ganlab.spec import Spec, at_least
 
 
 class NoConditioning(nn.Module):
@@ -33,14 +33,14 @@ class NoConditioning(nn.Module):
     names_classes: ClassVar[bool] = False
     code_dim: int = 0  # numbers that G gets after its noise
 
-    def __init__(self, spec: ImageSpec) -> None:
+    def __init__(self, spec: Spec) -> None:
         super().__init__()
         if self.labels and not spec.classes:
             raise ValueError(f"{type(self).__name__} needs labeled images; these have no classes")
         self.spec = spec
 
     @property
-    def shown(self) -> ImageSpec:
+    def shown(self) -> Spec:
         """The shape of what D's network is shown."""
         return self.spec
 
@@ -87,7 +87,7 @@ class ByClass(NoConditioning):
 
     labels = True
 
-    def __init__(self, spec: ImageSpec) -> None:
+    def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         self.code_dim = spec.classes
 
@@ -101,16 +101,16 @@ class ByClass(NoConditioning):
 class Concat(ByClass):
     """CGAN: D sees the class, too, as one constant plane per class (Mirza & Osindero 2014, eq. 2).
 
-    The paper feeds y to layers of an MLP; planes do so for every network.
+    The paper feeds y to layers of an MLP, as is done with points; planes do so for every network.
     """
 
     @property
-    def shown(self) -> ImageSpec:
-        spec = self.spec
-        return ImageSpec(spec.channels + spec.classes, spec.size, spec.classes)
+    def shown(self) -> Spec:
+        return self.spec.widened(self.spec.classes)
 
     def judge(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Opinion:
-        planes = code.to(images)[:, :, None, None].expand(-1, -1, *images.shape[2:])
+        sides = images.shape[2:]  # none of points, which get the code as so many numbers more
+        planes = code.to(images).view(*code.shape, *(1 for _ in sides)).expand(-1, -1, *sides)
         return super().judge(discriminator, torch.cat([images, planes], dim=1), code)
 
 
@@ -154,7 +154,7 @@ class ACGAN(_WithHead, ByClass):
 
     names_classes = True
 
-    def __init__(self, spec: ImageSpec, weight: float = 1.0) -> None:
+    def __init__(self, spec: Spec, weight: float = 1.0) -> None:
         super().__init__(spec)
         at_least(0, weight=weight)
         self.weight, self.answers_dim = weight, spec.classes
@@ -186,7 +186,7 @@ class InfoGAN(_WithHead):
 
     def __init__(
         self,
-        spec: ImageSpec,
+        spec: Spec,
         categories: int = 10,
         continuous: int = 2,
         weight: float = 1.0,
@@ -262,7 +262,7 @@ class SemiSupervised(_WithHead):
 
     def __init__(
         self,
-        spec: ImageSpec,
+        spec: Spec,
         labels_per_class: int = 10,
         label_seed: int = 0,
         weight: float = 1.0,

@@ -12,7 +12,7 @@ class Opinion:
     """D on one minibatch; all but the images is part of the graph.
 
     Args:
-        images: (N, C, H, W) in [-1, 1], before augmentation.
+        images: (N, C, H, W) in [-1, 1], or points (N, d), before augmentation.
         code: (N, code_dim), the condition that the images stand under, e.g. one-hot classes.
         logits: (N,), float32 at least.
         features: (N, F), what D's head sees; None where D does not show them.
@@ -47,6 +47,11 @@ class Critique:
     real: Opinion
     fake: Opinion
     labeled: Opinion | None = None
+
+
+def uniform_each(images: Tensor) -> Tensor:
+    """Draws of U(0, 1), one for each image (N, C, H, W) or point (N, d), that broadcast over it."""
+    return torch.rand_like(images[(slice(None), *(slice(1) for _ in images.shape[1:]))])
 
 
 def full(logits: Tensor) -> Tensor:

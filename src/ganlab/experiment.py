@@ -4,7 +4,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from hydra.errors import InstantiationException
@@ -26,13 +26,14 @@ from ganlab.optim import UpdateRule
 from ganlab.runs import Run, Which
 from ganlab.scoring import Plan
 from ganlab.settings import Node, Settings
-from ganlab.signatures import parameters
-from ganlab.spec import ImageSpec
+from ganlab.signatures import hints, parameters
+from ganlab.spec import ImageSpec, PointSpec, Spec, spec_of
 
 BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers are not needed for one
     *("gan", "model", "loss", "conditioning", "regularizer", "augment", "latent"),
     *("g_optimizer", "d_optimizer", "g_schedule", "d_schedule"),
 )
+PLAYERS: tuple[Literal["generator", "discriminator"], ...] = ("generator", "discriminator")
 KNOWN = ("ganlab.", "torch.nn.", "torch.optim.")  # packages whose classes only build things
 
 
@@ -44,9 +45,10 @@ class Experiment(Settings):
         """The data set, not yet read."""
         return self._build("data")
 
-    def build_gan(self, spec: ImageSpec | None = None) -> GAN:
-        """The GAN for images of `spec` (None: the data's), with weights that the seed decides."""
+    def build_gan(self, spec: Spec | None = None) -> GAN:
+        """The GAN for data of `spec` (None: as it is), with weights that the seed decides."""
         spec = spec or self.source.spec
+        self._require_taken(spec)
         latent = self._build("latent")
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
@@ -70,7 +72,19 @@ class Experiment(Settings):
             options = {name: getattr(self, name) for name in names}
             return cast("GAN", self._build("gan", **parts, **options))
 
-    def _generator(self, spec: ImageSpec, latent_dim: int, code_dim: int) -> torch.nn.Module:
+    def _require_taken(self, spec: Spec) -> None:
+        """Raises ConfigError for each network whose signature asks for images, given points."""
+        made = {player: locate(self.model[player]["_target_"]) for player in PLAYERS}
+        found = [
+            f"model.{player}: {callee.__name__} is for images, the data is points {spec}; "
+            "say model=toy"
+            for player, callee in made.items()
+            if isinstance(spec, PointSpec) and hints(callee).get("spec") is ImageSpec
+        ]
+        if found:
+            raise ConfigError(found)
+
+    def _generator(self, spec: Spec, latent_dim: int, code_dim: int) -> torch.nn.Module:
         """The generator; those that treat the code apart from the noise are told where it is."""
         callee = locate(self.model["generator"]["_target_"])
         told = {"code_dim": code_dim} if "code_dim" in parameters(callee) else {}
@@ -82,15 +96,16 @@ class Experiment(Settings):
         told, labels = gan.conditioning, None
         if isinstance(told, SemiSupervised):
             labels = LabelBudget(told.labels_per_class, told.label_seed)
-        return ImageData(
-            self.source,
-            self.batch_size,
-            minibatches=self.d_steps + gan.needs_real,
-            iterations=self.iterations,
-            seed=self.seed,
-            mirror=self.mirror,
-            labels=labels,
-        )
+        with blame():
+            return ImageData(
+                self.source,
+                self.batch_size,
+                minibatches=self.d_steps + gan.needs_real,
+                iterations=self.iterations,
+                seed=self.seed,
+                mirror=self.mirror,
+                labels=labels,
+            )
 
     def plan(self) -> Plan | None:
         """How the run is scored while it trains; None: it is not."""
@@ -140,7 +155,7 @@ class Experiment(Settings):
         with torch.device("meta"):
             for player in ("g", "d"):
                 found += blamed(functools.partial(self._check_rule, player))
-            found += [] if found else blamed(self.build_gan)
+            found += [] if found else blamed(lambda: self.image_data(self.build_gan()))
         if found:
             raise ConfigError(found)
 
@@ -231,7 +246,7 @@ def restore(run: Run, which: Which = "last", *, trust: bool = False) -> GAN:
     if not trust:
         require_known(config)
     saved = last(run) if which == "last" else best(run)
-    gan = Experiment(**config).build_gan(ImageSpec(**saved["spec"]))
+    gan = Experiment(**config).build_gan(spec_of(saved["spec"]))
     gan.load_state_dict(saved["state_dict"])
     gan.on_load_checkpoint(saved)
     return gan.eval()

@@ -1,11 +1,13 @@
 """Charts of a run's readings, for people.  Only drawing needs matplotlib, and never pyplot."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ganlab.loggers import AXES, rows_of
 
@@ -26,8 +28,9 @@ PANELS = {
     "is": "inception score",
     **dict.fromkeys(("kid", "kernel"), KERNEL),
     **dict.fromkeys(("precision", "recall", "density", "coverage"), NEAR),
-    "modes": "modes found",
-    "kl": "KL of classes",
+    **dict.fromkeys(("modes", "modes_covered"), "modes found"),
+    "high_quality": "high-quality share",
+    **dict.fromkeys(("kl", "kl_modes"), "KL of classes"),
     "grad_norm": NORMS,
 }
 LOGARITHMIC = (NORMS, FRECHET)
@@ -37,6 +40,7 @@ D, G, OTHERS = "#0072B2", "#D55E00", ("#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 PLAYERS = {"d": D, "g": G, "D(x)": D, "D(G(z))": G}
 STYLES = ("-", "--", ":", "-.")  # of lines that share a colour
 INK, FAINT = "#404040", "#E4E4E4"
+POINTS_DRAWN, MOST_REAL = 2500, 5000  # generated points in a cloud, and real ones beneath them
 INCHES, DPI = 8.4, 120  # about 1000 pixels wide
 
 
@@ -133,6 +137,65 @@ def quiet(axes: "Axes") -> None:
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
     axes.tick_params(which="both", length=0, labelsize=8, labelcolor=INK)
+
+
+class Cloud:
+    """Draws generated points, in G's colour, over real ones; all its pictures share their axes.
+
+    Points of one number are a histogram beside the data's density; of more than two numbers the
+    first two are drawn.
+
+    Args:
+        real: points (N, d) of the data.
+        density: the data's, (N, 1) -> (N,), if it is known: drawn dotted for points of one number.
+    """
+
+    def __init__(self, real: Tensor, density: Callable[[Tensor], Tensor] | None = None) -> None:
+        self.real, self.density = real[:MOST_REAL, :2].cpu(), density
+        low, high = self.real.min(dim=0).values, self.real.max(dim=0).values
+        margin = 0.15 * (high - low).max()
+        self.low, self.high = (low - margin).tolist(), (high + margin).tolist()
+
+    def __call__(self, generated: Tensor) -> np.ndarray:
+        """Points (N, d) -> uint8 RGB (H, W, 3)."""
+        from matplotlib.figure import Figure
+
+        flat = len(self.low) == 1
+        figure = Figure((6.0, 3.2) if flat else (4.8, 4.8), dpi=100, layout="constrained")
+        self.draw(figure.subplots(), generated)
+        return to_pixels(figure)
+
+    def draw(self, axes: "Axes", generated: Tensor) -> None:
+        """The cloud of points (N, d) in given axes; says which share of it lies outside."""
+        generated = generated.detach().float().cpu()[:, :2]
+        inside = (generated >= torch.tensor(self.low)) & (generated <= torch.tensor(self.high))
+        (self._histogram if len(self.low) == 1 else self._scatter)(axes, generated)
+        quiet(axes)
+        axes.set_xlim(self.low[0], self.high[0])
+        if (outside := 1 - inside.all(dim=1).float().mean().item()) > 0:
+            said = f"{outside:.1%} outside"
+            axes.text(0.99, 0.98, said, transform=axes.transAxes, ha="right", va="top", color=G)
+
+    def _scatter(self, axes: "Axes", generated: Tensor) -> None:
+        axes.scatter(self.real[:, 0], self.real[:, 1], s=3, color="#C8C8C8", lw=0)
+        axes.scatter(generated[:, 0], generated[:, 1], s=4, color=G, alpha=0.5, lw=0)
+        axes.set_ylim(self.low[1], self.high[1])
+        axes.set_aspect("equal")
+
+    def _histogram(self, axes: "Axes", generated: Tensor) -> None:
+        bins = np.linspace(self.low[0], self.high[0], 81)
+        counts = np.histogram(generated[:, 0].numpy(), bins)[0]
+        heights = counts / (len(generated) * np.diff(bins))
+        axes.stairs(heights, bins, fill=True, color=G, alpha=0.5, label="generated")
+        if self.density is None:
+            heights = np.histogram(self.real[:, 0].numpy(), bins, density=True)[0]
+            axes.stairs(heights, bins, color=INK, label="data")
+            return
+        x = torch.linspace(self.low[0], self.high[0], 401)
+        y = self.density(x[:, None])
+        axes.plot(x.numpy(), y.numpy(), ":", color=INK, lw=1.5, label="data")
+        axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+        axes.set_ylim(0, 1.6 * y.max().item())
 
 
 def to_pixels(figure: "Figure") -> np.ndarray:

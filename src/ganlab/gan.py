@@ -24,7 +24,7 @@ from ganlab.networks.discriminator import independent
 from ganlab.observations import Observations
 from ganlab.optim import UpdateRule, average_over_ranks, global_norm, gradients, untouched
 from ganlab.regularizers import Regularizer
-from ganlab.spec import ImageSpec, at_least
+from ganlab.spec import Spec, at_least
 
 G, D = 0, 1  # the players, in the order of their optimizers
 NOISE, SAMPLE, LAYERS = 2, 3, 4  # streams of random numbers; the data's order is another (data/)
@@ -41,7 +41,7 @@ class GAN(LightningModule):
             (N, C, H, W) in [-1, 1].
         discriminator: images (N, C, H, W) -> logits (N,).
         loss: what each player minimises.
-        spec: shape of the images and number of classes.
+        spec: shape of the images, or of the points that take their place, and number of classes.
         latent: the prior p(z).
         g_rule, d_rule: how each player is updated.
         conditioning: what G is told and D is asked beside; None: nothing.
@@ -59,7 +59,7 @@ class GAN(LightningModule):
         discriminator: nn.Module,
         loss: Loss,
         *,
-        spec: ImageSpec,
+        spec: Spec,
         latent: Latent,
         g_rule: UpdateRule,
         d_rule: UpdateRule,
@@ -74,7 +74,7 @@ class GAN(LightningModule):
         super().__init__()
         at_least(1, d_steps=d_steps, iterations=iterations)
         conditioning = conditioning or NoConditioning(spec)
-        refuse(discriminator, loss, regularizers or {}, conditioning)
+        refuse(discriminator, loss, regularizers or {}, conditioning, augment, spec)
         conditioning.attach(discriminator)
         self.automatic_optimization = False
         self.generator, self.discriminator = generator, discriminator

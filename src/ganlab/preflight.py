@@ -84,7 +84,7 @@ def rehearsed(composer: Composer, points: list[Point], sweeper: DictConfig | Non
 
 
 def rehearse(
-    cfg: DictConfig, config: dict[str, Any], point: Point, sweeper: DictConfig | None
+    cfg: DictConfig, config: dict[str, Any], point: Point, sweeper: DictConfig | None = None
 ) -> Job:
     """One job, after everything that it needs has been built on the meta device.
 

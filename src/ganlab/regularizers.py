@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ganlab.augment import shift_and_flip
-from ganlab.critique import Critique, Opinion, full
+from ganlab.critique import Critique, Opinion, full, uniform_each
 from ganlab.spec import at_least, positive
 
 
@@ -19,6 +19,7 @@ class Regularizer(nn.Module):
     makes meaningless (Gulrajani et al. 2017, section 4): such a discriminator is refused.
     `needs_features`: the term looks at D's features; a discriminator without them is refused.
     `needs_real`: G's term looks at real images.
+    `needs_pixels`: the term moves pixels about; data of points is refused.
     `replaces`: G's term stands in place of G's loss instead of beside it.
 
     Args:
@@ -29,6 +30,7 @@ class Regularizer(nn.Module):
     per_sample: ClassVar[bool] = False
     needs_features: ClassVar[bool] = False
     needs_real: ClassVar[bool] = False
+    needs_pixels: ClassVar[bool] = False
     replaces: bool = False
 
     def __init__(self, every: int = 1) -> None:
@@ -90,7 +92,7 @@ class GradientPenalty(Regularizer):
     def points(self, critique: Critique) -> Tensor:
         """Images at which the gradient is taken, one for each real one."""
         real, fake = critique.real.images, critique.fake.images
-        return torch.lerp(real, fake, torch.rand_like(real[:, :1, :1, :1]))
+        return torch.lerp(real, fake, uniform_each(real))
 
 
 class DRAGAN(GradientPenalty):
@@ -115,7 +117,7 @@ class DRAGAN(GradientPenalty):
     def points(self, critique: Critique) -> Tensor:
         real = critique.real.images
         noise = self.spread * real.std() * torch.rand_like(real)
-        return real + torch.rand_like(real[:, :1, :1, :1]) * noise
+        return real + uniform_each(real) * noise
 
 
 class R1(Regularizer):
@@ -194,6 +196,8 @@ class Consistency(Regularizer):
         flip: whether T may mirror an image: False for digits and letters.
         every: lazy application, as in Regularizer.
     """
+
+    needs_pixels = True
 
     def __init__(
         self, weight: float = 10.0, fake_weight: float = 0.0, flip: bool = False, every: int = 1

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from ganlab import cli, load
 from ganlab.runs import Which
-from ganlab.spec import at_least, seed_range
+from ganlab.spec import PointSpec, at_least, seed_range
 
 
 def sample(
     run: str,
-    n: int = 64,
+    n: int | None = None,
     seed: int = 0,
     columns: int | None = None,
     singles: bool = False,
@@ -25,7 +25,7 @@ def sample(
 
     Args:
         run: the run's folder.
-        n: images in the grid.
+        n: images in the grid; null: 64, or 2,500 points.
         seed: of the noise; the same seed and run give the same images.
         columns: images per row of the grid; null: a square.
         singles: save each image as a PNG of its own, too.
@@ -41,22 +41,24 @@ def sample(
     at_least(0, interpolate=interpolate)
     seed_range(seed)
     at_least(2, steps=steps)
-    from ganlab.sampling import check_labels, cycled, save_grid, save_sheets, save_singles, walks
+    from ganlab import sampling
 
     gan = load(run, checkpoint, trust=trust)
-    check_labels(labels, gan)
-    folder = Path(output or Path(run) / "sampled")
-    folder.mkdir(parents=True, exist_ok=True)
-    named = f"-labels-{'-'.join(map(str, labels))}" if labels else ""
-    stem = folder / f"iteration-{gan.iterations:07d}-seed-{seed}{named}"
-    images = gan.sample(n, seed, cycled(labels, n))
-    written = [save_grid(images, f"{stem}-n-{n}.png", columns)]
+    sampling.check_labels(labels, gan)
+    if isinstance(gan.spec, PointSpec):
+        sampling.refuse_for_points(
+            columns=columns, singles=singles, interpolate=interpolate, sheets=sheets
+        )
+    n = n or sampling.usual_number(gan)
+    paint = sampling.painter(gan, run, columns, trust=trust)
+    stem = sampling.stem_of(gan, Path(output or Path(run) / "sampled"), seed, labels)
+    images = gan.sample(n, seed, sampling.cycled(labels, n))
+    written = [sampling.save_picture(paint(images), f"{stem}-n-{n}.png")]
     if singles:
-        written.append(save_singles(images, Path(f"{stem}-n-{n}")))
+        written.append(sampling.save_singles(images, Path(f"{stem}-n-{n}")))
     if interpolate:
-        along = gan.generate(walks(gan, interpolate, steps, seed, cycled(labels, interpolate)))
-        written.append(save_grid(along, f"{stem}-interpolate-{interpolate}x{steps}.png", steps))
-    return written + (save_sheets(gan, str(stem), seed) if sheets else [])
+        written.append(sampling.save_walks(gan, str(stem), interpolate, steps, seed, labels))
+    return written + (sampling.save_sheets(gan, str(stem), seed) if sheets else [])
 
 
 if __name__ == "__main__":

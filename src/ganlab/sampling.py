@@ -1,5 +1,7 @@
 """What `ganlab sample` draws: labels, walks between latent points, and the files."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,47 @@ from torch import Tensor
 from ganlab import pictures
 from ganlab.callbacks import samples
 from ganlab.conditioning import ByClass
+from ganlab.data.points import density_of
+from ganlab.experiment import Experiment, require_known
+from ganlab.figures import Cloud
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian
+from ganlab.runs import Run
+from ganlab.spec import PointSpec
+
+
+def stem_of(gan: GAN, folder: Path, seed: int, labels: list[int] | None) -> Path:
+    """How the names of all files begin, in a folder that is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    named = f"-labels-{'-'.join(map(str, labels))}" if labels else ""
+    return folder / f"iteration-{gan.iterations:07d}-seed-{seed}{named}"
+
+
+def refuse_for_points(**asked: object) -> None:
+    """Raises ValueError for each option that is given and means nothing for points."""
+    if given := [name for name, value in asked.items() if value]:
+        raise ValueError(
+            f"{', '.join(given)}: for images, and this run makes points, drawn as one cloud"
+        )
+
+
+def usual_number(gan: GAN) -> int:
+    """How many images, or points, are drawn where nobody says."""
+    return POINTS_DRAWN if isinstance(gan.spec, PointSpec) else 64
+
+
+def painter(
+    gan: GAN, run: str, columns: int | None, *, trust: bool
+) -> Callable[[Tensor], np.ndarray]:
+    """What makes one picture: of images a grid; of points a cloud over those of the run's data."""
+    if not isinstance(gan.spec, PointSpec):
+        return functools.partial(pictures.grid, columns=columns)
+    config = Run(Path(run)).config()
+    if not trust:
+        require_known(config, ("data",))
+    source = Experiment(**config).source
+    source.prepare()
+    return Cloud(source.read().images, density_of(source))
 
 
 def check_labels(labels: list[int] | None, gan: GAN) -> None:
@@ -27,11 +68,6 @@ def check_labels(labels: list[int] | None, gan: GAN) -> None:
 def cycled(labels: list[int] | None, n: int) -> Tensor | None:
     """int64 (n,): the labels one after the other, over and over."""
     return torch.tensor([labels[i % len(labels)] for i in range(n)]) if labels else None
-
-
-def save_grid(images: Tensor, path: str, columns: int | None) -> Path:
-    """Writes one picture of all images."""
-    return save_picture(pictures.grid(images, columns), path)
 
 
 def save_picture(pixels: np.ndarray, path: str) -> Path:
@@ -52,6 +88,15 @@ def save_singles(images: Tensor, folder: Path) -> Path:
     for i, pixels in enumerate(pictures.to_pixels(images)):
         pictures.save(folder / f"{i:05d}.png", pixels)
     return folder
+
+
+def save_walks(
+    gan: GAN, stem: str, rows: int, steps: int, seed: int, labels: list[int] | None
+) -> Path:
+    """Writes the picture of `walks`, each in a row."""
+    latents = walks(gan, rows, steps, seed, cycled(labels, rows))
+    pixels = pictures.grid(gan.generate(latents), columns=steps)
+    return save_picture(pixels, f"{stem}-interpolate-{rows}x{steps}.png")
 
 
 def walks(gan: GAN, rows: int, steps: int, seed: int, labels: Tensor | None) -> Tensor:

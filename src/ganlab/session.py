@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,15 +22,20 @@ from ganlab.callbacks import (
     Curves,
     Interruption,
     Journal,
+    ModeCoverage,
     Profile,
     Progress,
     SampleGrids,
     Scores,
 )
 from ganlab.config import ConfigError
+from ganlab.data.points import density_of, distribution_of
+from ganlab.distributions import Mixture
 from ganlab.experiment import Experiment
+from ganlab.figures import POINTS_DRAWN, Cloud
 from ganlab.loggers import MetricsFile, WandbRun
 from ganlab.runs import Run, unused
+from ganlab.spec import PointSpec
 
 
 class Session:
@@ -40,13 +46,21 @@ class Session:
         run: where.
         title: the run's name in dashboards.
         group: the sweep that the run belongs to, if any.
+        callbacks: who else looks on, after every iteration's reading and before its checkpoint.
 
     Raises:
         ConfigError: the trainer or a logger cannot be made here.
         DataError: the data is missing or unsuitable.
     """
 
-    def __init__(self, experiment: Experiment, run: Run, title: str, group: str | None) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        run: Run,
+        title: str,
+        group: str | None,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
         quiet_lightning()
         self.run, self.gan = run, experiment.build_gan()
         self.data = experiment.image_data(self.gan)
@@ -59,7 +73,7 @@ class Session:
         self.classification = Classification(
             self.data, experiment.sample_every, names_classes=names
         )
-        self.samples = SampleGrids(run.samples, experiment.sample_every)
+        self.samples, self.coverage = self._pictures(experiment), self._coverage(experiment)
         self.curves = Curves(run.path)
         self.capturing = Capturing(experiment.compile)
         plan = experiment.plan()
@@ -68,8 +82,8 @@ class Session:
             MetricsFile(run.path / "metrics.csv"),
             *experiment.loggers(run=run, name=title, group=group),
         ]
-        callbacks = self._callbacks(experiment)
-        self.trainer = experiment.trainer_with(self.loggers, callbacks)
+        acting = self._callbacks(experiment, callbacks)
+        self.trainer = experiment.trainer_with(self.loggers, acting)
         # Lightning does so after it has read a checkpoint, which rounds it to float32 on the way.
         self.trainer.precision_plugin.convert_module(self.gan)
         devices, m = self.trainer.world_size, experiment.batch_size
@@ -77,20 +91,35 @@ class Session:
             raise ConfigError([f"batch_size must be a multiple of the {devices} devices, got {m}"])
         self.capturing.require(self.trainer, self.gan)
         if self.trainer.strategy.root_device.type == "cuda":
-            torch.set_float32_matmul_precision(
-                "high"
-            )  # TF32, as cuDNN's convolutions use it anyway
+            torch.set_float32_matmul_precision("high")  # TF32, as in cuDNN's convolutions anyway
         if self.scores is not None:
             self.scores.prepare(self.data, self.trainer.strategy.root_device)
 
-    def _callbacks(self, experiment: Experiment) -> list[Callback]:
+    def _pictures(self, experiment: Experiment) -> SampleGrids:
+        """Grids of images; of points clouds."""
+        folder, every = self.run.samples, experiment.sample_every
+        if self.data.images is None or not isinstance(self.data.spec, PointSpec):
+            return SampleGrids(folder, every)
+        cloud = Cloud(self.data.images.images, density_of(experiment.source))
+        return SampleGrids(folder, every, POINTS_DRAWN, cloud)
+
+    def _coverage(self, experiment: Experiment) -> list[Callback]:
+        """Counts modes where the data has them and they are known."""
+        known = distribution_of(experiment.source)
+        if isinstance(known, Mixture) and len(known) > 1:
+            return [ModeCoverage(known, experiment.log_every)]
+        return []
+
+    def _callbacks(self, experiment: Experiment, others: Sequence[Callback]) -> list[Callback]:
         """In the order in which they act after an iteration."""
         return [
             self.capturing,
             *([Profile(self.run.path)] if experiment.profile else []),  # what follows is looked at
             self.classification,  # the journal reads what it finds
+            *self.coverage,  # likewise
             self.journal,  # before what follows: no GAN is drawn or saved that is not finite
             self.samples,
+            *others,
             *([self.scores] if self.scores is not None else []),
             self.checkpoints,
             self.interruption,
@@ -155,12 +184,13 @@ class Session:
 
     def introduction(self) -> str:
         """What is about to run, in a few lines."""
-        spec, images = self.data.spec, len(self.data.images.labels)  # type: ignore[union-attr]
-        classes = f" in {spec.classes} classes" if spec.classes else ""
+        spec, n = self.data.spec, len(self.data.images.labels)  # type: ignore[union-attr]
+        kind, parts = ("points", "modes") if isinstance(spec, PointSpec) else ("images", "classes")
+        classes = f" in {spec.classes} {parts}" if spec.classes else ""
         sizes = f"G {parameters(self.gan.generator)}, D {parameters(*self.gan.d_networks)}"
-        where, n = self.trainer.strategy.root_device.type, self.trainer.world_size
-        on = f"on {n} x {where}" if n > 1 else f"on {where}"
-        lines = [str(self.run.path), f"{images:,} images {spec}{classes}; parameters {sizes}; {on}"]
+        where, devices = self.trainer.strategy.root_device.type, self.trainer.world_size
+        on = f"on {devices} x {where}" if devices > 1 else f"on {where}"
+        lines = [str(self.run.path), f"{n:,} {kind} {spec}{classes}; parameters {sizes}; {on}"]
         if self.data.labels is not None:
             test = "no test error: this part of the data holds no images out"
             known = f"{len(self.data.labeled)} labels are known"

@@ -1,7 +1,7 @@
 """What a network may know about the data, and the sentences that refuse a value out of range."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 
 class DataError(Exception):
@@ -70,5 +70,48 @@ class ImageSpec:
         """(channels, height, width)."""
         return self.channels, self.size, self.size
 
+    def widened(self, n: int) -> "ImageSpec":
+        """With n planes more."""
+        return replace(self, channels=self.channels + n)
+
     def __str__(self) -> str:
         return f"{self.channels} x {self.size} x {self.size}"
+
+
+@dataclass(frozen=True)
+class PointSpec:
+    """Data without pixels: points whose distribution is known (data/points.py).
+
+    Points are float tensors (N, dim), in the data's own units.
+
+    Args:
+        dim: numbers of one point.
+        classes: number of modes; 0 where the points carry no labels.
+    """
+
+    dim: int
+    classes: int = 0
+
+    def __post_init__(self) -> None:
+        at_least(1, dim=self.dim)
+        at_least(0, classes=self.classes)
+
+    @property
+    def shape(self) -> tuple[int]:
+        """(dim,)."""
+        return (self.dim,)
+
+    def widened(self, n: int) -> "PointSpec":
+        """With n numbers more."""
+        return replace(self, dim=self.dim + n)
+
+    def __str__(self) -> str:
+        return f"of {self.dim} {'number' if self.dim == 1 else 'numbers'}"
+
+
+Spec = ImageSpec | PointSpec
+
+
+def spec_of(saved: Mapping[str, int]) -> Spec:
+    """The spec whose fields a checkpoint has kept."""
+    return PointSpec(**saved) if "dim" in saved else ImageSpec(**saved)

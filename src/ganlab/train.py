@@ -6,10 +6,10 @@ What needs torch is imported where it is used: help, and what is misspelt, is an
 import gc
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -19,6 +19,9 @@ from ganlab import cli
 from ganlab.jobs import Job, Sweep, objective
 from ganlab.preflight import checked
 from ganlab.runs import Busy, DiskFullError, Run, folder_name
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Callback
 
 
 def main() -> None:
@@ -76,7 +79,13 @@ def failures_said(*, swept: bool) -> Iterator[None]:
         raise cli.JobFailed from error
 
 
-def train(config: dict[str, Any], name: str, title: str = "", group: str | None = None) -> Run:
+def train(
+    config: dict[str, Any],
+    name: str,
+    title: str = "",
+    group: str | None = None,
+    callbacks: "Sequence[Callback]" = (),
+) -> Run:
     """Trains what a completed config says, goes on with it, or finds it finished.
 
     Args:
@@ -84,6 +93,7 @@ def train(config: dict[str, Any], name: str, title: str = "", group: str | None 
         name: folder between output_dir and the run's id.
         title: the run's name in dashboards; empty: its folder.
         group: the sweep that the run belongs to, if any.
+        callbacks: who else looks on, after every iteration's reading and before its checkpoint.
 
     Raises:
         ConfigError: the config cannot be run here; nothing was touched.
@@ -98,7 +108,7 @@ def train(config: dict[str, Any], name: str, title: str = "", group: str | None 
     if run.finished:
         say(f"finished already: {run.path}")
         return run
-    session = Session(experiment, run, title or f"{name}/{run.path.name}", group)
+    session = Session(experiment, run, title or f"{name}/{run.path.name}", group, callbacks)
     with run.working(config) if is_first() else nullcontext():  # the others only compute
         if run.finished:  # by another process, while this one was reading the data
             say(f"finished already: {run.path}")

@@ -3,6 +3,7 @@
 from ganlab.callbacks.capturing import Capturing
 from ganlab.callbacks.checkpoints import Checkpoints
 from ganlab.callbacks.classification import Classification
+from ganlab.callbacks.coverage import ModeCoverage
 from ganlab.callbacks.curves import Curves
 from ganlab.callbacks.interruption import Interruption
 from ganlab.callbacks.journal import Journal
@@ -18,6 +19,7 @@ __all__ = [
     "Curves",
     "Interruption",
     "Journal",
+    "ModeCoverage",
     "Profile",
     "Progress",
     "SampleGrids",

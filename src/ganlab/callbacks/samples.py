@@ -1,16 +1,19 @@
-"""Grids of images from fixed noise: how the generator changes, and only it."""
+"""Pictures of samples from fixed noise: how the generator changes, and only it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pytorch_lightning import Callback, Trainer
+from torch import Tensor
 
 from ganlab import pictures
 from ganlab.callbacks.intervals import due
 from ganlab.gan import GAN
+from ganlab.spec import PointSpec
 
+Painter = Callable[[Tensor], np.ndarray]  # samples -> uint8 (H, W, 3)
 ROWS = 8  # of a sheet that shows what a code does
 
 
@@ -22,12 +25,15 @@ class SampleGrids(Callback):
 
     Args:
         folder: where the pictures go.
-        every: iterations between two grids; there is one before the first and after the last.
-        n: images in a grid.
+        every: iterations between two pictures; there is one before the first and after the last.
+        n: samples in each.
+        paint: makes a picture of samples: a grid of images; of points a cloud (figures.Cloud).
     """
 
-    def __init__(self, folder: Path, every: int, n: int = 64) -> None:
-        self.folder, self.every, self.n = folder, every, n
+    def __init__(
+        self, folder: Path, every: int, n: int = 64, paint: Painter = pictures.grid
+    ) -> None:
+        self.folder, self.every, self.n, self.paint = folder, every, n, paint
 
     def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
         if gan.iterations == 0:
@@ -45,10 +51,10 @@ class SampleGrids(Callback):
             pictures.animate(frames, self.folder / f"{name}.gif")
 
     def draw(self, trainer: Trainer, gan: GAN) -> None:
-        """Saves and logs one grid of each kind."""
+        """Saves and logs one picture of each kind."""
         if not trainer.is_global_zero:
             return
-        self._save(trainer, gan, "samples", self.folder, pictures.grid(gan.sample(self.n)))
+        self._save(trainer, gan, "samples", self.folder, self.paint(gan.sample(self.n)))
         for name, pixels in sheets(gan):
             self._save(trainer, gan, name, self.folder / name, pixels)
 
@@ -66,6 +72,8 @@ class SampleGrids(Callback):
 
 
 def sheets(gan: GAN, seed: int = 0) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, picture) of what each code does: in a row the noise is the same."""
+    """(name, picture) of what each code does to images: in a row the noise is the same."""
+    if isinstance(gan.spec, PointSpec):
+        return
     for name, latents in gan.sheets(ROWS, seed).items():
         yield name, pictures.grid(gan.generate(latents), columns=len(latents) // ROWS)

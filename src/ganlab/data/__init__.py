@@ -1,9 +1,10 @@
-"""Images as uint8 tensors, and the minibatches of Algorithm 1 drawn from them."""
+"""Images as uint8 tensors, points as float32 ones, and the minibatches of Algorithm 1."""
 
 from ganlab.data.folder import Folder
 from ganlab.data.images import Images
 from ganlab.data.labels import LabelBudget
 from ganlab.data.module import ImageData
+from ganlab.data.points import Gaussian1D, Grid2D, Points, Ring2D, SwissRoll2D
 from ganlab.data.sources import CIFAR10, CIFAR100, MNIST, STL10, SVHN, Digits, FashionMNIST
 from ganlab.data.stacked import StackedMNIST
 from ganlab.spec import DataError
@@ -18,8 +19,13 @@ __all__ = [
     "Digits",
     "FashionMNIST",
     "Folder",
+    "Gaussian1D",
+    "Grid2D",
     "ImageData",
     "Images",
     "LabelBudget",
+    "Points",
+    "Ring2D",
     "StackedMNIST",
+    "SwissRoll2D",
 ]

@@ -10,11 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ganlab.spec import ImageSpec
+from ganlab.spec import Spec
 
 
 class Images(NamedTuple):
-    """images: uint8 (N, C, H, W) in 0..255; labels: int64 (N,), all 0 where there are none."""
+    """images: uint8 (N, C, H, W) in 0..255; labels: int64 (N,), all 0 where there are none.
+
+    Points, float32 (N, d), stand in the place of images where the data is of such.
+    """
 
     images: Tensor
     labels: Tensor
@@ -27,7 +30,7 @@ class Source(Protocol):
     """
 
     @property
-    def spec(self) -> ImageSpec:
+    def spec(self) -> Spec:
         """Shape and number of classes.
 
         Raises:
@@ -49,7 +52,12 @@ class Source(Protocol):
 
 
 def normalised(pixels: Tensor) -> Tensor:
-    """uint8 in 0..255 -> float32 in [-1, 1]; `pictures.to_pixels` is the way back."""
+    """uint8 in 0..255 -> float32 in [-1, 1]; `pictures.to_pixels` is the way back.
+
+    Points are floats and stay as they are.
+    """
+    if pixels.is_floating_point():
+        return pixels
     return pixels.float().div_(127.5).sub_(1)
 
 

@@ -11,7 +11,7 @@ from ganlab.batch import Batch
 from ganlab.data.images import Images, Source, expect, in_a_file, normalised
 from ganlab.data.labels import LabelBudget
 from ganlab.latent import stream
-from ganlab.spec import ImageSpec, at_least
+from ganlab.spec import PointSpec, Spec, at_least
 
 AHEAD = 8  # iterations: a disk's answer takes less, and the pages are not yet needed elsewhere
 ORDER, LABELED = 1, 11  # streams of random numbers that shuffle; noise is another (gan.py)
@@ -105,6 +105,7 @@ class ImageData(LightningDataModule):
 
     Raises:
         DataError: labels are asked for where there are no classes.
+        ValueError: points are to be mirrored.
     """
 
     def __init__(
@@ -120,6 +121,8 @@ class ImageData(LightningDataModule):
     ) -> None:
         super().__init__()
         at_least(1, batch_size=batch_size, minibatches=minibatches, iterations=iterations)
+        if mirror and isinstance(source.spec, PointSpec):
+            raise ValueError("mirror: points have no left and right; say mirror=false")
         if labels is not None:
             labels.check(source.spec.classes)
         self.source, self.batch_size, self.minibatches = source, batch_size, minibatches
@@ -128,7 +131,7 @@ class ImageData(LightningDataModule):
         self.images: Images | None = None  # a plain attribute: neither checkpointed nor broadcast
 
     @property
-    def spec(self) -> ImageSpec:
+    def spec(self) -> Spec:
         """Shape of the images and number of classes."""
         return self.source.spec
 

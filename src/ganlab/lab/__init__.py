@@ -1,1 +1,73 @@
-"""The laboratory: small experiments that show why GANs behave as they do."""
+"""The laboratory: experiments on data where the truth is known, each a command.
+
+`ganlab lab NAME [name=value ...]`.  Words that a laboratory's own function takes are its options;
+all others go to the config of what it trains, as on the command line of `ganlab train`.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ganlab import cli
+from ganlab.config import ConfigError, nearest
+from ganlab.signatures import parameters
+
+# name -> where its function is, imported when it is asked for; what it shows, in a line
+LABS = {
+    "figure-1": (
+        "ganlab.lab.figure_1:figure_1",
+        "figure 1 of Goodfellow et al. 2014, live: p_g walks onto p_data, D to 1/2",
+    ),
+    "proposition-1": (
+        "ganlab.lab.proposition_1:proposition_1",
+        "G stands still, and D trains towards D* = p_data / (p_data + p_g)",
+    ),
+    "vanishing-gradient": (
+        "ganlab.lab.vanishing_gradient:vanishing_gradient",
+        "far apart JSD is flat and saturates, Wasserstein-1 has a slope",
+    ),
+    "saddle-point": (
+        "ganlab.lab.saddle_point:saddle_point",
+        "two players on saddle points: who meets, who circles, who leaves",
+    ),
+    "grid": ("ganlab.lab.grid:grid", "which losses find all 25 Gaussians of a grid"),
+}
+
+
+def run(words: Sequence[str]) -> list[Path]:
+    """The files that the laboratory named by the first word has written, told the others.
+
+    Raises:
+        ConfigError: there is no such laboratory, or a word is wrong.
+    """
+    name, *rest = words
+    return called(located(name), rest)
+
+
+def located(name: str) -> Callable[..., list[Path]]:
+    """A laboratory's function.
+
+    Raises:
+        ConfigError: there is no such laboratory.
+    """
+    if name not in LABS:
+        raise ConfigError([f"there is no '{name}'{nearest(name, LABS)} ({', '.join(LABS)})"])
+    module, _, function = LABS[name][0].partition(":")
+    found: Callable[..., list[Path]] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def called(function: Callable[..., Any], words: Sequence[str]) -> Any:
+    """Calls a laboratory with the options that are its own, and the rest as `overrides`."""
+    if cli.HELP & set(words) or "overrides" not in parameters(function):
+        return cli.called(function, list(words))
+    own, others = split(function, words)
+    return cli.called(function, own, overrides=others)
+
+
+def split(function: Callable[..., Any], words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that are a laboratory's own options, and those for what it trains."""
+    options = parameters(function).keys() - {"overrides"}
+    own = [word for word in words if word.partition("=")[0] in options]
+    return own, [word for word in words if word not in own]

@@ -78,7 +78,7 @@ def saddle_point(
         step: learning rate of both players, greater than 0 and at most 1.
         steps: rounds to play, at least 50.
         seed: of the starting points.
-        output_dir: the pictures and results.json go to lab/saddle-point below it.
+        output_dir: where results go, below lab/saddle-point.
     """
     options, folder = Options(step, steps, seed), Path(output_dir) / "lab" / "saddle-point"
     require_writable(folder)

@@ -3,7 +3,8 @@
 A generator is built as `Generator(spec, latent_dim, ...)` and maps z (N, latent_dim), noise with
 the code behind it, to images (N, C, H, W) in [-1, 1]; those that tell the code from the noise take
 its width, `code_dim`.  A discriminator, `Discriminator(spec, ...)`, maps images to logits (N,), by
-way of features (networks/discriminator.py).
+way of features (networks/discriminator.py).  One whose signature says `spec: ImageSpec` is for
+images alone; `spec: Spec`, as those of networks/toy.py, takes points as well.
 """
 
 from ganlab.networks.autoencoder import AutoencoderDiscriminator
@@ -13,6 +14,7 @@ from ganlab.networks.discriminator import Discriminator
 from ganlab.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from ganlab.networks.resnet import ResNetDiscriminator, ResNetGenerator
 from ganlab.networks.sndcgan import SNDCGANDiscriminator, SNDCGANGenerator
+from ganlab.networks.toy import ToyDiscriminator, ToyGenerator
 from ganlab.networks.tutorial import TutorialDiscriminator, TutorialGenerator
 from ganlab.networks.vanilla import VanillaDiscriminator, VanillaGenerator
 
@@ -28,6 +30,8 @@ __all__ = [
     "ResNetGenerator",
     "SNDCGANDiscriminator",
     "SNDCGANGenerator",
+    "ToyDiscriminator",
+    "ToyGenerator",
     "TutorialDiscriminator",
     "TutorialGenerator",
     "VanillaDiscriminator",

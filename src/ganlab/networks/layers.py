@@ -10,6 +10,13 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from ganlab.spec import ImageSpec, one_of
 
 NORMS = ("batch", "layer", "spectral", "weight", "none")
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "leaky_relu": lambda: nn.LeakyReLU(0.2),
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "elu": nn.ELU,
+    "softplus": nn.Softplus,
+}
 Weighted = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 
 

@@ -7,21 +7,34 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ganlab.networks.discriminator import Discriminator
-from ganlab.networks.layers import NORMS, Dropout, GaussianNoise, needs_bias, norm1d, reparametrize
+from ganlab.networks.layers import (
+    ACTIVATIONS,
+    NORMS,
+    Dropout,
+    GaussianNoise,
+    needs_bias,
+    norm1d,
+    reparametrize,
+)
 from ganlab.spec import ImageSpec, at_least, one_of
 
 
 def dense(
-    widths: Sequence[int], norm: str = "none", dropout: float = 0.0, noise: float = 0.0
+    widths: Sequence[int],
+    norm: str = "none",
+    dropout: float = 0.0,
+    noise: float = 0.0,
+    activation: str = "leaky_relu",
 ) -> list[nn.Module]:
-    """Linear, normalisation, LeakyReLU, dropout and noise between each width and the next."""
+    """Linear, normalisation, activation, dropout and noise between each width and the next."""
     one_of(NORMS, norm=norm)
+    one_of(tuple(ACTIVATIONS), activation=activation)
     layers: list[nn.Module] = []
     for fan_in, fan_out in itertools.pairwise(widths):
         layers += [
             nn.Linear(fan_in, fan_out, needs_bias(norm)),
             norm1d(norm, fan_out),
-            nn.LeakyReLU(0.2),
+            ACTIVATIONS[activation](),
         ]
         if dropout:
             layers.append(Dropout(dropout))

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -25,10 +26,14 @@ from ganlab.metrics.inceptionv3 import Inception, tensors_of
 from ganlab.scoring.protocol import Split
 from ganlab.scoring.reference import FEWEST, Reference, reference, watched
 from ganlab.scoring.scorer import Scorer
-from ganlab.spec import at_least, one_of, seed_range
+from ganlab.spec import ImageSpec, PointSpec, at_least, one_of, seed_range
 
 NO_CLASSES = (
     "metrics=classifier learns the classes of the data, which has none; say metrics=inception"
+)
+NO_PICTURES = (
+    "metrics: scores compare features of images, and this data is points, whose modes are counted "
+    "anyway; say metrics=none"
 )
 SCORES = ("frechet", "is", "kernel", "precision", "recall", "density", "coverage")
 
@@ -67,7 +72,8 @@ class Plan:
         Raises:
             ConfigError: it cannot.
         """
-        raise NotImplementedError
+        if isinstance(source.spec, PointSpec):
+            raise ConfigError([NO_PICTURES])
 
     def extractor(self, data: ImageData) -> Extractor:
         """The extractor for this data; made now, if it is not in the cache."""
@@ -120,6 +126,7 @@ class ByClassifier(Plan):
     classifier_seed: int = 0
 
     def check(self, source: Source) -> None:
+        super().check(source)
         seed_range(self.classifier_seed)
         if source.spec.classes < 2:
             raise ConfigError([NO_CLASSES])
@@ -136,7 +143,7 @@ class ByClassifier(Plan):
         self, source: Source, images: Images, unseen: Callable[[], Images | None]
     ) -> Classifier:
         """Read from the cache, or trained and put there with its accuracy on unseen images."""
-        spec, name = source.spec, f"classifier-{data_name(source)}"
+        spec, name = cast("ImageSpec", source.spec), f"classifier-{data_name(source)}"
         key = short_hash(f"{hash_of(images._asdict())} {self.classifier_seed}")
 
         def make() -> cache.Entry:
@@ -171,6 +178,7 @@ class ByInception(Plan):
     clean: bool = False
 
     def check(self, source: Source) -> None:
+        super().check(source)
         file = weights.fetch(self.weights)
         require_weights(file, file.stat().st_mtime_ns)
 

@@ -1,0 +1,36 @@
+"""How much of a known mixture the generator covers, while it trains."""
+
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer
+
+from ganlab.callbacks.intervals import due
+from ganlab.distributions import Mixture
+from ganlab.gan import GAN
+
+SAMPLES = 2500  # Srivastava et al. 2017, section 4.1; Lin et al. 2018, section 4.1
+
+
+class ModeCoverage(Callback):
+    """Reads modes_covered, high_quality and kl_modes from 2,500 samples of fixed noise.
+
+    modes_covered: modes with a sample of high quality, one within 3 standard deviations;
+    high_quality: their share, in [0, 1]; kl_modes: KL(generated || true) of the frequencies of
+    nearest modes, in nats, which chance alone makes (K - 1) / 5,000 (distributions.Coverage).
+
+    Args:
+        mixture: what the data is from.
+        every: iterations between two readings.
+    """
+
+    def __init__(self, mixture: Mixture, every: int) -> None:
+        self.mixture, self.every = mixture, every
+
+    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
+        if not due(gan, self.every) or not trainer.is_global_zero:
+            return
+        found = self.mixture.coverage(gan.sample(SAMPLES))
+        gan.observations.add("modes_covered", torch.tensor(found.modes))
+        gan.observations.add("high_quality", torch.tensor(found.high_quality))
+        gan.observations.add("kl_modes", torch.tensor(found.kl))

@@ -1,0 +1,145 @@
+"""Points of known distributions: data of which the truth is known."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from ganlab.data.images import Images
+from ganlab.distributions import Distribution, Mixture, SwissRoll, grid, ring
+from ganlab.latent import stream
+from ganlab.spec import PointSpec, at_least, seed_range
+
+POINTS, UNSEEN = 14, 15  # streams that draw points; others are in labels.py, stacked.py, module.py
+
+
+class Points:
+    """n points, drawn once: every epoch, every resumed run and every score sees the same ones.
+
+    Args:
+        distribution: that they are from; its modes, if there are several, are the classes.
+        n: number of points.
+        seed: of the draw. It is not the run's: runs with different seeds share their points.
+        key: of the stream of random numbers; held-out points have another.
+    """
+
+    def __init__(
+        self, distribution: Distribution, n: int = 100_000, seed: int = 0, key: int = POINTS
+    ) -> None:
+        at_least(1, n=n)
+        seed_range(seed)
+        self.distribution, self.n, self.seed, self.key = distribution, n, seed, key
+
+    @property
+    def spec(self) -> PointSpec:
+        known = self.distribution
+        modes = len(known) if isinstance(known, Mixture) and len(known) > 1 else 0
+        return PointSpec(known.dim, modes)
+
+    def check(self) -> None:
+        """Nothing can be missing."""
+
+    def prepare(self) -> None:
+        """Nothing to download."""
+
+    def read(self) -> Images:
+        points, modes = self.distribution.sample(self.n, stream("cpu", self.seed, self.key))
+        return Images(points, modes)
+
+    def test(self) -> "Points | None":
+        """A tenth as many points drawn apart; None if these are they."""
+        if self.key == UNSEEN:
+            return None
+        return Points(self.distribution, max(1, self.n // 10), self.seed, UNSEEN)
+
+
+class Gaussian1D(Points):
+    """A mixture of Gaussians on the line; of one unless told otherwise.
+
+    Args:
+        means: of each.
+        stds: of each; one alone is everyone's.
+        weights: of each, in any unit; None: equal.
+        n: number of points.
+        seed: of the draw.
+    """
+
+    def __init__(
+        self,
+        means: tuple[float, ...] = (0.0,),
+        stds: tuple[float, ...] = (1.0,),
+        weights: tuple[float, ...] | None = None,
+        n: int = 100_000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(Mixture([[mean] for mean in means], stds, weights), n, seed)
+
+
+class Ring2D(Points):
+    """Equal Gaussians on a circle (Lin et al. 2018, section 4.1).
+
+    Args:
+        modes: how many.
+        radius: of the circle.
+        std: of each Gaussian.
+        n: number of points.
+        seed: of the draw.
+    """
+
+    def __init__(
+        self,
+        modes: int = 8,
+        radius: float = 1.0,
+        std: float = 0.01,
+        n: int = 100_000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(ring(modes, radius, std), n, seed)
+
+
+class Grid2D(Points):
+    """Equal Gaussians on a square grid (Lin et al. 2018, section 4.1).
+
+    Args:
+        side: as many rows and columns.
+        spacing: between neighbours.
+        std: of each Gaussian.
+        n: number of points.
+        seed: of the draw.
+    """
+
+    def __init__(
+        self,
+        side: int = 5,
+        spacing: float = 2.0,
+        std: float = 0.05,
+        n: int = 100_000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(grid(side, spacing, std), n, seed)
+
+
+class SwissRoll2D(Points):
+    """A spiral with noise: no modes, one long thin piece.
+
+    Args:
+        turns: of the spiral.
+        std: of the noise.
+        n: number of points.
+        seed: of the draw.
+    """
+
+    def __init__(
+        self, turns: float = 1.5, std: float = 0.05, n: int = 100_000, seed: int = 0
+    ) -> None:
+        super().__init__(SwissRoll(turns, std), n, seed)
+
+
+def distribution_of(source: object) -> Distribution | None:
+    """What a source's points are from; None where nobody knows, as of images."""
+    return source.distribution if isinstance(source, Points) else None
+
+
+def density_of(source: object) -> Callable[[Tensor], Tensor] | None:
+    """The density of these, (N, d) -> float64 (N,)."""
+    known = distribution_of(source)
+    return (lambda x: known.log_density(x).exp()) if known is not None else None

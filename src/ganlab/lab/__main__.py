@@ -1,0 +1,29 @@
+"""`python -m ganlab.lab NAME [name=value ...]`; without a name, what there is."""
+
+import sys
+
+from ganlab import cli, lab
+
+USAGE = """\
+usage: ganlab lab NAME [name=value ...]
+
+{labs}
+`ganlab lab NAME --help` explains one.  Options that it does not know go to the training's config.
+"""
+
+
+def main() -> None:
+    """The command, on sys.argv."""
+    words = sys.argv[1:]
+    if not words or words[0] in cli.HELP:
+        width = max(map(len, lab.LABS))
+        lines = (f"  {name:{width}}  {about}\n" for name, (_, about) in lab.LABS.items())
+        print(USAGE.format(labs="".join(lines)), end="")
+        return
+    with cli.exit_with_message():
+        for path in lab.run(words):
+            print(path)
+
+
+if __name__ == "__main__":
+    main()

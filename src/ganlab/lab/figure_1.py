@@ -1,0 +1,116 @@
+"""Figure 1 of Goodfellow et al. 2014, live: an ordinary run on the line, and a film of it."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganlab import files, pictures, theory
+from ganlab.lab import drawing
+from ganlab.lab.drawing import Frame
+from ganlab.lab.line import Line
+from ganlab.lab.training import Snapshots, planned, trained
+from ganlab.runs import Run
+from ganlab.spec import at_least
+
+ARROWS = 25
+LEVELS = (0.45, 0.1)  # of JSD / log 2, at whose first moment panels (b) and (c) are
+
+
+def figure_1(
+    overrides: Sequence[str] = (),
+    frames: int = 24,
+    panels: list[int] | None = None,
+    output_dir: str = "outputs",
+) -> list[Path]:
+    """Figure 1 of Goodfellow et al. 2014, live: p_g (solid) walks onto p_data (dotted), D to 1/2.
+
+    Trains experiment=figure_1 in OUTPUT_DIR/lab/figure-1 as any run, and draws into its folder:
+    figure-1.png, four moments as in the paper; figure-1.gif, the film; value.png, V(D, G) and its
+    bound C(G), the Jensen-Shannon divergence and D's distance from 1/2; results.json.  p_g and all
+    integrals are exact up to a grid: nothing is estimated from samples.
+
+    Args:
+        frames: moments of the film, further apart as training goes on.
+        panels: iterations of the panels; null: the first, two on the way by their JSD, the last.
+        output_dir: where results go.
+        NAME=VALUE: all else is for the training's config: seed=1, data.means=[-1,2], ...
+    """
+    at_least(2, frames=frames)
+    folder = f"output_dir={Path(output_dir) / 'lab' / 'figure-1'}"
+    plan = planned(["experiment=figure_1", "logger=csv", "trainer=cpu", folder, *overrides])
+    line, total = Line(plan.experiment), plan.config["iterations"]
+    wanted = moments(total, frames) | set(panels or ())
+    if late := [i for i in wanted if not 0 <= i <= total]:
+        raise ValueError(f"panels must be from 0 to {total}, got {late[0]}")
+    snapshots = Snapshots(plan.run.path / "snapshots", wanted)
+    run = trained(plan, [snapshots])
+    film = [moment(line, iteration, weights) for iteration, weights in snapshots.read()]
+    chosen = [f for f in film if f.iteration in panels] if panels else typical(film)
+    return write(run, film, chosen, (line.low, line.high))
+
+
+def moments(iterations: int, n: int) -> set[int]:
+    """0 and n - 1 iterations more, ever further apart, to the last."""
+    steps = torch.logspace(0, math.log10(iterations), n - 1).tolist()
+    return {0, iterations, *(min(iterations, round(step)) for step in steps)}
+
+
+def moment(line: Line, iteration: int, weights: dict[str, torch.Tensor]) -> Frame:
+    """What is drawn of one snapshot; arrows start at equal steps of probability."""
+    state = line.state(weights)
+    z = line.quantiles(ARROWS)
+    return Frame(iteration, state, (z, line.images(z)))
+
+
+def typical(film: Sequence[Frame]) -> list[Frame]:
+    """The first moment, the first with a divergence below each level, and the last."""
+    share = [frame.state.jsd / math.log(2) for frame in film]
+    between = [next((i for i, s in enumerate(share) if s < level), -1) for level in LEVELS]
+    return [film[i] for i in dict.fromkeys((0, *between, len(film) - 1))]
+
+
+def write(
+    run: Run, film: Sequence[Frame], chosen: Sequence[Frame], limits: tuple[float, float]
+) -> list[Path]:
+    """All pictures and numbers, in the run's folder."""
+    names = ("figure-1.png", "figure-1.gif", "value.png", "results.json")
+    still, moving, value, results = (run.path / name for name in names)
+    pictures.save(still, drawing.panels(chosen, limits))
+    pictures.save(value, drawing.curves(film))
+    parts = run.path / "frames"
+    parts.mkdir(exist_ok=True)
+    for i, frame in enumerate(film):
+        file = parts / f"iteration-{frame.iteration:07d}.png"
+        pictures.save(file, drawing.film_frame(film, i, limits))
+    drawn = [parts / f"iteration-{frame.iteration:07d}.png" for frame in film]
+    pictures.animate(drawn, moving)
+    files.write(results, json.dumps(summary(run, film), indent=1))
+    last = film[-1].state
+    print(f"V {last.value:.4f}, C(G) {last.criterion:.4f}, -log 4 = {theory.BOUND:.4f}")
+    return [still, moving, value, results]
+
+
+def summary(run: Run, film: Sequence[Frame]) -> dict[str, Any]:
+    """results.json: the last moment, and how it was reached."""
+
+    def told(frame: Frame) -> dict[str, float]:
+        state = frame.state
+        return {
+            "iteration": frame.iteration,
+            "value": state.value,
+            "criterion": state.criterion,
+            "jsd": state.jsd,
+            "distance of D to 1/2": state.distance_to_half(),
+            "greatest |D - D*| on the support": state.deviation().nan_to_num(0).max().item(),
+        }
+
+    return {
+        "seed": run.config()["seed"],
+        "bound": theory.BOUND,
+        "last": told(film[-1]),
+        "path": [told(frame) for frame in film],
+    }

@@ -1,0 +1,135 @@
+"""Which losses find all Gaussians of a grid: a small sweep, its table and its picture."""
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ganlab import cli, figures, files, load, pictures
+from ganlab.composer import Composer
+from ganlab.config import ConfigError
+from ganlab.data.points import density_of
+from ganlab.experiment import Experiment
+from ganlab.figures import DPI, INK, POINTS_DRAWN, Cloud
+from ganlab.jobs import Job, Sweep
+from ganlab.lab.training import Planned, planned, trained
+from ganlab.loggers import readings
+from ganlab.runs import Run
+from ganlab.scoring import tables
+from ganlab.scoring.scorecard import spread
+from ganlab.scoring.tables import Row
+from ganlab.spec import at_least
+
+NEEDS = {  # what a loss cannot do without; data of a few units needs a weak penalty
+    "wasserstein": ("regularizer=gradient_penalty", "regularizer.gradient_penalty.weight=0.1"),
+}
+LOSSES = (
+    *("minimax", "nonsaturating", "least_squares", "hinge", "wasserstein"),
+    *("relativistic", "relativistic_average"),
+)
+COLUMNS = ("modes_covered", "high_quality", "kl_modes")
+Found = Mapping[str, Sequence[dict[str, float]]]  # loss -> readings of each seed that has finished
+
+
+def grid(
+    overrides: Sequence[str] = (),
+    losses: tuple[str, ...] = LOSSES,
+    seeds: int = 3,
+    output_dir: str = "outputs",
+) -> list[Path]:
+    """Which losses find all 25 Gaussians, and how many samples are near one?
+
+    A sweep of experiment=grid_2d over losses and seeds, recorded in OUTPUT_DIR/lab/grid as any
+    other: `ganlab sweep status OUTPUT_DIR/lab/grid`.  A run that is finished is only read.  Writes
+    table.md, grid.png with the samples of each loss's first seed, and results.json: from 2,500
+    samples at the end modes_covered, those with a sample within 3 standard deviations,
+    high_quality, the share of such samples, and kl_modes.
+
+    Args:
+        losses: of the config group; wasserstein comes with a gradient penalty.
+        seeds: runs of each, with seeds 0, 1, ...
+        output_dir: where results go.
+        NAME=VALUE: all else is for the config of every run: data=ring_2d, iterations=500, ...
+    """
+    at_least(1, seeds=seeds, losses=len(losses))
+    folder, composer = Path(output_dir) / "lab" / "grid", Composer()
+    plans = {loss: points(loss, seeds, folder, overrides, composer) for loss in losses}
+    require_modes(plans[losses[0]][0])
+    Sweep(folder).add(Job(p.run, (f"loss={n}", f"seed={s}")) for n, s, p in listed(plans))
+    for loss, seed, plan in listed(plans):
+        print(f"\n{loss}, seed {seed}", flush=True)
+        with contextlib.suppress(cli.JobFailed):  # it has been said; the others go on
+            trained(plan)
+    found = {n: [last(p.run) for p in tried if p.run.finished] for n, tried in plans.items()}
+    text = tables.as_markdown([row(loss, cards) for loss, cards in found.items()])
+    print(f"\n{text}")
+    names = ("table.md", "grid.png", "results.json")
+    table, picture, results = (folder / name for name in names)
+    files.write(table, f"{text}\n")
+    pictures.save(picture, draw({loss: tried[0] for loss, tried in plans.items()}, found))
+    files.write(results, json.dumps(found, indent=1))
+    return [table, picture, results]
+
+
+def points(
+    loss: str, seeds: int, folder: Path, overrides: Sequence[str], composer: Composer
+) -> list[Planned]:
+    """A loss's runs, all of them checked."""
+    words = ["experiment=grid_2d", "logger=csv", "trainer=cpu", f"loss={loss}"]
+    words += [*NEEDS.get(loss, ()), f"output_dir={folder}", *overrides]
+    return [planned([*words, f"seed={seed}"], composer) for seed in range(seeds)]
+
+
+def listed(plans: Mapping[str, Sequence[Planned]]) -> list[tuple[str, int, Planned]]:
+    """(loss, seed, run) of all."""
+    return [(loss, seed, plan) for loss, tried in plans.items() for seed, plan in enumerate(tried)]
+
+
+def require_modes(plan: Planned) -> None:
+    """Raises ConfigError unless the data has modes that can be counted."""
+    if not plan.experiment.source.spec.classes or density_of(plan.experiment.source) is None:
+        raise ConfigError(["data: this laboratory counts modes; say data=grid_2d or ring_2d"])
+
+
+def last(run: Run) -> dict[str, float]:
+    """A run's last readings of its modes."""
+    rows = [row for row in readings(run.path / "metrics.csv") if "modes_covered" in row]
+    return {name: rows[-1][name] for name in COLUMNS}
+
+
+def row(loss: str, cards: Sequence[Mapping[str, float]]) -> Row:
+    """A loss with mean and standard deviation over its seeds."""
+    about: Row = {"loss": loss, "runs": str(len(cards))}
+    return about | {name: spread([card[name] for card in cards]) for name in COLUMNS if cards}
+
+
+def draw(plans: Mapping[str, Planned], found: Found) -> np.ndarray:
+    """A panel of samples for each loss: its first seed's, over points of the data."""
+    from matplotlib.figure import Figure
+
+    columns = min(4, len(plans))
+    rows = -(-len(plans) // columns)
+    size = (2.6 * columns, 2.85 * rows)
+    figure = Figure(size, dpi=DPI * 0.75, layout="constrained", facecolor="white")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes in panels[len(plans) :]:
+        axes.axis("off")
+    for axes, (loss, plan) in zip(panels, plans.items(), strict=False):
+        axes.set_title(loss.replace("_", " "), loc="left", fontsize=9, color=INK)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        if not plan.run.finished:
+            axes.text(0.5, 0.5, "failed", ha="center", color=INK, transform=axes.transAxes)
+            continue
+        card = found[loss][0]
+        said = f"{card['modes_covered']:.0f} modes, {card['high_quality']:.0%}"
+        axes.set_xlabel(said, fontsize=8, color=INK)
+        cloud_of(plan.experiment).draw(axes, load(plan.run.path).sample(POINTS_DRAWN))
+    return figures.to_pixels(figure)
+
+
+def cloud_of(experiment: Experiment) -> Cloud:
+    """What draws samples over the experiment's data."""
+    return Cloud(experiment.source.read().images, density_of(experiment.source))

@@ -1,0 +1,132 @@
+"""A GAN on the line, where all integrals can be had: densities, D, D* and the value of the game."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ganlab import theory
+from ganlab.config import ConfigError
+from ganlab.data.points import distribution_of
+from ganlab.distributions import Mixture
+from ganlab.experiment import Experiment
+from ganlab.latent import Gaussian, Latent, Uniform
+
+CELLS, STRETCHES = 1000, 8192  # of the line that is shown, and of the noise
+
+
+class State(NamedTuple):
+    """What a GAN is at one moment; x (M,), the middles of equal cells, and (M,) for each of them.
+
+    Args:
+        x: middles.
+        width: of a cell.
+        data, generated: masses.
+        logits: of D.
+    """
+
+    x: Tensor
+    width: float
+    data: Tensor
+    generated: Tensor
+    logits: Tensor
+
+    @property
+    def value(self) -> float:
+        """V(D, G)."""
+        return theory.value(self.data, self.generated, self.logits)
+
+    @property
+    def criterion(self) -> float:
+        """C(G), what V would be with the best D."""
+        return theory.virtual_criterion(self.data, self.generated)
+
+    @property
+    def jsd(self) -> float:
+        """The Jensen-Shannon divergence of data and generated."""
+        return theory.jsd(self.data, self.generated)
+
+    @property
+    def optimal(self) -> Tensor:
+        """D*; nan where there is no mass at all."""
+        return theory.optimal_discriminator(self.data, self.generated)
+
+    def support(self, share: float = 0.01) -> Tensor:
+        """Where p_data + p_g is more than a share of its maximum: bool (M,)."""
+        both = self.data + self.generated
+        return both > share * both.max()
+
+    def deviation(self) -> Tensor:
+        """|D - D*|, nan outside of the support."""
+        apart = (self.logits.double().sigmoid() - self.optimal).abs()
+        return torch.where(self.support(), apart, torch.nan)
+
+    def distance_to_half(self) -> float:
+        """E|D(x) - 1/2| over x from data and generated alike."""
+        apart = (self.logits.double().sigmoid() - 0.5).abs()
+        return ((self.data + self.generated) / 2 @ apart).item()
+
+
+class Line:
+    """Measures GANs of one experiment; its data and its noise are of one number.
+
+    p_g is not estimated: G, evaluated on a fine grid of z, is taken for linear between its points,
+    and p_g is then exact (theory.pushed_forward).
+
+    Raises:
+        ConfigError: the experiment is of something else.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        known = distribution_of(experiment.source)
+        if not isinstance(known, Mixture) or known.dim != 1:
+            raise ConfigError(["data: this laboratory is of the line; say data=gaussian_1d"])
+        self.known, self.experiment = known, experiment
+        self.gan = experiment.build_gan()
+        if self.gan.latent.dim != 1 or self.gan.conditioning.code_dim:
+            raise ConfigError(["latent: this laboratory pushes one number; say latent.dim=1"])
+        self.low = (known.means[:, 0] - 5 * known.stds).min().item()
+        self.high = (known.means[:, 0] + 5 * known.stds).max().item()
+        self.z, self.masses = stretches(self.gan.latent)
+
+    @torch.no_grad()
+    def state(self, weights: dict[str, Tensor]) -> State:
+        """What the GAN with these weights is."""
+        self.gan.load_state_dict(weights)
+        images = self.images(self.z)
+        width = (self.high - self.low) / CELLS
+        # G may put mass where the data has none: as many cells more as that takes, within reason.
+        before = min(CELLS, max(0, int((self.low - images.min().item()) / width) + 1))
+        after = min(CELLS, max(0, int((images.max().item() - self.high) / width) + 1))
+        steps = torch.arange(-before, CELLS + after + 1, dtype=torch.float64)
+        edges = self.low + width * steps
+        x = (edges[:-1] + edges[1:]) / 2
+        generated = theory.pushed_forward(images, self.masses, edges)
+        return State(x, width, self.known.cdf(edges).diff(), generated, self.logits(x))
+
+    def quantiles(self, n: int) -> Tensor:
+        """n values of z (n,), in the middle of stretches of equal probability."""
+        wanted = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+        return self.z[torch.searchsorted(self.masses.double().cumsum(dim=0), wanted)]
+
+    @torch.no_grad()
+    def images(self, z: Tensor) -> Tensor:
+        """G(z) of numbers (K,) by the weights at hand, not their average: (K,)."""
+        self.gan.eval()
+        return self.gan.generator(z.float()[:, None])[:, 0]
+
+    def logits(self, x: Tensor) -> Tensor:
+        """D's of numbers (M,)."""
+        none = torch.zeros(len(x), 0)
+        return self.gan.judge(x.float()[:, None], none).logits
+
+
+def stretches(latent: Latent, n: int = STRETCHES) -> tuple[Tensor, Tensor]:
+    """n + 1 increasing z and the masses (n,) between them, for a prior of one number."""
+    if isinstance(latent, Uniform):
+        return torch.linspace(latent.low, latent.high, n + 1), torch.full((n,), 1 / n)
+    if not isinstance(latent, Gaussian):
+        raise ConfigError([f"latent: no grid is known for {type(latent).__name__}"])
+    z = torch.linspace(-6, 6, n + 1, dtype=torch.float64)
+    masses = torch.special.ndtr(z).diff()
+    return z, masses / masses.sum()

@@ -1,0 +1,170 @@
+"""Why gradients vanish between distributions that are apart, in theory and with trained D's."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, Trainer
+
+from ganlab import figures, files, pictures, theory
+from ganlab.composer import Composer
+from ganlab.figures import DPI, INK, OTHERS, D, G
+from ganlab.gan import GAN
+from ganlab.lab.training import STILL, Planned, planned, trained
+from ganlab.optim import global_norm
+from ganlab.spec import at_least
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+GAMES = {  # loss -> what it cannot do without, and its colour
+    "minimax": ((), G),
+    "nonsaturating": ((), D),
+    "wasserstein": (
+        ("regularizer=gradient_penalty", "regularizer.gradient_penalty.weight=10"),
+        OTHERS[0],
+    ),
+}
+NAMES = {"minimax": "saturating", "nonsaturating": "nonsaturating", "wasserstein": "wasserstein"}
+Curve = list[tuple[int, float]]  # updates of D, norm of G's gradient
+
+
+def vanishing_gradient(
+    overrides: Sequence[str] = (), points: int = 20, output_dir: str = "outputs"
+) -> list[Path]:
+    """Far apart JSD is flat at log 2, and what G learns from the best D depends on the loss.
+
+    In closed form: two parallel lines (Arjovsky et al. 2017, example 1) and two Gaussians moved
+    apart: JSD, Wasserstein-1, and G's gradient at the optimal D by each loss (Goodfellow et al.
+    2014, section 3; Arjovsky & Bottou 2017, theorems 2.4 and 2.6).  Then with real D's: G stands
+    still near 0 and the data is N(10, 1), D trains (experiment=vanishing_gradient, a run for
+    each loss in OUTPUT_DIR/lab/vanishing-gradient), and G's gradient is read on the way.  Writes
+    vanishing-gradient.png, trained.png and results.json.
+
+    Args:
+        points: readings of G's gradient on D's way.
+        output_dir: where results go.
+        NAME=VALUE: all else is for the config of all three runs: seed=1, data.means=[2], ...
+    """
+    at_least(2, points=points)
+    folder = Path(output_dir) / "lab" / "vanishing-gradient"
+    common = ["experiment=vanishing_gradient", "logger=csv", "trainer=cpu"]
+    composer, plans = Composer(), dict[str, Planned]()
+    for loss, (needs, _) in GAMES.items():
+        words = [*common, *STILL, f"loss={loss}", *needs, f"output_dir={folder}", *overrides]
+        plans[loss] = planned(words, composer)
+    found = {loss: readings(plan, points) for loss, plan in plans.items()}
+    known, distances = closed_forms(), torch.linspace(0, 10, 101).tolist()
+    names = ("vanishing-gradient.png", "trained.png", "results.json")
+    theoretical, real, results = (folder / name for name in names)
+    pictures.save(theoretical, draw_theory(known, distances))
+    pictures.save(real, draw_trained(found))
+    files.write(results, json.dumps({"distances": distances, **known, "trained": found}, indent=1))
+    for loss, curve in found.items():
+        print(f"{loss}: |dL_G| {curve[0][1]:.3g} at first, {curve[-1][1]:.3g} at the best D")
+    return [theoretical, real, results]
+
+
+class GeneratorGradient(Callback):
+    """Notes the norm of the gradient that G would follow, of the loss without D's penalties.
+
+    Args:
+        file: where readings are kept, so that a run that goes on has them all.
+        iterations: when.
+    """
+
+    def __init__(self, file: Path, iterations: Sequence[int]) -> None:
+        self.file, self.iterations = file, set(iterations)
+
+    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
+        if gan.iterations not in self.iterations:
+            return
+        fake = gan.generator(gan.fixed_latents(4096))
+        loss = gan.loss.g_loss(gan.judge(fake, fake[:, :0]).logits)
+        norm = global_norm(list(torch.autograd.grad(loss, list(gan.generator.parameters()))))
+        earlier = [pair for pair in self.read() if pair[0] < gan.iterations]
+        files.write(self.file, json.dumps([*earlier, (gan.iterations, norm.item())]))
+
+    def read(self) -> Curve:
+        """(iteration, norm) of all readings."""
+        found = json.loads(self.file.read_text()) if self.file.exists() else []
+        return [(iteration, norm) for iteration, norm in found]
+
+
+def readings(plan: Planned, points: int) -> Curve:
+    """G's gradient while D trains and G stands still."""
+    total = plan.config["iterations"]
+    when = {round(step) for step in np.geomspace(1, total, points).tolist()}
+    noted = GeneratorGradient(plan.run.path / "generator-gradient.json", sorted(when))
+    trained(plan, [noted])
+    return noted.read()
+
+
+def closed_forms() -> dict[str, Any]:
+    """JSD, W1 and gradients at the optimal D, over distances of 0 to 10."""
+    distances = torch.linspace(0, 10, 101).tolist()
+    gradients = [theory.generator_gradients(d) for d in distances]
+    return {
+        "parallel lines": list(zip(*map(theory.parallel_lines, distances), strict=True)),
+        "gaussians": [
+            [theory.gaussians_jsd(d) for d in distances],
+            [theory.gaussians_wasserstein(d) for d in distances],
+        ],
+        "gradients": {name: [one[name] for one in gradients] for name in gradients[0]},
+    }
+
+
+def draw_theory(known: dict[str, Any], distances: Sequence[float]) -> np.ndarray:
+    """Lines, Gaussians, and gradients beside each other."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((11.0, 3.4), dpi=DPI, layout="constrained", facecolor="white")
+    lines, gaussians, slopes = figure.subplots(1, 3)
+    for axes, name in ((lines, "parallel lines"), (gaussians, "gaussians")):
+        jsd, w1 = known[name]
+        start = 1 if name == "parallel lines" else 0  # at 0 the lines are one: JSD jumps
+        axes.plot(distances[start:], jsd[start:], color=G, lw=1.6, label="JSD")
+        axes.plot(distances, [w / 10 for w in w1], color=OTHERS[0], lw=1.6, label="W1 / 10")
+        if start:
+            axes.plot([0], [0], "o", color=G, ms=4)
+        axes.axhline(math.log(2), color=INK, lw=0.8, ls=":")
+        axes.text(10, math.log(2), "log 2", ha="right", va="bottom", fontsize=8, color=INK)
+        titled(axes, f"two {name if start else 'Gaussians, std 1'}", "distance")
+    for name, (y, color) in zip(GAMES, gradients_of(known), strict=True):
+        slopes.plot(distances[1:], y[1:], color=color, lw=1.6, label=name)
+    slopes.set_yscale("log")
+    slopes.set_ylim(1e-6, 20)
+    titled(slopes, "|gradient of G's loss| at the optimal D", "distance of two Gaussians")
+    return figures.to_pixels(figure)
+
+
+def gradients_of(known: dict[str, Any]) -> Iterator[tuple[list[float], str]]:
+    """(gradients, colour) of each loss."""
+    for loss, (_, color) in GAMES.items():
+        yield known["gradients"][NAMES[loss]], color
+
+
+def draw_trained(found: dict[str, Curve]) -> np.ndarray:
+    """The norm of G's gradient over the updates of D, a line for each loss."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((6.4, 3.8), dpi=DPI, layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    for loss, curve in found.items():
+        axes.plot(*zip(*curve, strict=True), color=GAMES[loss][1], lw=1.6, label=loss)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    titled(axes, "norm of G's gradient while D trains", "updates of D")
+    return figures.to_pixels(figure)
+
+
+def titled(axes: "Axes", title: str, below: str) -> None:
+    """What a panel shows."""
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.set_xlabel(below, color=INK, fontsize=9)
+    axes.legend(frameon=False, fontsize=8, labelcolor="linecolor")
+    figures.quiet(axes)

@@ -1,0 +1,67 @@
+"""Small multilayer perceptrons for points, or images of any shape: nothing bounds what G makes."""
+
+import math
+
+from torch import Tensor, nn
+
+from ganlab.networks.discriminator import Discriminator
+from ganlab.networks.layers import reparametrize
+from ganlab.networks.vanilla import dense
+from ganlab.spec import Spec, at_least
+
+
+class ToyGenerator(nn.Module):
+    """z (N, latent_dim) -> points (N, d), or whatever shape the spec says.
+
+    Args:
+        hidden: widths of the hidden layers; none: an affine map.
+        activation: "relu", "leaky_relu", "tanh", "elu" or "softplus".
+        norm: "none", "batch", "layer", "spectral" or "weight".
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        latent_dim: int,
+        hidden: tuple[int, ...] = (128, 128),
+        activation: str = "relu",
+        norm: str = "none",
+    ) -> None:
+        super().__init__()
+        at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
+        widths = (latent_dim, *hidden)
+        self.layers = nn.Sequential(
+            *dense(widths, norm, activation=activation),
+            nn.Linear(widths[-1], math.prod(spec.shape)),
+            nn.Unflatten(1, spec.shape),
+        )
+        reparametrize(self, norm)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class ToyDiscriminator(Discriminator):
+    """Points (N, d), or whatever shape the spec says -> logits (N,).
+
+    Args:
+        hidden: widths of the hidden layers, at least one: the last are D's features.
+        activation: "relu", "leaky_relu", "tanh", "elu" or "softplus".
+        norm: "none", "batch", "layer", "spectral" or "weight".
+        minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        hidden: tuple[int, ...] = (128, 128),
+        activation: str = "relu",
+        norm: str = "none",
+        minibatch: str = "none",
+    ) -> None:
+        at_least(1, **{"number of hidden layers": len(hidden)})
+        at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
+        widths = (math.prod(spec.shape), *hidden)
+        layers = dense(widths, norm, activation=activation)
+        super().__init__(nn.Sequential(nn.Flatten(), *layers), widths[-1], minibatch)
+        reparametrize(self, norm)
