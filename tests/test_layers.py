@@ -16,7 +16,7 @@ LAYERS = (
     (
         {"losses", "regularizers", "conditioning", "augment", "critique", "combinations"}
         | {"latent", "ema", "observations", "optim", "batch", "pictures", "networks", "metrics"}
-        | {"checkpoint"},
+        | {"checkpoint", "diagnostics", "health"},
         {"torch", "torchvision", "numpy", "PIL"},
     ),
     (

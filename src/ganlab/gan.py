@@ -85,6 +85,7 @@ class GAN(LightningModule):
         self.ema = EMA(generator, ema) if ema is not None else None
         self.total_iterations, self.seed = iterations, seed
         self.iterations = self.d_updates = self.images_seen = 0
+        self.attempt = 0  # times that the run has gone back to a healthy checkpoint
         self.observations = Observations(loss.score)
 
     # Algorithm 1 ---------------------------------------------------------------------------------
@@ -258,9 +259,9 @@ class GAN(LightningModule):
         return self.generate(self.fixed_latents(n, seed, labels))
 
     @torch.no_grad()
-    def generate(self, z: Tensor, batch_size: int = 256) -> Tensor:
+    def generate(self, z: Tensor, batch_size: int = 256, *, averaged: bool = True) -> Tensor:
         """Images of given latents, with BatchNorm's running statistics; training goes on as was."""
-        generator = self.ema.network if self.ema is not None else self.generator
+        generator = self.ema.network if self.ema is not None and averaged else self.generator
         training = generator.training
         generator.eval()
         try:
@@ -283,9 +284,10 @@ class GAN(LightningModule):
         return cast("list[Optimizer]", self.optimizers(use_pl_optimizer=False))[player]
 
     def _seed_iteration(self) -> None:
-        self._noise = stream(self.device, self.seed, NOISE, self.iterations)
+        again = (self.attempt,) if self.attempt else ()  # the same noise would end the same way
+        self._noise = stream(self.device, self.seed, NOISE, self.iterations, *again)
         # Dropout and the like draw from the global generators, differently on each rank.
-        key = (self.seed, LAYERS, self.iterations, self.trainer.global_rank)
+        key = (self.seed, LAYERS, self.iterations, self.trainer.global_rank, *again)
         seed_global_generators(self.device, mixed(*key))
 
     def _update(self, optimizer: Optimizer, rule: UpdateRule) -> None:
@@ -296,7 +298,8 @@ class GAN(LightningModule):
         """
         if self.trainer.world_size > 1:
             average_over_ranks(gradients(optimizer))
-        rule.set_rate(optimizer, self.iterations / self.total_iterations)
+        progress = self.iterations / self.total_iterations
+        rule.set_rate(optimizer, progress, scale=0.5**self.attempt)
         if optimizer is self._optimizer(G):
             cast("list[Any]", self.optimizers())[G].step()
         else:
@@ -324,12 +327,13 @@ class GAN(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["iterations"], checkpoint["images_seen"] = self.iterations, self.images_seen
-        checkpoint["spec"] = asdict(self.spec)
+        checkpoint["attempt"], checkpoint["spec"] = self.attempt, asdict(self.spec)
         checkpoint["observations"] = self.observations.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.iterations, self.images_seen = checkpoint["iterations"], checkpoint["images_seen"]
         self.d_updates = self.iterations * self.d_steps
+        self.attempt = checkpoint.get("attempt", 0)
         self.observations.load_state(checkpoint["observations"], self.device)
 
 

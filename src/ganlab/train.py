@@ -15,6 +15,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from ganlab import cli
 from ganlab.experiment import Experiment
+from ganlab.health import UnhealthyError
 from ganlab.jobs import Job, Sweep, objective
 from ganlab.observations import ADVICE, NonFiniteError
 from ganlab.preflight import checked
@@ -65,7 +66,7 @@ def failures_said(*, swept: bool) -> Iterator[None]:
     except NonFiniteError as error:
         say(f"training failed: {error}. {ADVICE}")
         raise cli.JobFailed from error
-    except DiskFullError as error:
+    except (DiskFullError, UnhealthyError) as error:
         say(f"training stopped: {error}")
         raise cli.JobFailed from error
     except Busy as error:
@@ -88,6 +89,7 @@ def train(config: dict[str, Any], name: str, title: str = "", group: str | None 
         ConfigError: the config cannot be run here; nothing was touched.
         DataError: the data is missing or unsuitable.
         NonFiniteError: a loss or a weight became NaN or infinite; the last checkpoint is good.
+        UnhealthyError: health.action wants a run to end that ails as this one does.
         DiskFullError: there is no room for what the run writes; the last checkpoint is good.
     """
     experiment, run = Experiment(**config), Run.find(config, name)
@@ -100,9 +102,12 @@ def train(config: dict[str, Any], name: str, title: str = "", group: str | None 
             say(f"finished already: {run.path}")
             return run
         say(session.introduction())
-        session.work()
+        while not session.work():  # it has gone back to a healthy checkpoint
+            session = Session(experiment, run, title or f"{name}/{run.path.name}", group)
     if run.finished:
         say(ending(run))
+        if session.health is not None:
+            say(session.health.conclusion())
         if session.scores is not None:
             say(session.scores.conclusion())
     session.interruption.pass_on()

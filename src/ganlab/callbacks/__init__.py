@@ -3,6 +3,7 @@
 from ganlab.callbacks.checkpoints import Checkpoints
 from ganlab.callbacks.classification import Classification
 from ganlab.callbacks.curves import Curves
+from ganlab.callbacks.health import Health
 from ganlab.callbacks.interruption import Interruption
 from ganlab.callbacks.journal import Journal
 from ganlab.callbacks.progress import Progress
@@ -13,6 +14,7 @@ __all__ = [
     "Checkpoints",
     "Classification",
     "Curves",
+    "Health",
     "Interruption",
     "Journal",
     "Progress",
