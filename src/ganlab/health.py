@@ -114,32 +114,33 @@ DIVERGENCE = Ailment(
     above={"logit_size": 1e4},
     early=True,
 )
-AILMENTS = (  # the most telling first: the others may follow from it
+OF_PLAYERS = (
     DIVERGENCE,
     Ailment(
         "discriminator-won",
-        "D(x)={D(x):.2f}, D(G(z))={D(G(z)):.2f}: D is right about {d_accuracy:.0%} of pairs",
+        "D(x)={D(x):.2f}, D(G(z))={D(G(z)):.2f}, D ranks {d_accuracy:.1%} of pairs rightly",
         "a lower d_optimizer.lr, d_steps=1, loss=nonsaturating, or loss=wasserstein "
         "regularizer=[gradient_penalty]",
-        above={"D(x)": 0.99, "d_accuracy": 0.995},
-        below={"D(G(z))": 0.01},
+        above={"D(x)": 0.98, "d_accuracy": 0.995},
+        below={"D(G(z))": 0.02},
         early=True,
     ),
+)
+OF_SAMPLES = (
     Ailment(
         "oscillation",
-        "{drift:.0%} of the samples change their mode from one reading to the next, and at each "
-        "there are {modes:.0%} of the data's modes",
-        "lower learning rates, betas=[0.5,0.999] or no momentum, regularizer=[r1] or "
-        "[gradient_penalty]",
-        above={"drift": 0.6},
+        "samples have {modes:.0%} of the data's modes, and {drift:.0%} of them go to another from "
+        "one reading to the next",
+        "lower learning rates that are alike, betas=[0.5,0.999] or no momentum, regularizer=[r1] "
+        "or [gradient_penalty]",
+        above={"drift": 0.7},
         below={"modes": 0.25},
     ),
     Ailment(
         "one-image",
-        "samples differ by {diversity:.0%} of what images of the data do, and {duplicates:.0%} "
-        "have a near duplicate among them",
-        "a lower g_optimizer.lr, a higher d_optimizer.lr, loss=hinge or wasserstein with "
-        "regularizer=[gradient_penalty], model.discriminator.minibatch=std",
+        "samples differ by {diversity:.0%} of what the data's images do, and {duplicates:.0%} have "
+        "a near duplicate among them",
+        "a lower g_optimizer.lr, betas=[0.5,0.999], regularizer=[gradient_penalty] or [r1]",
         above={"duplicates": 0.95},
         below={"diversity": 0.2, "modes": 0.12},
     ),
@@ -147,23 +148,24 @@ AILMENTS = (  # the most telling first: the others may follow from it
         "mode-collapse",
         "samples have {modes:.0%} of the data's modes, and {duplicates:.0%} have a near duplicate "
         "among them",
-        "a lower g_optimizer.lr, d_steps=2, loss=wasserstein regularizer=[gradient_penalty], "
-        "regularizer=[r1], model.discriminator.minibatch=std",
+        "a lower g_optimizer.lr, betas=[0.5,0.999], d_steps=2, loss=wasserstein "
+        "regularizer=[gradient_penalty], model=dcgan model.discriminator.minibatch=std",
         above={"duplicates": 0.9},
         below={"modes": 0.3},
     ),
-    Ailment(
-        "memorisation",
-        "{memorised:.0%} of the samples are copies of a training image",
-        "more data, mirror=true, augment=diffaugment, smaller networks or fewer iterations",
-        above={"memorised": 0.5},
-        takes=1,
-    ),
 )
+MEMORISATION = Ailment(
+    "memorisation",
+    "{memorised:.0%} of the samples are copies of a training image",
+    "more data, mirror=true, augment=diffaugment, smaller networks or fewer iterations",
+    above={"memorised": 0.5},
+    takes=1,
+)
+AILMENTS = (OF_PLAYERS, OF_SAMPLES, (MEMORISATION,))  # of each kind the most telling one is said
 
 
 class Detector:
-    """Verdicts from readings as they come, each ailment once; says the most telling one.
+    """Verdicts from readings as they come, each ailment once.
 
     Args:
         watch: over how many iterations means are taken, and when the warm-up is over.
@@ -174,23 +176,22 @@ class Detector:
         self.window: list[dict[str, float]] = []
         self.said: list[str] = []
 
-    def read(self, reading: Reading) -> Verdict | None:
-        """Takes in one more reading; a verdict that is news, if there is one."""
+    def read(self, reading: Reading) -> list[Verdict]:
+        """Takes in one more reading; the verdicts that are news."""
         self.window.append(dict(reading))
         begin = reading["iterations"] - self.watch.patience
         self.window = [known for known in self.window if known["iterations"] > begin]
         found = diagnosis(self.window, warm=begin >= self.watch.warmup)
-        if found is None or found.name in self.said:
-            return None
-        self.said.append(found.name)
-        return verdict(found, self.window)
+        news = [ailment for ailment in found if ailment.name not in self.said]
+        self.said += [ailment.name for ailment in news]
+        return [verdict(ailment, self.window) for ailment in news]
 
     @property
     def ailing(self) -> bool:
         """Whether the latest reading by itself looks ill, long before there is a verdict."""
         latest = self.window[-1:]
         warm = bool(latest) and latest[0]["iterations"] > self.watch.warmup
-        return diagnosis(latest, warm=warm, fewest=1) is not None
+        return bool(diagnosis(latest, warm=warm, fewest=1))
 
     def state(self) -> dict[str, Any]:
         """Plain data, for a checkpoint."""
@@ -201,16 +202,20 @@ class Detector:
         self.window, self.said = list(state["window"]), list(state["said"])
 
 
-def diagnosis(window: Sequence[Reading], *, warm: bool, fewest: int = FEWEST) -> Ailment | None:
-    """The first of AILMENTS that the means of a window's readings show, if any does.
+def diagnosis(window: Sequence[Reading], *, warm: bool, fewest: int = FEWEST) -> list[Ailment]:
+    """Of each kind of AILMENTS the first that the means of a window's readings show, if any does.
 
     Args:
         window: readings, in order.
         warm: whether the warm-up was over before the first of them.
         fewest: readings that a mean must have.
     """
-    known = [ailment for ailment in AILMENTS if warm or ailment.early]
-    return next((a for a in known if a.found(means(window, min(fewest, a.takes)))), None)
+    found = []
+    for kind in AILMENTS:
+        known = [ailment for ailment in kind if warm or ailment.early]
+        shown = (a for a in known if a.found(means(window, min(fewest, a.takes))))
+        found += [first] if (first := next(shown, None)) is not None else []
+    return found
 
 
 def means(window: Sequence[Reading], fewest: int) -> dict[str, float]:

@@ -95,8 +95,7 @@ class Health(Callback):
         found = trainer.strategy.broadcast(found)  # each process has seen its share of the images
         for name in (n for n in found if n not in SCORES):  # which are logged anyway
             gan.observations.add(f"health/{name}", torch.tensor(found[name], dtype=torch.float64))
-        verdict = self.detector.read({**found, "iterations": gan.iterations})
-        if verdict is not None:
+        for verdict in self.detector.read({**found, "iterations": gan.iterations}):
             self._act(trainer, gan, verdict)
 
     def diverged(self, gan: GAN, error: NonFiniteError) -> bool:
