@@ -1,6 +1,6 @@
 """How often a run's health is judged rightly: induced failures by name, and healthy runs.
 
-    python benchmarks/health.py [seeds=5] [iterations=2000] [output=outputs/health]
+    python benchmarks/health.py [seeds=5] [iterations=1600] [output=outputs/health]
         [root=~/.cache/ganlab/data] [only=failures,vanilla,dcgan] [threads=1]
 
 Trains one run after another, seed by seed, and prints the table, in Markdown, at the end.  A run
@@ -26,7 +26,7 @@ from ganlab.train import train
 
 OPTIONS = {
     "seeds": "5",
-    "iterations": "2000",
+    "iterations": "1600",
     "output": "outputs/health",
     "root": "~/.cache/ganlab/data",
     "only": "failures,vanilla,dcgan",
@@ -73,7 +73,10 @@ def trained(composer: Composer, words: list[str]) -> Run:
         raise SystemExit("\n".join(mistakes))
     config = checked(without_hydra(cfg))
     name = folder_name(cfg.hydra.runtime.choices, config.get("regularizer", {}))
-    return train(config, name)
+    run = train(config, name)
+    if not run.finished:
+        raise SystemExit("interrupted; the same command goes on")
+    return run
 
 
 def table(found: dict[tuple[str, str], list[Run]]) -> str:

@@ -129,20 +129,20 @@ OF_PLAYERS = (
 OF_SAMPLES = (
     Ailment(
         "oscillation",
-        "samples have {modes:.0%} of the data's modes, and {drift:.0%} of them go to another from "
-        "one reading to the next",
+        "samples differ by {diversity:.0%} of what the data's do, and {drift:.0%} of them go to "
+        "another mode from one reading to the next",
         "lower learning rates that are alike, betas=[0.5,0.999] or no momentum, regularizer=[r1] "
         "or [gradient_penalty]",
-        above={"drift": 0.7},
-        below={"modes": 0.25},
+        above={"drift": 0.4, "duplicates": 0.95},
+        below={"diversity": 0.2, "modes": 0.08},
     ),
     Ailment(
         "one-image",
-        "samples differ by {diversity:.0%} of what the data's images do, and {duplicates:.0%} have "
+        "samples differ by {diversity:.0%} of what the data's do, and {duplicates:.0%} have "
         "a near duplicate among them",
         "a lower g_optimizer.lr, betas=[0.5,0.999], regularizer=[gradient_penalty] or [r1]",
         above={"duplicates": 0.95},
-        below={"diversity": 0.2, "modes": 0.12},
+        below={"diversity": 0.2, "modes": 0.08},
     ),
     Ailment(
         "mode-collapse",
@@ -156,9 +156,10 @@ OF_SAMPLES = (
 )
 MEMORISATION = Ailment(
     "memorisation",
-    "{memorised:.0%} of the samples are copies of a training image",
+    "{memorised:.0%} of the samples are copies of training data",
     "more data, mirror=true, augment=diffaugment, smaller networks or fewer iterations",
     above={"memorised": 0.5},
+    early=True,
     takes=1,
 )
 AILMENTS = (OF_PLAYERS, OF_SAMPLES, (MEMORISATION,))  # of each kind the most telling one is said
@@ -203,19 +204,28 @@ class Detector:
 
 
 def diagnosis(window: Sequence[Reading], *, warm: bool, fewest: int = FEWEST) -> list[Ailment]:
-    """Of each kind of AILMENTS the first that the means of a window's readings show, if any does.
+    """Of each kind of AILMENTS the first that the means of a window show, if its later half agrees.
+
+    A run that recovers is left alone so, and one that falls ill gets the name of where it ends, not
+    of what it passes.
 
     Args:
         window: readings, in order.
         warm: whether the warm-up was over before the first of them.
         fewest: readings that a mean must have.
     """
-    found = []
+    later = window[len(window) // 2 :]
+    shown = []
     for kind in AILMENTS:
         known = [ailment for ailment in kind if warm or ailment.early]
-        shown = (a for a in known if a.found(means(window, min(fewest, a.takes))))
-        found += [first] if (first := next(shown, None)) is not None else []
-    return found
+        whole, half = first(known, window, fewest), first(known, later, min(fewest, len(later)))
+        shown += [whole] if whole is not None and whole is half else []
+    return shown
+
+
+def first(known: Sequence[Ailment], window: Sequence[Reading], fewest: int) -> Ailment | None:
+    """The first of some ailments that the means of a window show."""
+    return next((a for a in known if a.found(means(window, min(fewest, a.takes)))), None)
 
 
 def means(window: Sequence[Reading], fewest: int) -> dict[str, float]:

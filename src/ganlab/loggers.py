@@ -158,7 +158,8 @@ class WandbRun(WandbLogger):
     @rank_zero_only
     def alert(self, title: str, text: str, step: int) -> None:
         """An alert in the dashboard, and by mail or Slack for whoever has asked W&B for that."""
-        cast("Any", self.experiment).alert(f"{title} ({self._name})", f"iteration {step:,}: {text}")
+        started, about = cast("Any", self.experiment), f"iteration {step:,}: {text}"
+        started.alert(f"{title} ({self._name})", about, level="WARN")
 
     @rank_zero_only
     def finish(self, status: str) -> str | None:

@@ -1,8 +1,10 @@
 """Readings of a run's health at intervals, verdicts on them, and what is done about these."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
@@ -44,12 +46,19 @@ class Health(Callback):
         data: the measure of samples.
         checkpoints: keeps the last healthy one, and that of a snapshot.
         folder: of snapshots.
+        paint: makes their pictures, uint8 (H, W, 3), of samples.
     """
 
     def __init__(
-        self, watch: Watch, data: ImageData, checkpoints: Checkpoints, folder: Path
+        self,
+        watch: Watch,
+        data: ImageData,
+        checkpoints: Checkpoints,
+        folder: Path,
+        paint: Callable[[Tensor], np.ndarray] = pictures.grid,
     ) -> None:
         self.watch, self.data, self.checkpoints, self.folder = watch, data, checkpoints, folder
+        self.paint = paint
         self.detector = Detector(watch)
         self.verdicts: list[Verdict] = []
         self.ended: Verdict | None = None  # by which the run is to stop or to go back
@@ -204,5 +213,5 @@ class Health(Callback):
         self.folder.mkdir(exist_ok=True)
         self.checkpoints.keep_as(trainer, gan, kept)
         if trainer.is_global_zero:
-            pixels = pictures.grid(gan.generate(self._noise[:COMPARED], averaged=False))
+            pixels = self.paint(gan.generate(self._noise[:COMPARED], averaged=False))
             pictures.save(kept.with_suffix(".png"), pixels)

@@ -1,0 +1,1 @@
+"""Experiments that show something about GANs, each one command."""
