@@ -11,6 +11,7 @@ from commands import completed, rows, run_train, runs_in, summary
 from conftest import differing, same
 from ganlab import checkpoint
 from ganlab.config import ConfigError
+from ganlab.figures import arranged
 from ganlab.health import AILMENTS, FEWEST, Detector, UnhealthyError, Watch, diagnosis
 from ganlab.observations import NonFiniteError
 from ganlab.runs import Run, identity
@@ -323,9 +324,7 @@ def test_a_verdict_is_an_alert_in_weights_and_biases(tmp_path):
 
 def test_rolling_back_is_refused_where_several_devices_train(tmp_path):
     trainer = completed(*WON)["trainer"] | {"devices": 2, "strategy": "ddp"}
-    with pytest.raises(
-        ConfigError, match=r"health\.action: rollback works on one device; say stop"
-    ):
+    with pytest.raises(ConfigError, match=r"rollback works on one device; say stop"):
         run_of(tmp_path, "rollback", trainer=trainer)
     assert runs_in(tmp_path) == []
 
@@ -338,3 +337,12 @@ def test_a_discriminator_of_energies_is_right_where_its_energy_is_low(tmp_path):
     for row in rows(run):
         gap = float(row["D(G(z))"]) - float(row["D(x)"])  # energies: means of the same minibatch
         assert float(row["health/logit_gap"]) == pytest.approx(gap, abs=1e-4)
+
+
+def test_shares_have_one_panel_and_logits_another():
+    names = ["health/modes", "health/logit_gap", "health/drift", "health/gradient_ratio"]
+    assert arranged(names) == {
+        "health": ["health/modes", "health/drift"],
+        "logits of D": ["health/logit_gap"],
+        "gradient norm": ["health/gradient_ratio"],
+    }

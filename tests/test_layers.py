@@ -40,7 +40,7 @@ LAYERS = (
     ),
     (
         {"cli", "composer", "preflight", "train", "sweep", "sample", "evaluate", "wandb"}
-        | {"fetch_weights", "__main__", "__init__"},
+        | {"fetch_weights", "lab", "__main__", "__init__"},
         set(),
     ),
 )
