@@ -155,7 +155,9 @@ def test_copies_are_memorised_and_blur_near_to_everything_is_not():
 
 def test_the_data_itself_is_as_diverse_as_the_data():
     real = random(2048, 1, 6, 6)
-    readings, shares = Reference(real[:1024], n=256).readings(real[1024:1280])
+    readings, shares = Reference(features_of(real[:1024]), n=256).readings(
+        features_of(real[1024:1280])
+    )
     assert readings["diversity"].item() == pytest.approx(1, abs=0.05)
     assert readings["modes"].item() == pytest.approx(1, abs=0.1)
     assert readings["duplicates"].item() < 0.1
@@ -174,3 +176,13 @@ def test_points_on_a_ring_and_all_in_one_place():
     assert shares.max().item() == 1
     two, _ = reference.readings(ring[torch.arange(256) % 2])
     assert 0.05 < two["modes"].item() < 0.4
+
+
+def test_data_that_is_one_image_and_data_of_few_images_can_be_compared_with():
+    for n in (1, 5):
+        readings, _ = Reference(torch.ones(n, 3), n=256).readings(random(256, 3))
+        assert all(torch.isfinite(value) for value in readings.values())
+    few, _ = Reference(random(20, 3), n=256).readings(random(256, 3, seed=1))
+    assert few["duplicates"].item() < 0.5  # of 20 samples: among 256 neighbours are nearer
+    with pytest.raises(ValueError, match="real must be at least 1, got 0"):
+        Reference(torch.ones(0, 3), n=256)

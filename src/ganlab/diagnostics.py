@@ -65,10 +65,8 @@ def distances(features: Tensor) -> Tensor:
 
 def mean_distance(apart: Tensor) -> Tensor:
     """The mean of (N, N) distances over pairs of different rows."""
-    n = len(apart)
-    return apart.masked_fill(torch.eye(n, dtype=torch.bool, device=apart.device), 0).sum() / (
-        n * (n - 1)
-    )
+    pairs = apart.isfinite()
+    return apart.masked_fill(~pairs, 0).sum() / pairs.sum().clamp(min=1)
 
 
 def near_duplicates(apart: Tensor, near: Tensor | float) -> Tensor:
@@ -162,31 +160,31 @@ class Reference:
     """What real x are like, as the unit of every reading of generated ones.
 
     Args:
-        real: (N, ...), some thousand.
+        real: features (N, d) of real x, some thousand.
         n: samples in a reading: the nearest neighbour's distance depends on their number.
         bins: k of k-means.
     """
 
     def __init__(self, real: Tensor, n: int, bins: int = BINS) -> None:
-        at_least(2, n=n, real=len(real))
-        features = features_of(real)
-        self.centres = kmeans(features, bins)
-        apart = distances(features[:n])
-        self.distance = mean_distance(apart)
+        at_least(2, n=n)
+        at_least(1, real=len(real))
+        self.centres = kmeans(real, bins)
+        self.n = min(n, len(real))
+        apart = distances(real[:n])
+        self.distance = mean_distance(apart).clamp(min=1e-6)  # all x may be the same
         self.near = apart.amin(dim=1).quantile(0.01)
-        self.modes = effective_number(histogram(features, self.centres))
+        self.modes = effective_number(histogram(real, self.centres))
 
-    def readings(self, samples: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Scalars of samples (n, ...) by name, relative to the data's, and their shares of bins.
+    def readings(self, features: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Scalars of samples' features (n, d), relative to the data's, and their shares of bins.
 
         `diversity`: mean distance between two samples, in units of the data's.
         `modes`: effective number of bins, in units of the data's.
         `duplicates`: share with another sample nearer than all but 1% of real x have.
         """
-        features = features_of(samples)
         apart, shares = distances(features), histogram(features, self.centres)
         return {
             "diversity": mean_distance(apart) / self.distance,
             "modes": effective_number(shares) / self.modes,
-            "duplicates": near_duplicates(apart, self.near),
+            "duplicates": near_duplicates(apart[: self.n, : self.n], self.near),
         }, shares

@@ -19,6 +19,7 @@ from ganlab.data.images import normalised
 from ganlab.diagnostics import (
     CHOICE,
     Reference,
+    features_of,
     logit_gap,
     memorised,
     ranking_accuracy,
@@ -31,7 +32,7 @@ from ganlab.latent import stream
 from ganlab.observations import NonFiniteError
 
 REAL = 2048  # real x that the reference looks at
-COMPARED = 64  # samples that are compared with all training data
+PART = 64  # samples at once, as in a grid; so many are compared with all training data
 NUMBERS = 2**28  # of these at most, a GiB as floats: beyond, with as many as that, drawn at random
 
 
@@ -84,8 +85,9 @@ class Health(Callback):
     def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
         trainer.should_stop |= self.ended is not None  # killed after the checkpoint of its end
         self._probable = is_probability(gan.loss.score)
-        pixels = self._chosen(REAL).to(gan.device)
-        self._reference = Reference(normalised(pixels), self.watch.n)
+        parts = self._chosen(REAL).split(PART)
+        real = [features_of(normalised(part.to(gan.device))) for part in parts]
+        self._reference = Reference(torch.cat(real), self.watch.n)
         self._noise = gan.fixed_latents(self.watch.n)
         if self.watch.action == "rollback" and gan.iterations == 0:
             self.checkpoints.pinned = 0
@@ -94,7 +96,8 @@ class Health(Callback):
     def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
         if due(gan, self.watch.every):
             self._read(trainer, gan)
-        if due(gan, self.checkpoints.every) and not self.detector.ailing:
+        ill = self.detector.ailing or self.ended is not None
+        if due(gan, self.checkpoints.every) and not ill:
             self.checkpoints.pinned = gan.iterations
 
     def _read(self, trainer: Trainer, gan: GAN) -> None:
@@ -103,7 +106,7 @@ class Health(Callback):
         found = dict(zip(tensors, torch.stack(list(tensors.values())).tolist(), strict=True))
         found = trainer.strategy.broadcast(found)  # each process has seen its share of the images
         for name in (n for n in found if n not in SCORES):  # which are logged anyway
-            gan.observations.add(f"health/{name}", torch.tensor(found[name], dtype=torch.float64))
+            gan.observations.add(f"health/{name}", torch.tensor(found[name]))
         for verdict in self.detector.read({**found, "iterations": gan.iterations}):
             self._act(trainer, gan, verdict)
 
@@ -167,21 +170,22 @@ class Health(Callback):
         g, d = (gan.observations.latest(f"grad_norm/{player}") for player in "gd")
         if g is not None and d is not None:
             readings["gradient_ratio"] = g / d.clamp(min=1e-12)
-        return {name: value.to(gan.device).double() for name, value in readings.items()}
+        return {name: value.to(gan.device).float() for name, value in readings.items()}
 
     @torch.no_grad()
     def _of_samples(self, gan: GAN) -> dict[str, Tensor]:
         """How samples compare with the data, and with those of the reading before."""
-        samples = gan.generate(self._noise, averaged=False)
-        readings, shares = self._reference.readings(samples)
+        samples = [gan.generate(z, averaged=False) for z in self._noise.split(PART)]
+        features = torch.cat([features_of(part) for part in samples])
+        readings, shares = self._reference.readings(features)
         if self._shares is not None:
             readings["drift"] = total_variation(shares, self._shares.to(shares))
         self._shares = shares
         if due(gan, self.watch.memorisation_every):
-            few = samples[:COMPARED].flatten(1)
+            few = samples[0].flatten(1)
             most = NUMBERS // few.shape[1]
             readings["memorised"] = memorised(few, self._chosen(most))
-        return {name: value.double() for name, value in readings.items()}
+        return readings
 
     def _chosen(self, most: int) -> Tensor:
         """All real images, uint8 (N, C, H, W), or as many as that, drawn at random."""
@@ -213,5 +217,5 @@ class Health(Callback):
         self.folder.mkdir(exist_ok=True)
         self.checkpoints.keep_as(trainer, gan, kept)
         if trainer.is_global_zero:
-            pixels = self.paint(gan.generate(self._noise[:COMPARED], averaged=False))
+            pixels = self.paint(gan.generate(self._noise[:PART], averaged=False))
             pictures.save(kept.with_suffix(".png"), pixels)
