@@ -31,7 +31,7 @@ HEALTHY = {
     "drift": 0.1,
 }
 ILL = {
-    "discriminator-won": {"D(x)": 0.999, "D(G(z))": 0.001, "d_accuracy": 1.0},
+    "discriminator-won": {"D(x)": 0.999, "D(G(z))": 0.001, "d_accuracy": 1.0, "logit_gap": 20.0},
     "one-image": {"diversity": 0.02, "modes": 0.05, "duplicates": 1.0},
     "mode-collapse": {"diversity": 0.3, "modes": 0.12, "duplicates": 1.0},
     "oscillation": {"diversity": 0.05, "modes": 0.06, "duplicates": 1.0, "drift": 0.8},
@@ -89,6 +89,8 @@ def test_a_large_gap_of_a_critic_is_no_illness():
 
 def test_a_discriminator_that_is_right_without_being_certain_has_not_won():
     assert said((3000, {"D(x)": 0.93, "D(G(z))": 0.07, "d_accuracy": 1.0})) == []
+    dcgan = {"D(x)": 0.99, "D(G(z))": 0.007, "d_accuracy": 1.0, "logit_gap": 10.0}
+    assert said((3000, dcgan)) == [], "as a healthy one begins"
 
 
 def test_memorisation_rests_on_few_readings():
@@ -109,7 +111,7 @@ def test_who_is_ill_in_two_ways_is_told_both():
 
 
 def test_a_verdict_says_what_was_seen_since_when_and_what_to_try():
-    detector = Detector(Watch(every=100))
+    detector = Detector(Watch(every=100, warmup=0))
     for i in range(1, 30):
         found = detector.read({**HEALTHY, **ILL["discriminator-won"], "iterations": 100 * i})
         if found:
@@ -156,7 +158,7 @@ WON = [
     *("model.discriminator.dropout=0.0", "loss=minimax", "optim@g_optimizer=sgd"),
     *("trainer=smoke", "g_optimizer.lr=0.001", "d_optimizer.lr=0.05", "batch_size=16"),
     *("iterations=24", "log_every=5", "checkpoint_every=8", "sample_every=24", "logger=csv"),
-    *("health.every=2", "health.patience=10", "health.rollbacks=2"),
+    *("health.every=2", "health.patience=10", "health.warmup=0", "health.rollbacks=2"),
 ]
 
 
