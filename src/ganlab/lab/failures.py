@@ -61,8 +61,9 @@ def failing(experiment: str, words: Sequence[str]) -> Run:
             raise ConfigError(mistakes)
         config = checked(without_hydra(cfg))
         rehearse(cfg, config, Point(overrides))
+        name = folder_name(cfg.hydra.runtime.choices, config.get("regularizer", {}))
         with failures_said(swept=False):
-            run = train(config, folder_name(cfg.hydra.runtime.choices, config["regularizer"]))
+            run = train(config, name)
         if run.summary()["status"] == "interrupted":
             raise SystemExit(cli.INTERRUPTED)
     for known in run.summary().get("health", []):
