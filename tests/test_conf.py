@@ -75,6 +75,7 @@ CHECKED = {
     **{f"trainer/{name}.yaml": [f"trainer={name}"] for name in ("gpu", "ddp")},
     **trained_by("logger", "logger={}"),
     **trained_by("hydra/launcher", "hydra/launcher={}"),  # test_slurm.py launches with it
+    **trained_by("health", "health={}"),
     **trained_by("metrics", "metrics={}"),  # test_evaluate.py trains with them
     "train.yaml": [],
 }

@@ -18,7 +18,10 @@ from ganlab.gan import GAN
 from ganlab.loggers import MetricsFile
 
 AXES = {"iterations": 10, "images_seen": 640, "seconds": 0.5}
-WORDS = ["regularizer=[r1]", "model.discriminator.norm=none", "iterations=4", "log_every=2"]
+WORDS = [
+    *("regularizer=[r1]", "model.discriminator.norm=none", "iterations=4", "log_every=2"),
+    "health=none",
+]
 READING = {"loss/d": 1.25, "loss/g": 0.5, "D(x)": 0.75, "D(G(z))": 0.25, "images_per_second": 9.0}
 
 

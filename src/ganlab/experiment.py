@@ -22,6 +22,7 @@ from ganlab.data import DataError, ImageData, LabelBudget
 from ganlab.data.images import Source
 from ganlab.game_optimizers import Extragradient
 from ganlab.gan import GAN
+from ganlab.health import Watch
 from ganlab.optim import UpdateRule
 from ganlab.runs import Run, Which
 from ganlab.scoring import Plan
@@ -111,6 +112,10 @@ class Experiment(Settings):
         """How the run is scored while it trains; None: it is not."""
         return self._build("metrics") if self.metrics else None
 
+    def watch(self) -> Watch | None:
+        """How the run's health is watched; None: it is not."""
+        return self._build("health") if self.health else None
+
     def loggers(self, **given: Any) -> list[Logger]:
         """The chosen loggers, beside metrics.csv; `given`: run, name and group."""
         return [self._build(f"logger.{name}", **given) for name in self.logger]
@@ -151,7 +156,7 @@ class Experiment(Settings):
             found += blamed(functools.partial(self._build, node))
         for name, node in self.logger.items():
             found += [] if "_target_" in node else [f"logger.{name}: say logger={name}, too"]
-        found += blamed(self._check_metrics)
+        found += blamed(self._check_metrics) + blamed(self._check_health)
         with torch.device("meta"):
             for player in ("g", "d"):
                 found += blamed(functools.partial(self._check_rule, player))
@@ -168,6 +173,11 @@ class Experiment(Settings):
         if (plan := self.plan()) is not None:
             with blame("metrics"):
                 plan.check(self.source)
+
+    def _check_health(self) -> None:
+        if self.health and "_target_" not in self.health:
+            raise ConfigError(["health: say health=watch, too"])
+        self.watch()
 
     def _check_rule(self, player: str) -> None:
         parameter = torch.nn.Parameter(torch.empty(1))

@@ -32,6 +32,8 @@ PANELS = {
     "high_quality": "high-quality share",
     **dict.fromkeys(("kl", "kl_modes"), "KL of classes"),
     "grad_norm": NORMS,
+    "health/gradient_ratio": NORMS,
+    **dict.fromkeys(("health/logit_gap", "health/logit_size"), "logits of D"),
 }
 LOGARITHMIC = (NORMS, FRECHET)
 
@@ -91,7 +93,8 @@ def arranged(names: Iterable[str]) -> dict[str, list[str]]:
     for name in names:
         if name not in NOT_DRAWN:
             prefix = name.partition("/")[0]
-            kinds.setdefault(PANELS.get(prefix, prefix.replace("_", " ")), []).append(name)
+            kind = PANELS.get(name) or PANELS.get(prefix) or prefix.replace("_", " ")
+            kinds.setdefault(kind, []).append(name)
     if NORMS in kinds:
         kinds[NORMS] = kinds.pop(NORMS)  # to the end
     return {kind: columns for kind, columns in kinds.items() if columns}

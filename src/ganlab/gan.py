@@ -86,6 +86,7 @@ class GAN(LightningModule):
         self.to(memory_format=torch.channels_last)  # convolutions are faster so
         self.total_iterations, self.seed = iterations, seed
         self.iterations = self.d_updates = self.images_seen = 0
+        self.attempt = 0  # times that the run has gone back to a healthy checkpoint
         self.observations = Observations(loss.score)
 
     # Algorithm 1 ---------------------------------------------------------------------------------
@@ -305,9 +306,9 @@ class GAN(LightningModule):
         return self.generate(self.fixed_latents(n, seed, labels))
 
     @torch.no_grad()
-    def generate(self, z: Tensor, batch_size: int = 256) -> Tensor:
+    def generate(self, z: Tensor, batch_size: int = 256, *, averaged: bool = True) -> Tensor:
         """Images of given latents, with BatchNorm's running statistics; training goes on as was."""
-        generator = self.ema.network if self.ema is not None else self.generator
+        generator = self.ema.network if self.ema is not None and averaged else self.generator
         training = generator.training
         generator.eval()
         try:
@@ -340,12 +341,14 @@ class GAN(LightningModule):
 
     def begin_iteration(self) -> None:
         """Makes random numbers and learning rates those of this iteration."""
-        self.noise.manual_seed(mixed(self.seed, NOISE, self.iterations))
+        again = (self.attempt,) if self.attempt else ()  # the same noise would end the same way
+        self.noise.manual_seed(mixed(self.seed, NOISE, self.iterations, *again))
         # Dropout and the like draw from the global generators, differently on each rank.
-        key = (self.seed, LAYERS, self.iterations, self.trainer.global_rank)
+        key = (self.seed, LAYERS, self.iterations, self.trainer.global_rank, *again)
         seed_global_generators(self.device, mixed(*key))
+        progress, scale = self.iterations / self.total_iterations, 0.5**self.attempt
         for player, rule in ((G, self.g_rule), (D, self.d_rule)):
-            rule.set_rate(self.optimizer(player), self.iterations / self.total_iterations)
+            rule.set_rate(self.optimizer(player), progress, scale)
 
     def _update(self, player: int, *, extrapolate: bool = False) -> None:
         """One step of G's or D's optimizer, with the gradients averaged over ranks.
@@ -384,10 +387,11 @@ class GAN(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["iterations"], checkpoint["images_seen"] = self.iterations, self.images_seen
-        checkpoint["spec"] = asdict(self.spec)
+        checkpoint["attempt"], checkpoint["spec"] = self.attempt, asdict(self.spec)
         checkpoint["observations"] = self.observations.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.iterations, self.images_seen = checkpoint["iterations"], checkpoint["images_seen"]
         self.d_updates = self.iterations * self.d_steps
+        self.attempt = checkpoint.get("attempt", 0)
         self.observations.load_state(checkpoint["observations"], self.device)

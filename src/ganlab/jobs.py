@@ -18,7 +18,7 @@ from ganlab.runs import Run, Which, runs_below
 from ganlab.scoring.scorecard import Scorecard
 
 RECORD = "sweep.json"
-State = Literal["finished", "running", "interrupted", "failed", "waiting"]
+State = Literal["finished", "running", "interrupted", "failed", "stopped", "waiting"]
 STATES: tuple[State, ...] = get_args(State)
 
 
@@ -45,8 +45,9 @@ class Job:
             return "finished"
         if self.run.locked():
             return "running"
-        if self.run.summary().get("status") == "failed":
-            return "failed"
+        status: State | None = self.run.summary().get("status")
+        if status in ("failed", "stopped"):
+            return status
         return "interrupted" if self.run.config_file.exists() else "waiting"
 
 
@@ -106,10 +107,10 @@ def standing(sweep: Sweep) -> str:
     told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
     lines = [f"{sweep.path}: {told or 'no runs'}"]
     for job, state in states.items():
-        if state in ("failed", "interrupted", "running"):
-            why = job.run.summary().get("error")
+        if state not in ("finished", "waiting"):
+            why = job.run.summary().get("error") if state in ("failed", "stopped") else None
             named = f"{' '.join(words[job])} ({job.run.path})"
-            lines.append(f"  {state}: {named}" + (f": {why}" if why and state == "failed" else ""))
+            lines.append(f"  {state}: {named}" + (f": {why}" if why else ""))
     return "\n".join(lines)
 
 

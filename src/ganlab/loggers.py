@@ -93,6 +93,11 @@ class TensorBoardRun(TensorBoardLogger):
         """uint8 (H, W, 3)."""
         self.experiment.add_image(name, pixels, step, dataformats="HWC")
 
+    @rank_zero_only
+    def alert(self, title: str, text: str, step: int) -> None:
+        """A verdict on the run's health, in words."""
+        self.experiment.add_text(f"health/{title}", text, step)
+
 
 class WandbRun(WandbLogger):
     """A Weights & Biases run below RUN/wandb, the same one when the run goes on.
@@ -151,8 +156,14 @@ class WandbRun(WandbLogger):
         self._log({name: image, "iterations": step})
 
     @rank_zero_only
+    def alert(self, title: str, text: str, step: int) -> None:
+        """An alert in the dashboard, and by mail or Slack for whoever has asked W&B for that."""
+        started, about = cast("Any", self.experiment), f"iteration {step:,}: {text}"
+        started.alert(f"{title} ({self._name})", about, level="WARN")
+
+    @rank_zero_only
     def finish(self, status: str) -> str | None:
-        """Ends the run as 'finished', 'interrupted' or 'failed'; how to upload it if offline."""
+        """Ends the run, by its status in summary.json; how to upload it if it is offline."""
         if self._experiment is None:
             return None
         if status == "interrupted":  # it will go on: W&B calls it preempted

@@ -44,6 +44,15 @@ class Observations:
         """Notes D's logits on one minibatch, (N,) each."""
         self._logits.append((real.detach(), fake.detach()))
 
+    def latest(self, name: str) -> Tensor | None:
+        """The scalar noted last, if any was since the last reading."""
+        noted = self._scalars.get(name)
+        return noted[-1] if noted else None
+
+    def latest_logits(self) -> tuple[Tensor, Tensor] | None:
+        """D's logits on the last minibatch of real and of generated images, if there are any."""
+        return self._logits[-1] if self._logits else None
+
     def read(self) -> dict[str, float]:
         """Means since the last reading, by name; empty if nothing was noted.
 

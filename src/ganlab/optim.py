@@ -49,9 +49,9 @@ class UpdateRule:
                 return self.optimizer(parameters, fused=True)
         return self.optimizer(parameters)
 
-    def set_rate(self, optimizer: Optimizer, progress: float) -> None:
-        """Sets each group's learning rate for this iteration."""
-        factor = self.schedule(progress)
+    def set_rate(self, optimizer: Optimizer, progress: float, scale: float = 1.0) -> None:
+        """Sets each group's learning rate for this iteration: its own times schedule and scale."""
+        factor = scale * self.schedule(progress)
         for group in optimizer.param_groups:
             rate = group.setdefault("initial_lr", group["lr"]) * factor
             if isinstance(group["lr"], Tensor):  # a graph reads it where it is

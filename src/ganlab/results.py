@@ -115,7 +115,7 @@ def loss_of(score: Score | None, by: str) -> float:
 
 def points(found: Iterable[Result], by: str, worst: float) -> list[float]:
     """The scores of runs that have ended; one that has failed counts as the worst."""
-    ended = [r for r in found if r.card is not None or r.job.state == "failed"]
+    ended = [r for r in found if r.card is not None or r.job.state in ("failed", "stopped")]
     return [worst if r.card is None else r.card.scores[by].value for r in ended]
 
 

@@ -29,6 +29,11 @@ def science(config: dict[str, Any]) -> dict[str, Any]:
     metrics = kept.pop("metrics", {})
     if metrics.get("patience") is not None:  # otherwise scoring leaves the run as it would be
         kept["metrics"] = metrics
+    health = kept.pop("health", {})
+    if health.get("action") in ("stop", "rollback"):  # otherwise it only looks
+        kept["health"] = health
+    if health.get("action") == "rollback":  # to one of the checkpoints
+        kept["checkpoint_every"] = config["checkpoint_every"]
     kept["trainer"] = {"precision": config["trainer"].get("precision")}
     target = config["data"]["_target_"]
     if target.startswith("ganlab.data.") and not target.endswith(".Folder"):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ganlab import cli, load
 from ganlab.runs import Which
-from ganlab.spec import PointSpec, at_least, seed_range
+from ganlab.spec import at_least, seed_range
 
 
 def sample(
@@ -45,15 +45,14 @@ def sample(
 
     gan = load(run, checkpoint, trust=trust)
     sampling.check_labels(labels, gan)
-    if isinstance(gan.spec, PointSpec):
-        sampling.refuse_for_points(
-            columns=columns, singles=singles, interpolate=interpolate, sheets=sheets
-        )
+    sampling.refuse_for_points(
+        gan, columns=columns, singles=singles, interpolate=interpolate, sheets=sheets
+    )
     n = n or sampling.usual_number(gan)
-    paint = sampling.painter(gan, run, columns, trust=trust)
     stem = sampling.stem_of(gan, Path(output or Path(run) / "sampled"), seed, labels)
     images = gan.sample(n, seed, sampling.cycled(labels, n))
-    written = [sampling.save_picture(paint(images), f"{stem}-n-{n}.png")]
+    pixels = sampling.painter(gan, run, columns, trust=trust)(images)
+    written = [sampling.save_picture(pixels, f"{stem}-n-{n}.png")]
     if singles:
         written.append(sampling.save_singles(images, Path(f"{stem}-n-{n}")))
     if interpolate:

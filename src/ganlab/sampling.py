@@ -13,7 +13,7 @@ from ganlab.callbacks import samples
 from ganlab.conditioning import ByClass
 from ganlab.data.points import density_of
 from ganlab.experiment import Experiment, require_known
-from ganlab.figures import Cloud
+from ganlab.figures import POINTS_DRAWN, Cloud
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian
 from ganlab.runs import Run
@@ -27,9 +27,10 @@ def stem_of(gan: GAN, folder: Path, seed: int, labels: list[int] | None) -> Path
     return folder / f"iteration-{gan.iterations:07d}-seed-{seed}{named}"
 
 
-def refuse_for_points(**asked: object) -> None:
+def refuse_for_points(gan: GAN, **asked: object) -> None:
     """Raises ValueError for each option that is given and means nothing for points."""
-    if given := [name for name, value in asked.items() if value]:
+    given = [name for name, value in asked.items() if value]
+    if given and isinstance(gan.spec, PointSpec):
         raise ValueError(
             f"{', '.join(given)}: for images, and this run makes points, drawn as one cloud"
         )

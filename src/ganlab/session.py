@@ -20,6 +20,7 @@ from ganlab.callbacks import (
     Checkpoints,
     Classification,
     Curves,
+    Health,
     Interruption,
     Journal,
     ModeCoverage,
@@ -33,7 +34,9 @@ from ganlab.data.points import density_of, distribution_of
 from ganlab.distributions import Mixture
 from ganlab.experiment import Experiment
 from ganlab.figures import POINTS_DRAWN, Cloud
+from ganlab.health import UnhealthyError
 from ganlab.loggers import MetricsFile, WandbRun
+from ganlab.observations import NonFiniteError
 from ganlab.runs import Run, unused
 from ganlab.spec import PointSpec
 
@@ -78,6 +81,10 @@ class Session:
         self.capturing = Capturing(experiment.compile)
         plan = experiment.plan()
         self.scores = Scores(plan, self.journal, self.checkpoints) if plan is not None else None
+        watch, kept = experiment.watch(), run.path / "health"
+        self.health = (
+            Health(watch, self.data, self.checkpoints, kept) if watch is not None else None
+        )
         self.loggers: list[Logger] = [
             MetricsFile(run.path / "metrics.csv"),
             *experiment.loggers(run=run, name=title, group=group),
@@ -92,6 +99,8 @@ class Session:
         self.capturing.require(self.trainer, self.gan)
         if self.trainer.strategy.root_device.type == "cuda":
             torch.set_float32_matmul_precision("high")  # TF32, as in cuDNN's convolutions anyway
+        if devices > 1 and watch is not None and watch.action == "rollback":
+            raise ConfigError(["health.action: rollback works on one device; say stop"])
         if self.scores is not None:
             self.scores.prepare(self.data, self.trainer.strategy.root_device)
 
@@ -117,6 +126,7 @@ class Session:
             *([Profile(self.run.path)] if experiment.profile else []),  # what follows is looked at
             self.classification,  # the journal reads what it finds
             *self.coverage,  # likewise
+            *([self.health] if self.health is not None else []),  # and what this one does
             self.journal,  # before what follows: no GAN is drawn or saved that is not finite
             self.samples,
             *others,
@@ -127,21 +137,48 @@ class Session:
             self.curves,  # last: weights and signals are in order before it draws
         ]
 
-    def work(self) -> None:
-        """Trains until the end or a signal, and writes down how it ended.
+    def work(self) -> bool:
+        """Trains until the end, a signal or a verdict that ends it, and writes down which.
+
+        Returns:
+            Whether the run has ended; if not, it has gone back to a healthy checkpoint, from where
+            another Session goes on.
 
         Raises:
             NonFiniteError: training cannot go on; the last checkpoint is good.
+            UnhealthyError: a verdict was to end the run.
             DiskFullError: there is no room for what the run writes; the last checkpoint is good.
         """
         try:
             with self.run.full_disk_explained():
-                self._train()
-                self._conclude("finished" if self._done else "interrupted")
+                self._train_or_diverge()
+                if self.health is not None and self.health.go_back(self.gan):
+                    self._finish_logging("interrupted")
+                    return False
+                self._end()
+        except UnhealthyError:
+            raise
         except BaseException as error:
             with contextlib.suppress(OSError):  # of a disk that is full still: said is said
                 self._conclude("failed", str(error) or type(error).__name__)
             raise
+        return True
+
+    def _train_or_diverge(self) -> None:
+        """Trains; a number that is not finite is a verdict, too, and may send the run back."""
+        try:
+            self._train()
+        except NonFiniteError as error:
+            if self.health is None or not self.health.diverged(self.gan, error):
+                raise
+
+    def _end(self) -> None:
+        """Raises UnhealthyError after a verdict that was to end the run."""
+        if self.health is not None and self.health.ended is not None:
+            error = UnhealthyError(self.health.ended)
+            self._conclude("stopped", str(error))
+            raise error
+        self._conclude("finished" if self._done else "interrupted")
 
     def _train(self) -> None:
         self._begin()
@@ -202,9 +239,14 @@ class Session:
         try:
             self._write_down(status, error)
         finally:
-            for logger in self.loggers:
-                if isinstance(logger, WandbRun) and (command := logger.finish(status)):
-                    print(f"W&B is offline; to upload this run: {command}")
+            if command := self._finish_logging(status):
+                print(f"W&B is offline; to upload this run: {command}")
+
+    @rank_zero_only
+    def _finish_logging(self, status: str) -> str | None:
+        """Ends what W&B logs; how to upload it if it is offline."""
+        runs = [logger for logger in self.loggers if isinstance(logger, WandbRun)]
+        return next(filter(None, [logger.finish(status) for logger in runs]), None)
 
     def _write_down(self, status: str, error: str | None) -> None:
         """Everything there is to say, in summary.json."""
@@ -214,6 +256,8 @@ class Session:
             "seconds": round(self.journal.seconds, 3),
             "last": self.journal.latest,
         }
+        if self.health is not None:
+            results["health"] = [verdict.as_dict() for verdict in self.health.verdicts]
         self.run.conclude(status, results, error)
         if self.scores is not None:
             self.run.note_scores([card.as_dict() for card in self.scores.cards().values()])

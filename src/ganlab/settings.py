@@ -38,6 +38,7 @@ class Settings:
     d_schedule: Node
     trainer: Node
     metrics: Node = field(default_factory=dict)
+    health: Node = field(default_factory=dict)
     logger: Node = field(default_factory=dict)
     seed: int = 0
     d_steps: int = 1

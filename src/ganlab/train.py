@@ -62,6 +62,7 @@ def failures_said(*, swept: bool) -> Iterator[None]:
         JobFailed: a sweep's other jobs go on.
         Busy: another process works in the run, which is no sweep's.
     """
+    from ganlab.health import UnhealthyError
     from ganlab.observations import ADVICE, NonFiniteError
 
     try:
@@ -69,7 +70,7 @@ def failures_said(*, swept: bool) -> Iterator[None]:
     except NonFiniteError as error:
         say(f"training failed: {error}. {ADVICE}")
         raise cli.JobFailed from error
-    except DiskFullError as error:
+    except (DiskFullError, UnhealthyError) as error:
         say(f"training stopped: {error}")
         raise cli.JobFailed from error
     except Busy as error:
@@ -99,6 +100,7 @@ def train(
         ConfigError: the config cannot be run here; nothing was touched.
         DataError: the data is missing or unsuitable.
         NonFiniteError: a loss or a weight became NaN or infinite; the last checkpoint is good.
+        UnhealthyError: health.action wants a run to end that ails as this one does.
         DiskFullError: there is no room for what the run writes; the last checkpoint is good.
     """
     from ganlab.experiment import Experiment
@@ -114,9 +116,12 @@ def train(
             say(f"finished already: {run.path}")
             return run
         say(session.introduction())
-        session.work()
+        while not session.work():  # it has gone back to a healthy checkpoint
+            session = Session(experiment, run, title or f"{name}/{run.path.name}", group)
     if run.finished:
         say(ending(run))
+        if session.health is not None:
+            say(session.health.conclusion())
         if session.scores is not None:
             say(session.scores.conclusion())
     session.interruption.pass_on()

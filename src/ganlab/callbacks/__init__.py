@@ -5,6 +5,7 @@ from ganlab.callbacks.checkpoints import Checkpoints
 from ganlab.callbacks.classification import Classification
 from ganlab.callbacks.coverage import ModeCoverage
 from ganlab.callbacks.curves import Curves
+from ganlab.callbacks.health import Health
 from ganlab.callbacks.interruption import Interruption
 from ganlab.callbacks.journal import Journal
 from ganlab.callbacks.profile import Profile
@@ -17,6 +18,7 @@ __all__ = [
     "Checkpoints",
     "Classification",
     "Curves",
+    "Health",
     "Interruption",
     "Journal",
     "ModeCoverage",

@@ -44,6 +44,9 @@ class Capturing(Callback):
         if self.captured is not None:
             self.captured.release()
 
+    def on_exception(self, trainer: Trainer, gan: GAN, exception: BaseException) -> None:  # type: ignore[override]
+        self.on_train_end(trainer, gan)  # a run may go back to a checkpoint from here
+
     def on_save_checkpoint(self, trainer: Trainer, gan: GAN, checkpoint: dict[str, Any]) -> None:  # type: ignore[override]
         """A checkpoint is the same with graphs and without."""
         for optimizer in checkpoint["optimizer_states"]:

@@ -30,6 +30,7 @@ class Checkpoints(Callback):
 
     def __init__(self, folder: Path, every: int, keep: int = 2) -> None:
         self.folder, self.every, self.keep = folder, every, keep
+        self.pinned: int | None = None  # the iteration of one more that is kept
         self._saved = -1
 
     def setup(self, trainer: Trainer, gan: GAN, stage: str) -> None:  # type: ignore[override]
@@ -58,11 +59,13 @@ class Checkpoints(Callback):
         """
         if gan.iterations == self._saved:
             return
-        self._write(trainer, gan, checkpoint.name(gan.iterations))
+        self.keep_as(trainer, gan, self.folder / checkpoint.name(gan.iterations))
         self._saved = gan.iterations
         if trainer.is_global_zero:
+            pinned = checkpoint.name(self.pinned) if self.pinned is not None else ""
             for old in checkpoint.listed(self.folder)[: -self.keep]:
-                old.unlink()
+                if old.name != pinned:
+                    old.unlink()
 
     def save_best(self, trainer: Trainer, gan: GAN) -> None:
         """Saves best.ckpt in place of the one before, which these weights have outdone.
@@ -70,11 +73,16 @@ class Checkpoints(Callback):
         Raises:
             NonFiniteError: a weight is NaN or infinite.
         """
-        self._write(trainer, gan, BEST)
+        self.keep_as(trainer, gan, self.folder / BEST)
 
-    def _write(self, trainer: Trainer, gan: GAN, name: str) -> None:
+    def keep_as(self, trainer: Trainer, gan: GAN, path: Path) -> None:
+        """Saves now, under any name: nothing removes it.
+
+        Raises:
+            NonFiniteError: a weight is NaN or infinite.
+        """
         require_finite(gan)
-        trainer.save_checkpoint(self.folder / name)  # all ranks call it, the first one writes
+        trainer.save_checkpoint(path)  # all ranks call it, the first one writes
 
 
 class WholeFiles(TorchCheckpointIO):

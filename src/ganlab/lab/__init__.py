@@ -32,6 +32,19 @@ LABS = {
         "two players on saddle points: who meets, who circles, who leaves",
     ),
     "grid": ("ganlab.lab.grid:grid", "which losses find all 25 Gaussians of a grid"),
+    "mode-collapse": (
+        "ganlab.lab.failures:mode_collapse",
+        "fails on purpose: two or three images, whatever the noise",
+    ),
+    "one-image": ("ganlab.lab.failures:one_image", "fails on purpose: all samples are one image"),
+    "oscillation": (
+        "ganlab.lab.failures:oscillation",
+        "fails on purpose: an image that changes over time, and never settles",
+    ),
+    "overpowered-discriminator": (
+        "ganlab.lab.failures:overpowered_discriminator",
+        "fails on purpose: D is so sure that G learns nothing",
+    ),
 }
 
 
