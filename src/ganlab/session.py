@@ -83,7 +83,9 @@ class Session:
         self.scores = Scores(plan, self.journal, self.checkpoints) if plan is not None else None
         watch, kept = experiment.watch(), run.path / "health"
         self.health = (
-            Health(watch, self.data, self.checkpoints, kept) if watch is not None else None
+            Health(watch, self.data, self.checkpoints, kept, self.samples.paint)
+            if watch is not None
+            else None
         )
         self.loggers: list[Logger] = [
             MetricsFile(run.path / "metrics.csv"),
