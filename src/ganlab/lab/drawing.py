@@ -39,7 +39,7 @@ def film_frame(frames: Sequence[Frame], i: int, limits: tuple[float, float]) -> 
     """One picture of an animation: the GAN at moment i, and how it has come there."""
     from matplotlib.figure import Figure
 
-    figure = Figure((7.6, 3.9), dpi=75, layout="constrained", facecolor="white")
+    figure = Figure((7.6, 3.9), dpi=66, layout="constrained", facecolor="white")
     left, right = beside(figure, 2, width_ratios=[1.35, 1])
     draw_moment(left, frames[i], limits, f"iteration {frames[i].iteration:,}")
     draw_curves(right.subplots(2, 1, sharex=True), frames, shown=i + 1)
@@ -52,7 +52,7 @@ def beside(figure: "Figure", n: int, **options: Any) -> list["SubFigure"]:
     return list(made[0])
 
 
-def few_colors(pixels: np.ndarray, n: int = 12) -> np.ndarray:
+def few_colors(pixels: np.ndarray, n: int = 20) -> np.ndarray:
     """uint8 (H, W, 3) in n colours: lines need no more, and an animation is half as large."""
     palette = Image.fromarray(pixels).quantize(n, dither=Image.Dither.NONE)
     return np.asarray(palette.convert("RGB"))

@@ -16,7 +16,7 @@ from ganlab.lab.training import Snapshots, planned, trained
 from ganlab.runs import Run
 from ganlab.spec import at_least
 
-ARROWS = 25
+ARROWS = 15
 LEVELS = (0.45, 0.1)  # of JSD / log 2, at whose first moment panels (b) and (c) are
 
 
