@@ -1,14 +1,15 @@
 """How often a run's health is judged rightly: induced failures by name, and healthy runs.
 
-    python benchmarks/health.py [seeds=5] [iterations=1600] [output=outputs/health]
+    python benchmarks/health.py [seeds=5] [iterations=2000] [output=outputs/health]
         [root=~/.cache/ganlab/data] [only=failures,vanilla,dcgan] [threads=1]
 
 Trains one run after another, seed by seed, and prints the table, in Markdown, at the end.  A run
 that is there already is not trained again, so the command may be interrupted and given again.
 
-Failures are conf/experiment/failure/*.yaml, each of which has to be called by its name.  Healthy
-are all losses that need no energies, wasserstein with a gradient penalty, on MNIST: with a vanilla
-GAN of two small hidden layers and with a narrow DCGAN; none of them may be called anything.
+Failures are conf/experiment/failure/*.yaml, on MNIST and on a ring of Gaussians, each of which has
+to be called by its name.  Healthy are all losses that need no energies, wasserstein with a gradient
+penalty, on MNIST: with a vanilla GAN of two small hidden layers and with a narrow DCGAN; none of
+them may be called anything.
 """
 
 import sys
@@ -26,7 +27,7 @@ from ganlab.train import train
 
 OPTIONS = {
     "seeds": "5",
-    "iterations": "1600",
+    "iterations": "2000",
     "output": "outputs/health",
     "root": "~/.cache/ganlab/data",
     "only": "failures,vanilla,dcgan",
@@ -37,6 +38,9 @@ FAILURES = {  # experiment -> the name by which it is to be called
     "mode_collapse": "mode-collapse",
     "one_image": "one-image",
     "oscillation": "oscillation",
+    "ring/overpowered_discriminator": "discriminator-won",
+    "ring/mode_collapse": "mode-collapse",
+    "ring/oscillation": "oscillation",
 }
 LOSSES = {
     **{name: [f"loss={name}"] for name in ("nonsaturating", "minimax", "least_squares", "hinge")},
@@ -54,15 +58,18 @@ MODELS = {
 NEEDS = {("dcgan", "wasserstein + gradient penalty"): ["model.discriminator.norm=none"]}
 
 
-def rows(only: list[str]) -> dict[tuple[str, str], list[str]]:
-    """(what trains, the name it is to have or '') -> overrides."""
+def rows(options: dict[str, str]) -> dict[tuple[str, str], list[str]]:
+    """(what trains, the name it is to have or '') -> overrides; failures take their own time."""
     made: dict[tuple[str, str], list[str]] = {}
-    if "failures" in only:
-        made |= {(e, name): [f"experiment=failure/{e}"] for e, name in FAILURES.items()}
+    root, only = f"data.root={Path(options['root']).expanduser()}", options["only"].split(",")
+    for experiment, name in FAILURES.items() if "failures" in only else ():
+        there = [] if experiment.startswith("ring/") else [root]
+        made[experiment, name] = [f"experiment=failure/{experiment}", *there]
+    healthy = ["data=mnist", root, f"iterations={options['iterations']}"]
     for model in (model for model in MODELS if model in only):
         for loss, words in LOSSES.items():
             needs = NEEDS.get((model, loss), [])
-            made[f"{model}, {loss}", ""] = ["data=mnist", *MODELS[model], *words, *needs]
+            made[f"{model}, {loss}", ""] = [*healthy, *MODELS[model], *words, *needs]
     return made
 
 
@@ -104,14 +111,10 @@ def main() -> None:
         raise SystemExit(f"unknown: {', '.join(unknown)}; known: {', '.join(OPTIONS)}")
     options = {**OPTIONS, **given}
     torch.set_num_threads(int(options["threads"]))
-    shared = [
-        *("logger=csv", "trainer=cpu", f"output_dir={options['output']}"),
-        *(f"iterations={options['iterations']}", f"data.root={Path(options['root']).expanduser()}"),
-    ]
+    shared = ["logger=csv", "trainer=cpu", f"output_dir={options['output']}"]
     composer, found = Composer(), defaultdict(list)
-    chosen = rows(options["only"].split(","))
     for seed in range(int(options["seeds"])):
-        for row, words in chosen.items():
+        for row, words in rows(options).items():
             found[row].append(trained(composer, [*words, *shared, f"seed={seed}"]))
     print(table(found))
 

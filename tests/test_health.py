@@ -355,13 +355,13 @@ def test_shares_have_one_panel_and_logits_another():
 def test_a_laboratory_trains_what_fails_and_says_what_ails_it(tmp_path, capsys):
     small = ["data=digits", "iterations=24", *(w for w in WON if w.startswith("health"))]
     words = [*small, "logger=csv", "d_optimizer.lr=0.05", f"output_dir={tmp_path}"]
-    written = failures.overpowered_discriminator(words)
+    written = failures.overpowered_discriminator(overrides=words)
     run, out = the_run(tmp_path), capsys.readouterr().out
     first = summary(run)["health"][0]
     assert first["ailment"] == "discriminator-won"
     assert out.count(f"discriminator-won: {first['evidence']}") == 2, "as it trains and at its end"
     assert written == [run / "samples" / "samples.gif", run / "curves.png"]
-    failures.overpowered_discriminator(words)
+    failures.overpowered_discriminator(overrides=words)
     assert f"discriminator-won: {first['evidence']}" in capsys.readouterr().out
     with pytest.raises(ConfigError, match=r"did you mean 'action'\?"):
-        failures.oscillation(["health.actoin=stop"])
+        failures.oscillation(overrides=["health.actoin=stop"])

@@ -11,6 +11,7 @@ from ganlab.spec import at_least
 
 DIM = 1024  # of features; what has no more numbers is looked at as it is
 BINS = 20
+FEW = 16  # numbers, below which nearest neighbours lie as near as one pleases
 KMEANS, SKETCH, CHOICE = 31, 32, 33  # streams of random numbers; others are in gan.py and data/
 
 
@@ -180,11 +181,14 @@ class Reference:
 
         `diversity`: mean distance between two samples, in units of the data's.
         `modes`: effective number of bins, in units of the data's.
-        `duplicates`: share with another sample nearer than all but 1% of real x have.
+        `duplicates`: share with another sample nearer than all but 1% of real x have; not for
+            points of few numbers, which lie so dense that the nearest one is always near.
         """
         apart, shares = distances(features), histogram(features, self.centres)
-        return {
+        readings = {
             "diversity": mean_distance(apart) / self.distance,
             "modes": effective_number(shares) / self.modes,
-            "duplicates": near_duplicates(apart[: self.n, : self.n], self.near),
-        }, shares
+        }
+        if features.shape[1] >= FEW:
+            readings["duplicates"] = near_duplicates(apart[: self.n, : self.n], self.near)
+        return readings, shares

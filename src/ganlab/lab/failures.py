@@ -2,49 +2,57 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from ganlab.health import Verdict
 from ganlab.lab.training import planned, trained
 
+Images = Literal["mnist", "stacked_mnist"]
+Data = Literal["mnist", "stacked_mnist", "ring_2d"]
 
-def mode_collapse(overrides: Sequence[str] = ()) -> list[Path]:
-    """A generator that makes two or three images only, whatever the noise.
+
+def mode_collapse(on: Data = "mnist", overrides: Sequence[str] = ()) -> list[Path]:
+    """A generator that makes few images only, whatever the noise.
 
     Args:
+        on: the data: mnist, stacked_mnist or ring_2d.
         overrides: as `ganlab train` takes them.
     """
-    return failing("mode_collapse", overrides)
+    return failing("mode_collapse", on, overrides)
 
 
-def one_image(overrides: Sequence[str] = ()) -> list[Path]:
+def one_image(on: Images = "mnist", overrides: Sequence[str] = ()) -> list[Path]:
     """Total collapse: all samples are the same image.
 
     Args:
+        on: the data: mnist or stacked_mnist.
         overrides: as `ganlab train` takes them.
     """
-    return failing("one_image", overrides)
+    return failing("one_image", on, overrides)
 
 
-def oscillation(overrides: Sequence[str] = ()) -> list[Path]:
+def oscillation(on: Data = "mnist", overrides: Sequence[str] = ()) -> list[Path]:
     """A generator that goes from image to image and never settles.
 
     Args:
+        on: the data: mnist, stacked_mnist or ring_2d.
         overrides: as `ganlab train` takes them.
     """
-    return failing("oscillation", overrides)
+    return failing("oscillation", on, overrides)
 
 
-def overpowered_discriminator(overrides: Sequence[str] = ()) -> list[Path]:
+def overpowered_discriminator(on: Data = "mnist", overrides: Sequence[str] = ()) -> list[Path]:
     """A discriminator that is so sure of itself that the generator learns nothing from it.
 
     Args:
+        on: the data: mnist, stacked_mnist or ring_2d.
         overrides: as `ganlab train` takes them.
     """
-    return failing("overpowered_discriminator", overrides)
+    return failing("overpowered_discriminator", on, overrides)
 
 
-def failing(experiment: str, overrides: Sequence[str]) -> list[Path]:
-    """Trains conf/experiment/failure/EXPERIMENT.yaml, or finds it trained; says what ails it.
+def failing(name: str, on: Data, overrides: Sequence[str]) -> list[Path]:
+    """Trains an experiment of conf/experiment/failure, or finds it trained; says what ails it.
 
     Returns:
         The animation of its samples and its curves.
@@ -53,7 +61,9 @@ def failing(experiment: str, overrides: Sequence[str]) -> list[Path]:
         ConfigError: all mistakes.
         JobFailed: health.action has ended the run.
     """
-    run = trained(planned([f"experiment=failure/{experiment}", *overrides]))
+    folder = "failure/ring" if on == "ring_2d" else "failure"
+    data = ["data=stacked_mnist"] if on == "stacked_mnist" else []
+    run = trained(planned([f"experiment={folder}/{name}", *data, *overrides]))
     for known in run.summary().get("health", []):
         print(f"iteration {known['iteration']:,}: {Verdict(**known)}")
     return [run.samples / "samples.gif", run.path / "curves.png"]
