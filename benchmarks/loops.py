@@ -4,7 +4,6 @@ Each takes its work and two networks, trains them and returns the seconds it too
 Algorithm 1's: k updates of D, then one of G.
 """
 
-import contextlib
 import functools
 import itertools
 import os
@@ -18,7 +17,7 @@ from typing import NamedTuple, Self
 import torch
 from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks import RichProgressBar
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, relu, softplus
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -341,13 +340,18 @@ class Documented(LightningModule):
 
 
 def documented(work: Work, g: nn.Module, d: nn.Module) -> Seconds:
-    """Lightning as its documentation shows it, with a TensorDataset and tqdm's bar, unseen."""
+    """Lightning as its documentation shows it, with a TensorDataset.
+
+    The bar is the one that Lightning takes by itself where Rich is installed, as it is beside
+    ganlab; it is drawn as on a terminal, but nowhere.
+    """
     dataset = TensorDataset(normalised(work.images.images), work.images.labels)
     loader = DataLoader(dataset, work.batch, shuffle=True, num_workers=work.workers)
     steps = work.iterations * (work.game.k + 1)  # Lightning counts every optimizer's
     clock = Clock()
-    trainer = work.trainer(clock, max_steps=steps, callbacks=[TQDMProgressBar()])
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+    with Path(os.devnull).open("w") as nowhere:
+        bar = RichProgressBar(console_kwargs={"file": nowhere, "force_terminal": True})
+        trainer = work.trainer(clock, max_steps=steps, callbacks=[bar])
         trainer.fit(Documented(work, g, d), loader)
     return clock.seconds()
 
