@@ -14,7 +14,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-lo
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ /' | awk '{n=$$1; $$1=""; printf "  make %-8s%s\n", n, $$0}'
 
-demo: $(READY)  ## train the default GAN on 1,797 handwritten digits (75 seconds on two cores)
+demo: $(READY)  ## train the default GAN on 1,797 handwritten digits (75 to 105 seconds on two cores)
 	$(BIN)/python -m ganlab.train
 
 test: $(READY)  ## the test suite; no account, no network
