@@ -137,7 +137,7 @@ OF_SAMPLES = (
         "from one reading to the next",
         "lower learning rates that are alike, betas=[0.5,0.999] or no momentum, regularizer=[r1] "
         "or [gradient_penalty]",
-        above={"drift": 0.5, "duplicates": 0.9},
+        above={"drift": 0.7, "duplicates": 0.9},
         below={"modes": 0.3},
     ),
     Ailment(
