@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ganlab import cli
 from ganlab.critique import Critique, Opinion
 from ganlab.lab import games, saddle_pictures, saddle_point
 from ganlab.lab.games import BILINEAR, DESCENT, GAMES, METHODS, R1_WEIGHT, SADDLE
@@ -17,6 +18,13 @@ from ganlab.regularizers import R1
 RATES = (0.05, 0.2, 0.4)
 CLOSE = 0.01  # of the factor itself
 STRICT = 1.5e-3  # of what a step changes at all
+
+
+def run(words):
+    """As the command does."""
+    with cli.exit_with_message():
+        for path in cli.called(saddle_point.saddle_point, words):
+            print(path)
 
 
 def largest_root(*coefficients: float) -> float:
@@ -156,7 +164,7 @@ def test_the_command_writes_pictures_and_what_they_show(tmp_path, capsys, monkey
     monkeypatch.setattr(saddle_pictures, "FRAMES", 2)
     monkeypatch.setattr(saddle_pictures, "GAMES", few)
     monkeypatch.setattr(saddle_point, "GAMES", few)
-    saddle_point.run([f"output_dir={tmp_path}", "steps=50", "step=0.3", "seed=4"])
+    run([f"output_dir={tmp_path}", "steps=50", "step=0.3", "seed=4"])
     folder = tmp_path / "lab" / "saddle-point"
     out = capsys.readouterr().out
     written = ["distance.png", "paths.png", "race.gif", "results.json", "surface.png"]
@@ -194,7 +202,7 @@ def test_a_bad_option_is_one_sentence_and_nothing_is_written(
 ):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
-        saddle_point.run([word])
+        run([word])
     assert stopped.value.code == 2
     assert capsys.readouterr().err == f"ganlab: 1 mistake, nothing was started\n  {sentence}\n"
     assert list(tmp_path.iterdir()) == []
@@ -203,13 +211,13 @@ def test_a_bad_option_is_one_sentence_and_nothing_is_written(
 def test_a_folder_that_cannot_be_written_is_named_before_anything_is_played(tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(SystemExit) as stopped:
-        saddle_point.run([f"output_dir={tmp_path / 'file'}"])
+        run([f"output_dir={tmp_path / 'file'}"])
     assert stopped.value.code == 2
     assert "output_dir: cannot write to" in capsys.readouterr().err
 
 
 def test_help_says_what_the_options_are(capsys):
     with pytest.raises(SystemExit) as stopped:
-        saddle_point.run(["--help"])
+        run(["--help"])
     assert stopped.value.code == 0
     assert "step: learning rate of both players" in capsys.readouterr().out

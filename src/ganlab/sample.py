@@ -39,20 +39,19 @@ def sample(
     """
     at_least(1, n=n, columns=columns)
     at_least(0, interpolate=interpolate)
-    seed_range(seed)
     at_least(2, steps=steps)
+    seed_range(seed)
     from ganlab import sampling
 
     gan = load(run, checkpoint, trust=trust)
     sampling.check_labels(labels, gan)
-    sampling.refuse_for_points(
-        gan, columns=columns, singles=singles, interpolate=interpolate, sheets=sheets
-    )
+    asked = {"columns": columns, "singles": singles, "interpolate": interpolate, "sheets": sheets}
+    sampling.refuse_for_points(gan, asked)
     n = n or sampling.usual_number(gan)
     stem = sampling.stem_of(gan, Path(output or Path(run) / "sampled"), seed, labels)
+    paint = sampling.painter(gan, run, columns, trust=trust)
     images = gan.sample(n, seed, sampling.cycled(labels, n))
-    pixels = sampling.painter(gan, run, columns, trust=trust)(images)
-    written = [sampling.save_picture(pixels, f"{stem}-n-{n}.png")]
+    written = [sampling.save_picture(paint(images), f"{stem}-n-{n}.png")]
     if singles:
         written.append(sampling.save_singles(images, Path(f"{stem}-n-{n}")))
     if interpolate:

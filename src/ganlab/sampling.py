@@ -1,7 +1,7 @@
 """What `ganlab sample` draws: labels, walks between latent points, and the files."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ def stem_of(gan: GAN, folder: Path, seed: int, labels: list[int] | None) -> Path
     return folder / f"iteration-{gan.iterations:07d}-seed-{seed}{named}"
 
 
-def refuse_for_points(gan: GAN, **asked: object) -> None:
+def refuse_for_points(gan: GAN, asked: Mapping[str, object]) -> None:
     """Raises ValueError for each option that is given and means nothing for points."""
     given = [name for name, value in asked.items() if value]
     if given and isinstance(gan.spec, PointSpec):

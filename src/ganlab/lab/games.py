@@ -208,3 +208,29 @@ def play(game: Game, method: Method, starts: Matrix, rate: float, rounds: int) -
             move(group)
         path.append(torch.stack([player.detach() for player in players], dim=1).numpy().copy())
     return np.stack(path)
+
+
+@dataclass(frozen=True)
+class Play:
+    """A game as one method plays it.
+
+    `paths` (steps + 1, n, 2) begin at distance 1; `distances` (steps + 1,) are relative to
+    the start, near the equilibrium; `theory` and `measured` are factors in a round.
+    """
+
+    game: Game
+    method: Method
+    paths: Matrix
+    distances: Matrix
+    theory: float
+    measured: float
+
+    def record(self) -> dict[str, str | float]:
+        """The line of results.json."""
+        return {
+            "game": self.game.name,
+            "method": self.method.name,
+            "theory": self.theory,
+            "measured": self.measured,
+            "difference": self.measured - self.theory,
+        }

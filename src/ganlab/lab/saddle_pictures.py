@@ -26,14 +26,13 @@ from ganlab.lab.games import (
     Game,
     Matrix,
     Method,
+    Play,
     play,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from ganlab.lab.saddle_point import Play
 
 COLORS = dict(
     zip(
@@ -45,10 +44,10 @@ COLORS = dict(
 EDGE = 1.6  # the pictures show |x|, |y| up to here
 FRAMES, PER_FRAME = 60, 2  # of the animation: rounds between two of them
 ANIMATED = (SIMULTANEOUS, ALTERNATING, NEGATIVE, EXTRAGRADIENT, OPTIMISTIC)
-Cells = Mapping[tuple[str, str], "Play"]
+Cells = Mapping[tuple[str, str], Play]
 
 
-def write(plays: Sequence["Play"], rate: float, folder: Path) -> Iterator[Path]:
+def write(plays: Sequence[Play], rate: float, folder: Path) -> Iterator[Path]:
     """Draws and writes all pictures; yields each path when it is there."""
     cells = {(one.game.name, one.method.name): one for one in plays}
     drawings: dict[str, Callable[[], Figure]] = {
@@ -178,7 +177,7 @@ def paths(cells: Cells) -> "Figure":
     return figure
 
 
-def panel(axes: "Axes", one: "Play") -> None:
+def panel(axes: "Axes", one: Play) -> None:
     """Arrows where both players' gradients point, paths, and the factor in a round."""
     arrows(axes, one.game)
     color = COLORS[one.method.name]
@@ -236,7 +235,7 @@ def distances(cells: Cells) -> "Figure":
     return figure
 
 
-def beside_theory(axes: "Axes", one: "Play") -> None:
+def beside_theory(axes: "Axes", one: Play) -> None:
     """What was measured, broad, and what theory says, dotted, through a common point."""
     color, measured = COLORS[one.method.name], one.distances
     rounds = np.arange(len(measured))
@@ -251,7 +250,7 @@ def beside_theory(axes: "Axes", one: "Play") -> None:
 # The race ---------------------------------------------------------------------------------------
 
 
-def race(plays: Sequence["Play"]) -> Iterator[np.ndarray]:
+def race(plays: Sequence[Play]) -> Iterator[np.ndarray]:
     """Frames of several methods that play the same game from the same start: uint8 (H, W, 3)."""
     rounds = min(FRAMES * PER_FRAME, len(plays[0].paths) - 1)
     figure = blank(6.6, 3.4)
@@ -274,7 +273,7 @@ def race(plays: Sequence["Play"]) -> Iterator[np.ndarray]:
         figure.set_layout_engine("none")  # everything keeps the place that it found
 
 
-def runner(board: "Axes", chart: "Axes", one: "Play", now: int) -> None:
+def runner(board: "Axes", chart: "Axes", one: Play, now: int) -> None:
     """Where one method is, the way it came of late, and its distances so far."""
     color, path = COLORS[one.method.name], one.paths[: now + 1, 0]
     board.plot(*path[-12:].T, color=color, lw=1.4, alpha=0.7)

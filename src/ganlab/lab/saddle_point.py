@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ganlab import cli, files
+from ganlab import files
 from ganlab.lab import saddle_pictures
-from ganlab.lab.games import GAMES, METHODS, Game, Matrix, Method, play
+from ganlab.lab.games import GAMES, METHODS, Game, Matrix, Method, Play, play
 from ganlab.runs import require_writable
 from ganlab.spec import at_least, positive, seed_range
 
@@ -36,32 +36,6 @@ class Options:
             raise ValueError(f"step must be at most 1, got {self.step}")
         at_least(50, steps=self.steps)
         seed_range(self.seed)
-
-
-@dataclass(frozen=True)
-class Play:
-    """A game as one method plays it.
-
-    `paths` (steps + 1, STARTS, 2) begin at distance 1; `distances` (steps + 1,) are relative to
-    the start, near the equilibrium; `theory` and `measured` are factors in a round.
-    """
-
-    game: Game
-    method: Method
-    paths: Matrix
-    distances: Matrix
-    theory: float
-    measured: float
-
-    def record(self) -> dict[str, str | float]:
-        """The line of results.json."""
-        return {
-            "game": self.game.name,
-            "method": self.method.name,
-            "theory": self.theory,
-            "measured": self.measured,
-            "difference": self.measured - self.theory,
-        }
 
 
 def saddle_point(
@@ -89,13 +63,6 @@ def saddle_point(
     text = json.dumps(records, indent=2, ensure_ascii=False)
     files.write(folder / "results.json", text.encode())
     return [folder / "results.json", *saddle_pictures.write(plays, step, folder)]
-
-
-def run(words: list[str]) -> None:
-    """The command: `words` are options such as step=0.1."""
-    with cli.exit_with_message():
-        for path in cli.called(saddle_point, words):
-            print(path)
 
 
 def played(game: Game, method: Method, options: Options) -> Play:
