@@ -20,7 +20,7 @@ import ganlab
 from commands import completed, rows, run_sample, run_train, runs_in, smoke, summary, trained
 from conftest import TIMED, differing, fit, small_gan
 from ddp_worker import scores
-from ganlab import checkpoint, figures, session, train
+from ganlab import checkpoint, figures, session
 from ganlab.callbacks import Checkpoints, Interruption, Scores
 from ganlab.config import ConfigError
 from ganlab.experiment import Experiment
@@ -669,7 +669,7 @@ def test_a_run_that_another_process_has_just_finished_is_left_alone(stopped, tmp
         def work(self):
             raise AssertionError("it trains")
 
-    monkeypatch.setattr(train, "Session", Late)
+    monkeypatch.setattr(session, "Session", Late)
     outcome = run_train(*words)
     run = tmp_path / "digits-dcgan-nonsaturating" / identity(completed(*words))
     assert outcome == (0, f"finished already: {run}\n", "")
