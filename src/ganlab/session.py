@@ -95,16 +95,20 @@ class Session:
         self.trainer = experiment.trainer_with(self.loggers, acting)
         # Lightning does so after it has read a checkpoint, which rounds it to float32 on the way.
         self.trainer.precision_plugin.convert_module(self.gan)
-        devices, m = self.trainer.world_size, experiment.batch_size
-        if m % devices:
-            raise ConfigError([f"batch_size must be a multiple of the {devices} devices, got {m}"])
-        self.capturing.require(self.trainer, self.gan)
+        self._require_devices(experiment.batch_size)
         if self.trainer.strategy.root_device.type == "cuda":
             torch.set_float32_matmul_precision("high")  # TF32, as in cuDNN's convolutions anyway
-        if devices > 1 and watch is not None and watch.action == "rollback":
-            raise ConfigError(["health.action: rollback works on one device; say stop"])
         if self.scores is not None:
             self.scores.prepare(self.data, self.trainer.strategy.root_device)
+
+    def _require_devices(self, m: int) -> None:
+        """Raises ConfigError where the devices at hand cannot do what is asked of them."""
+        self.capturing.require(self.trainer, self.gan)
+        if m % (devices := self.trainer.world_size):
+            raise ConfigError([f"batch_size must be a multiple of the {devices} devices, got {m}"])
+        going_back = self.health is not None and self.health.watch.action == "rollback"
+        if devices > 1 and going_back:
+            raise ConfigError(["health.action: rollback works on one device; say stop"])
 
     def _pictures(self, experiment: Experiment) -> SampleGrids:
         """Grids of images; of points clouds."""
