@@ -120,7 +120,8 @@ class Work:
     """What a loop has to do.
 
     Args:
-        precision: "32" or "bf16", of ganlab alone: the others are as people write them, float32.
+        precision: "32" or "bf16", of ganlab alone: the others are as people write them, float32;
+            "64" of the bare loop, too: in float64 no rounding hides a difference.
         workers: processes that read for the loops with a DataLoader.
         rule: of both optimizers; None: the game's Adam.
     """
@@ -143,7 +144,11 @@ class Work:
         torch.manual_seed(0)
         game = self.game
         g, d = game.generator(game.spec, game.z), game.discriminator(game.spec)
-        return g.to(self.device), d.to(self.device)
+        return g.to(self.device, self.dtype), d.to(self.device, self.dtype)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float64 if self.precision == "64" else torch.float32
 
     def noise(self, n: int) -> Tensor:
         return torch.randn(n, self.game.z, device=self.device)
@@ -211,7 +216,7 @@ def updates(
     """An iteration in PyTorch alone, all images in memory as float32; options are of optimizers."""
     rule, criteria = functools.partial(work.optimizer, **options), work.game.bare
     g_optimizer, d_optimizer = rule(g.parameters()), rule(d.parameters())
-    real = normalised(work.images.images.to(work.device))
+    real = normalised(work.images.images.to(work.device)).to(work.dtype)
 
     def iterate(chosen: Iterable[Tensor], noise: list[Tensor]) -> None:
         *for_d, for_g = noise
@@ -375,7 +380,7 @@ def ganlab(
     gan = GAN(g, d, game.loss(), spec=game.spec, g_rule=rule, d_rule=rule, **options)
     data = ImageData(Random(game.spec), work.batch, game.k, n)
     data.images = work.images
-    precision = {"32": "32-true", "bf16": "bf16-mixed"}[work.precision]
+    precision = {"32": "32-true", "bf16": "bf16-mixed", "64": "64-true"}[work.precision]
     switches = {"max_steps": n, "precision": precision, "enable_progress_bar": False}
     work.trainer(clock, callbacks=[Capturing(), Journal(50), *callbacks], **switches).fit(gan, data)
     return clock.seconds()

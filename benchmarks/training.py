@@ -11,13 +11,13 @@ precision=bf16 (d) trains in bf16-mixed; the others are always float32.  device=
 GPU whenever it reads the clock.  No loggers, pictures, averages or checkpoints in any.
 
 First the same work is proven for (a) and (d), on the CPU: from the same weights, images and noise
-both end with the same weights of both networks. Three things are no part of this. In (a), as
-usual, D's updates move the running statistics of G's BatchNorm; training never reads them. And in
-(a), as usual, G's update is one more power iteration of D's spectral norm after the 2 k of D's
-own, which training does read: in the proof, and only there, it is left out. So is dropout: where D
-judges each image by itself, (d) has it judge real and generated ones in one pass, which draws the
-same masks in another order. (b) and (c) minimise the same losses with the same optimizers, but
-judge G by noise that D has just seen.
+both end with the same weights of both networks, in float64. Three things are no part of this. In
+(a), as usual, D's updates move the running statistics of G's BatchNorm; training never reads them.
+And in (a), as usual, G's update is one more power iteration of D's spectral norm after the 2 k of
+D's own, which training does read: in the proof, and only there, it is left out. So is dropout:
+where D judges each image by itself, (d) has it judge real and generated ones in one pass, which
+draws the same masks in another order. (b) and (c) minimise the same losses with the same
+optimizers, but judge G by noise that D has just seen.
 
 Then each is timed, one after the other again and again, in this process: iterations per second are
 the median over repeats, a ratio is the seconds of the first loop named over this one's, the median,
@@ -42,7 +42,7 @@ from loops import GAMES, LOOPS, Game, Loop, Seconds, Work, bare, ganlab, noisy
 
 from ganlab.data.module import MinibatchOrder
 from ganlab.gan import NOISE
-from ganlab.latent import Gaussian, stream
+from ganlab.latent import stream
 
 OPTIONS = {
     "models": "vanilla,dcgan,sngan",
@@ -74,7 +74,8 @@ def ours(work: Work, iteration: int) -> tuple[Iterable[Tensor], list[Tensor]]:
     """What ganlab draws."""
     n, k = len(work.images.labels), work.game.k
     noise = stream("cpu", 0, NOISE, iteration)
-    z = [Gaussian(work.game.z).sample(work.batch, noise) for _ in range(k + 1)]
+    shape = work.batch, work.game.z
+    z = [torch.randn(shape, generator=noise, dtype=work.dtype) for _ in range(k + 1)]
     return order(n, k, work.batch)(iteration), z
 
 
@@ -105,7 +106,7 @@ def require_same(game: Game, loop: Loop = twin) -> None:
     """Ends the program unless the loop does the same work as ganlab."""
     # Not by Adam, whose first steps make much of rounding errors.
     sgd = functools.partial(torch.optim.SGD, lr=game.rate)
-    work = Work(game, noisy(game, 100), iterations=3, batch=4, rule=sgd)
+    work = Work(game, noisy(game, 100), iterations=3, batch=4, precision="64", rule=sgd)
     start, theirs, mine = (nn.ModuleList(work.networks()) for _ in range(3))
     hold_for_g(theirs[1])
     for module in (*theirs.modules(), *mine.modules()):
@@ -115,7 +116,7 @@ def require_same(game: Game, loop: Loop = twin) -> None:
     ganlab(work, *mine)
     for player, before, a, b in zip("GD", start, theirs, mine, strict=True):
         difference, moved = apart(a, b), apart(a, before)
-        if not difference < 1e-3 * moved:
+        if not difference < 1e-6 * moved:
             raise SystemExit(f"{player}: not the same work: {difference:.1e} of {moved:.1e}")
 
 
