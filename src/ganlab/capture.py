@@ -19,6 +19,7 @@ from torch import Tensor
 from ganlab.augment import DiffAugment, NoAugment
 from ganlab.batch import Batch
 from ganlab.gan import GAN, D, G
+from ganlab.networks.discriminator import stranger
 from ganlab.observations import Observations
 from ganlab.optim import UpdateRule
 
@@ -68,9 +69,8 @@ def reason_in_parts(gan: GAN) -> str | None:
             )
     if type(gan.augment) not in (NoAugment, DiffAugment):
         return f"augment: {type(gan.augment).__name__} changes as the run goes on"
-    for module in gan.modules():
-        if not type(module).__module__.startswith(("torch.nn.", "ganlab.")):
-            return f"{type(module).__name__} is neither torch's nor ganlab's and may do anything"
+    if (found := stranger(gan)) is not None:
+        return f"{type(found).__name__} is neither torch's nor ganlab's and may do anything"
     return None
 
 

@@ -85,12 +85,19 @@ class Discriminator(nn.Module):
 MINGLING = (_NormBase, _SpectralNorm, MinibatchStd, MinibatchDiscrimination)
 
 
+def stranger(*networks: nn.Module) -> nn.Module | None:
+    """A module of a class from elsewhere than torch.nn and ganlab, which may do anything."""
+    modules = (module for network in networks for module in network.modules())
+    known = ("torch.nn.", "ganlab.")
+    return next((m for m in modules if not type(m).__module__.startswith(known)), None)
+
+
 def independent(*networks: nn.Module) -> bool:
     """Whether networks judge each image by itself and leave no trace of it.
 
     One pass over real and generated images together is then the same as one over each, at less
-    cost.  Classes from elsewhere than torch.nn and ganlab may do anything, and are not trusted.
+    cost.  Strangers are not trusted.
     """
-    modules = [module for network in networks for module in network.modules()]
-    known = all(type(m).__module__.startswith(("torch.nn.", "ganlab.")) for m in modules)
-    return known and not any(isinstance(module, MINGLING) for module in modules)
+    modules = (module for network in networks for module in network.modules())
+    mingles = any(isinstance(module, MINGLING) for module in modules)
+    return not mingles and stranger(*networks) is None
