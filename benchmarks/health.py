@@ -19,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this is part of
 
 import torch
+from options import asked
 
 from ganlab.composer import Composer, without_hydra
 from ganlab.preflight import checked
@@ -106,10 +107,7 @@ def table(found: dict[tuple[str, str], list[Run]]) -> str:
 
 def main() -> None:
     """Trains what is missing, and prints the table."""
-    given = dict(word.split("=", 1) for word in sys.argv[1:])
-    if unknown := given.keys() - OPTIONS.keys():
-        raise SystemExit(f"unknown: {', '.join(unknown)}; known: {', '.join(OPTIONS)}")
-    options = {**OPTIONS, **given}
+    options = asked(OPTIONS, __doc__)
     torch.set_num_threads(int(options["threads"]))
     shared = ["logger=csv", "trainer=cpu", f"output_dir={options['output']}"]
     composer, found = Composer(), defaultdict(list)

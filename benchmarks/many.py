@@ -14,12 +14,10 @@ imported before the clock does.  The tiny model is the vanilla one with hidden l
 """
 
 import functools
-import logging
 import multiprocessing
 import statistics
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.pool import Pool
@@ -32,8 +30,10 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this is part of
 
 from loops import GAMES, Work, ganlab, noisy
+from options import asked
 
 from ganlab.data.images import normalised
+from ganlab.session import quiet_lightning
 
 OPTIONS = {
     "models": "tiny,vanilla",
@@ -141,15 +141,12 @@ def compare(options: dict[str, str], pool: Pool) -> None:
 
 def quiet(threads: int) -> None:
     torch.set_num_threads(threads)
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="(pytorch_lightning|lightning_fabric)")
+    quiet_lightning()
 
 
 def main() -> None:
-    given = dict(word.partition("=")[::2] for word in sys.argv[1:])
-    if given.keys() - OPTIONS.keys():
-        raise SystemExit(__doc__)
-    options, threads = OPTIONS | given, int((OPTIONS | given)["threads"])
+    options = asked(OPTIONS, __doc__)
+    threads = int(options["threads"])
     quiet(threads)
     way = multiprocessing.get_context("spawn")
     with way.Pool(int(options["at_once"]), quiet, (threads,)) as pool:

@@ -15,10 +15,8 @@ the `batch` real images, which are gathered at once.
 Memory is what the process has resident, of Linux; with device=cuda, the tensors on the GPU as well.
 """
 
-import logging
 import multiprocessing
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +26,9 @@ from pytorch_lightning import Callback
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this is part of
 
 from loops import GAMES, Work, ganlab, noisy
+from options import asked
+
+from ganlab.session import quiet_lightning
 
 OPTIONS = {
     "iterations": "10000",
@@ -104,12 +105,8 @@ def table(titles: list[str], rows: list[tuple[list[object], Reading]]) -> None:
 
 
 def main() -> None:
-    given = dict(word.partition("=")[::2] for word in sys.argv[1:])
-    if given.keys() - OPTIONS.keys():
-        raise SystemExit(__doc__)
-    options = OPTIONS | given
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="(pytorch_lightning|lightning_fabric)")
+    options = asked(OPTIONS, __doc__)
+    quiet_lightning()
     model, device = options["model"], options["device"]
     names = ("iterations", "every", "batch", "part", "threads")
     iterations, every, batch, part, threads = (int(options[name]) for name in names)

@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from options import asked
+
 HERE = Path(__file__).parent
 SOURCE = HERE.parent / "src"  # of the checkout that this is part of
 sys.path.insert(0, str(SOURCE))
@@ -94,10 +96,7 @@ def row(name: str, taken: tuple[float, float], alone: float) -> None:
 
 
 def main() -> None:
-    given = dict(word.partition("=")[::2] for word in sys.argv[1:])
-    if given.keys() - OPTIONS.keys():
-        raise SystemExit(__doc__)
-    options = OPTIONS | given
+    options = asked(OPTIONS, __doc__)
     repeats = int(options["repeats"])
     alone = seconds([CODE, f"{IMPORTS}; os._exit(0)"], repeats)
     print("| | CPU, s | clock, s | ratio |\n|---|---|---|---|")

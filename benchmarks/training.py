@@ -25,10 +25,8 @@ least and most over repeats; CPU seconds, workers' too, count where other progra
 """
 
 import functools
-import logging
 import statistics
 import sys
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -39,10 +37,12 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this is part of
 
 from loops import GAMES, LOOPS, Game, Loop, Seconds, Work, bare, ganlab, noisy
+from options import asked
 
 from ganlab.data.module import MinibatchOrder
 from ganlab.gan import NOISE
 from ganlab.latent import stream
+from ganlab.session import quiet_lightning
 
 OPTIONS = {
     "models": "vanilla,dcgan,sngan",
@@ -166,15 +166,11 @@ def compare(options: dict[str, str]) -> None:
 
 
 def main() -> None:
-    given = dict(word.partition("=")[::2] for word in sys.argv[1:])
-    if given.keys() - OPTIONS.keys():
-        raise SystemExit(__doc__)
-    options = OPTIONS | given
+    options = asked(OPTIONS, __doc__)
     if "e" in options["loops"] and options["device"] != "cuda":
         raise SystemExit("loop e replays CUDA graphs: say device=cuda")
     torch.set_num_threads(int(options["threads"]))
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="(pytorch_lightning|lightning_fabric)")
+    quiet_lightning()
     compare(options)
 
 
