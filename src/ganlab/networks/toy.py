@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ganlab.networks.discriminator import Discriminator
 from ganlab.networks.layers import reparametrize
-from ganlab.networks.vanilla import dense
+from ganlab.networks.vanilla import dense, generating
 from ganlab.spec import Spec, at_least
 
 
@@ -28,13 +28,8 @@ class ToyGenerator(nn.Module):
         norm: str = "none",
     ) -> None:
         super().__init__()
-        at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
         widths = (latent_dim, *hidden)
-        self.layers = nn.Sequential(
-            *dense(widths, norm, activation=activation),
-            nn.Linear(widths[-1], math.prod(spec.shape)),
-            nn.Unflatten(1, spec.shape),
-        )
+        self.layers = generating(widths, spec.shape, norm, activation=activation)
         reparametrize(self, norm)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -60,7 +55,6 @@ class ToyDiscriminator(Discriminator):
         minibatch: str = "none",
     ) -> None:
         at_least(1, **{"number of hidden layers": len(hidden)})
-        at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
         widths = (math.prod(spec.shape), *hidden)
         layers = dense(widths, norm, activation=activation)
         super().__init__(nn.Sequential(nn.Flatten(), *layers), widths[-1], minibatch)

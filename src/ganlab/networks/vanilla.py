@@ -26,7 +26,11 @@ def dense(
     noise: float = 0.0,
     activation: str = "leaky_relu",
 ) -> list[nn.Module]:
-    """Linear, normalisation, activation, dropout and noise between each width and the next."""
+    """Linear, normalisation, activation, dropout and noise between each width and the next.
+
+    The first width is what comes in, the others are hidden layers'.
+    """
+    at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(widths[1:])})
     one_of(NORMS, norm=norm)
     one_of(tuple(ACTIVATIONS), activation=activation)
     layers: list[nn.Module] = []
@@ -41,6 +45,19 @@ def dense(
         if noise:
             layers.append(GaussianNoise(noise))
     return layers
+
+
+def generating(
+    widths: Sequence[int],
+    shape: tuple[int, ...],
+    norm: str,
+    *last: nn.Module,
+    activation: str = "leaky_relu",
+) -> nn.Sequential:
+    """`dense`, a linear layer, and `last` before its numbers take the shape of what is made."""
+    hidden = dense(widths, norm, activation=activation)
+    out = nn.Linear(widths[-1], math.prod(shape))
+    return nn.Sequential(*hidden, out, *last, nn.Unflatten(1, shape))
 
 
 class VanillaGenerator(nn.Module):
@@ -59,14 +76,7 @@ class VanillaGenerator(nn.Module):
         norm: str = "none",
     ) -> None:
         super().__init__()
-        at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
-        widths = (latent_dim, *hidden)
-        self.layers = nn.Sequential(
-            *dense(widths, norm),
-            nn.Linear(widths[-1], math.prod(spec.shape)),
-            nn.Tanh(),
-            nn.Unflatten(1, spec.shape),
-        )
+        self.layers = generating((latent_dim, *hidden), spec.shape, norm, nn.Tanh())
         reparametrize(self, norm)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -96,7 +106,6 @@ class VanillaDiscriminator(Discriminator):
         input_noise: float = 0.0,
         hidden_noise: float = 0.0,
     ) -> None:
-        at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout}")
         at_least(0, input_noise=input_noise, hidden_noise=hidden_noise)
