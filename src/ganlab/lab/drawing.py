@@ -96,7 +96,7 @@ def still_generator(frames: Sequence[Frame], limits: tuple[float, float]) -> np.
     below.set_ylim(bottom=0)
     over = right.subplots()
     times = [frame.iteration for frame in frames]
-    most = [frame.state.deviation().nan_to_num(0).max().item() for frame in frames]
+    most = [frame.state.greatest_deviation() for frame in frames]
     over.plot(times, most, color=D, lw=1.4, marker="o", ms=3)
     over.axhline(0.02, color=INK, lw=0.9, ls=":")
     over.text(times[0], 0.02, "0.02", va="bottom", fontsize=8, color=INK)

@@ -105,7 +105,7 @@ def summary(run: Run, film: Sequence[Frame]) -> dict[str, Any]:
             "criterion": state.criterion,
             "jsd": state.jsd,
             "distance of D to 1/2": state.distance_to_half(),
-            "greatest |D - D*| on the support": state.deviation().nan_to_num(0).max().item(),
+            "greatest |D - D*| on the support": state.greatest_deviation(),
         }
 
     return {

@@ -61,6 +61,10 @@ class State(NamedTuple):
         apart = (self.logits.double().sigmoid() - self.optimal).abs()
         return torch.where(self.support(), apart, torch.nan)
 
+    def greatest_deviation(self) -> float:
+        """The greatest |D - D*| on the support."""
+        return self.deviation().nan_to_num(0).max().item()
+
     def distance_to_half(self) -> float:
         """E|D(x) - 1/2| over x from data and generated alike."""
         apart = (self.logits.double().sigmoid() - 0.5).abs()

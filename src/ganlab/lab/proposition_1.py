@@ -57,7 +57,7 @@ def proposition_1(
     film = [moment(line, iteration, found) for iteration, found in snapshots.read()]
     still, results = run.path / "proposition-1.png", run.path / "results.json"
     pictures.save(still, drawing.still_generator(film, (line.low, line.high)))
-    greatest = [frame.state.deviation().nan_to_num(0).max().item() for frame in film]
+    greatest = [frame.state.greatest_deviation() for frame in film]
     told: dict[str, Any] = {
         "seed": seed,
         "updates of D": [frame.iteration * plan.config["d_steps"] for frame in film],
