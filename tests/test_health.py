@@ -70,6 +70,17 @@ def test_a_symptom_that_passes_is_no_ailment(name):
     assert said((2000, {}), *passing * 2, (2000, ILL[name])), "it can be seen at all"
 
 
+@pytest.mark.parametrize("name", ["one-image", "mode-collapse", "oscillation"])
+def test_points_which_have_no_reading_of_duplicates_are_judged_by_their_modes(name):
+    detector, found = Detector(Watch()), []
+    for iteration in range(50, 4000, 50):
+        changes = ILL[name] if iteration > 2000 else {}
+        reading = {**HEALTHY, **changes, "iterations": iteration}
+        del reading["duplicates"]
+        found += [verdict.ailment for verdict in detector.read(reading)]
+    assert found == [name]
+
+
 def test_what_is_healthy_stays_so():
     assert said((5000, {})) == []
 
