@@ -1,20 +1,23 @@
 """How often a run's health is judged rightly: induced failures by name, and healthy runs.
 
     python benchmarks/health.py [seeds=5] [iterations=2000] [output=outputs/health]
-        [root=~/.cache/ganlab/data] [only=failures,vanilla,dcgan] [threads=1]
+        [root=~/.cache/ganlab/data] [only=failures,stacked,memorisation,vanilla,dcgan] [threads=1]
 
 Trains one run after another, seed by seed, and prints the table, in Markdown, at the end.  A run
 that is there already is not trained again, so the command may be interrupted and given again.
 
-Failures are conf/experiment/failure/*.yaml, on MNIST and on a ring of Gaussians, each of which has
-to be called by its name.  Healthy are all losses that need no energies, wasserstein with a gradient
-penalty, on MNIST: with a vanilla GAN of two small hidden layers and with a narrow DCGAN; none of
-them may be called anything.
+Failures are conf/experiment/failure/*.yaml, on MNIST, on a ring of Gaussians and (`stacked`) on
+three digits a picture, and a GAN that is shown ten images again and again; each has to be called by
+its name.  Healthy are all losses that need no energies, on MNIST: with a vanilla GAN of two small
+hidden layers and with a narrow DCGAN, each with what it takes to be well (NEEDS); none of them may
+be called anything.
 """
 
 import sys
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this is part of
 
@@ -22,6 +25,8 @@ import torch
 from options import asked
 
 from ganlab.composer import Composer, without_hydra
+from ganlab.data import MNIST
+from ganlab.pictures import save
 from ganlab.preflight import checked
 from ganlab.runs import Run, folder_name
 from ganlab.train import train
@@ -31,9 +36,20 @@ OPTIONS = {
     "iterations": "2000",
     "output": "outputs/health",
     "root": "~/.cache/ganlab/data",
-    "only": "failures,vanilla,dcgan",
+    "only": "failures,stacked,memorisation,vanilla,dcgan",
     "threads": "1",
 }
+
+
+class Row(NamedTuple):
+    """What trains, and the name by which it is to be called: "", where nothing ails it."""
+
+    what: str
+    ailment: str
+
+
+Rows = dict[Row, list[str]]  # with the overrides
+
 FAILURES = {  # experiment -> the name by which it is to be called
     "overpowered_discriminator": "discriminator-won",
     "mode_collapse": "mode-collapse",
@@ -43,35 +59,84 @@ FAILURES = {  # experiment -> the name by which it is to be called
     "ring/mode_collapse": "mode-collapse",
     "ring/oscillation": "oscillation",
 }
-LOSSES = {
-    **{name: [f"loss={name}"] for name in ("nonsaturating", "minimax", "least_squares", "hinge")},
-    "wasserstein + gradient penalty": ["loss=wasserstein", "regularizer=[gradient_penalty]"],
-    **{name: [f"loss={name}"] for name in ("relativistic", "relativistic_average")},
-}
-NARROW = ["model.generator.width=16", "model.discriminator.width=16"]
+LOSSES = (
+    *("nonsaturating", "minimax", "least_squares", "hinge", "wasserstein"),
+    *("relativistic", "relativistic_average"),
+)
 MODELS = {
     "vanilla": [
         *("model=vanilla", "model.generator.hidden=[128,256]"),
         "model.discriminator.hidden=[256,128]",
     ],
-    "dcgan": ["model=dcgan", *NARROW],
+    "dcgan": ["model=dcgan", "model.generator.width=16", "model.discriminator.width=16"],
 }
-NEEDS = {("dcgan", "wasserstein + gradient penalty"): ["model.discriminator.norm=none"]}
+NEEDS = {  # (model, loss) -> without which it is ill, or refused
+    ("vanilla", "wasserstein"): ["regularizer=[gradient_penalty]"],
+    ("vanilla", "relativistic"): ["regularizer=[r1]"],
+    ("vanilla", "relativistic_average"): ["regularizer=[r1]"],
+    ("dcgan", "minimax"): ["model.discriminator.norm=spectral"],
+    ("dcgan", "wasserstein"): [
+        *("regularizer=[gradient_penalty]", "model.discriminator.norm=none"),
+    ],
+}
 
 
-def rows(options: dict[str, str]) -> dict[tuple[str, str], list[str]]:
-    """(what trains, the name it is to have or '') -> overrides; failures take their own time."""
-    made: dict[tuple[str, str], list[str]] = {}
-    root, only = f"data.root={Path(options['root']).expanduser()}", options["only"].split(",")
-    for experiment, name in FAILURES.items() if "failures" in only else ():
-        there = [] if experiment.startswith("ring/") else [root]
-        made[experiment, name] = [f"experiment=failure/{experiment}", *there]
-    healthy = ["data=mnist", root, f"iterations={options['iterations']}"]
+def rows(options: dict[str, str]) -> Rows:
+    """All that is to be trained."""
+    root, only = Path(options["root"]).expanduser(), options["only"].split(",")
+    made: Rows = {}
+    if "failures" in only:
+        made |= failing(root)
+    if "stacked" in only:
+        made |= stacked(root)
+    if "memorisation" in only:
+        made |= memorising(ten_images(root, Path(options["output"]) / "ten"))
     for model in (model for model in MODELS if model in only):
-        for loss, words in LOSSES.items():
-            needs = NEEDS.get((model, loss), [])
-            made[f"{model}, {loss}", ""] = [*healthy, *MODELS[model], *words, *needs]
+        made |= healthy(model, ["data=mnist", f"data.root={root}", *MODELS[model]], options)
     return made
+
+
+def failing(root: Path) -> Rows:
+    """The experiments that fail on purpose; they take their own time."""
+    there = {name: [] if name.startswith("ring/") else [f"data.root={root}"] for name in FAILURES}
+    return {
+        Row(name, ailment): [f"experiment=failure/{name}", *there[name]]
+        for name, ailment in FAILURES.items()
+    }
+
+
+def stacked(root: Path) -> Rows:
+    """Those on images once more, with three digits a picture."""
+    return {
+        Row(f"{row.what}, stacked_mnist", row.ailment): [*words, "data=stacked_mnist"]
+        for row, words in failing(root).items()
+        if not row.what.startswith("ring/")
+    }
+
+
+def memorising(folder: Path) -> Rows:
+    """A GAN that sees the same few images again and again."""
+    words = ["data=folder", f"data.root={folder}", "data.size=28", *MODELS["vanilla"]]
+    return {Row("vanilla, ten images", "memorisation"): [*words, "iterations=3000"]}
+
+
+def healthy(model: str, words: list[str], options: dict[str, str]) -> Rows:
+    """A model with every loss, and with what that needs."""
+    made: Rows = {}
+    for loss in LOSSES:
+        needs, length = NEEDS.get((model, loss), []), f"iterations={options['iterations']}"
+        made[Row(", ".join([model, loss, *needs]), "")] = [*words, f"loss={loss}", *needs, length]
+    return made
+
+
+def ten_images(root: Path, folder: Path) -> Path:
+    """A folder with MNIST's first image of each digit."""
+    images, labels = MNIST(root, download=False).read()
+    folder.mkdir(parents=True, exist_ok=True)
+    for digit in range(10):
+        first = images[labels == digit][0]
+        save(folder / f"{digit}.png", first.permute(1, 2, 0).numpy())
+    return folder
 
 
 def trained(composer: Composer, words: list[str]) -> Run:
@@ -87,21 +152,21 @@ def trained(composer: Composer, words: list[str]) -> Run:
     return run
 
 
-def table(found: dict[tuple[str, str], list[Run]]) -> str:
+def table(found: Mapping[Row, list[Run]]) -> str:
     """Markdown: of each row how many runs were judged rightly, and all that was said of them."""
     lines = [
         "| run | seeds | ought to be called | rightly | verdicts, at iteration |",
         "|---" * 5 + "|",
     ]
-    for (what, name), runs in found.items():
+    for (what, ailment), runs in found.items():
         said = [run.summary()["health"] for run in runs]
         names = [{verdict["ailment"] for verdict in verdicts} for verdicts in said]
-        right = sum(name in one if name else not one for one in names)
+        right = sum(ailment in one if ailment else not one for one in names)
         when: dict[str, list[int]] = defaultdict(list)
         for verdict in (verdict for verdicts in said for verdict in verdicts):
             when[verdict["ailment"]].append(verdict["iteration"])
         listed = "; ".join(f"{n} {', '.join(map(str, sorted(at)))}" for n, at in when.items())
-        lines.append(f"| {what} | {len(runs)} | {name} | {right} of {len(runs)} | {listed} |")
+        lines.append(f"| {what} | {len(runs)} | {ailment} | {right} of {len(runs)} | {listed} |")
     return "\n".join(lines)
 
 
@@ -110,7 +175,8 @@ def main() -> None:
     options = asked(OPTIONS, __doc__)
     torch.set_num_threads(int(options["threads"]))
     shared = ["logger=csv", "trainer=cpu", f"output_dir={options['output']}"]
-    composer, found = Composer(), defaultdict(list)
+    composer = Composer()
+    found: dict[Row, list[Run]] = defaultdict(list)
     for seed in range(int(options["seeds"])):
         for row, words in rows(options).items():
             found[row].append(trained(composer, [*words, *shared, f"seed={seed}"]))

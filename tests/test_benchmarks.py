@@ -13,12 +13,15 @@ import torch
 from pytorch_lightning import Callback
 from torch.func import grad, vmap
 
+from commands import completed
 from conftest import ROOT, fit, small_gan
 from ganlab.callbacks import Journal
+from ganlab.data import MNIST, Folder
 from ganlab.session import quiet_lightning
 
 sys.path.append(str(ROOT / "benchmarks"))
 
+import health
 import many
 import memory
 import startup
@@ -62,10 +65,10 @@ def test_training_prints_a_row_for_every_model_and_loop():
     assert all(float(row[2]) > 0 for row in found)
 
 
-@pytest.mark.parametrize("benchmark", [training, memory, many, startup])
+@pytest.mark.parametrize("benchmark", [training, memory, many, startup, health])
 def test_a_misspelt_option_is_answered_with_all_of_them(benchmark, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmark", "iteration=1"])
-    with pytest.raises(SystemExit, match=r"(iterations|repeats)="):
+    with pytest.raises(SystemExit, match=r"(iterations|repeats|seeds)="):
         benchmark.main()
 
 
@@ -112,6 +115,44 @@ def test_memory_prints_growth_and_peaks():
     assert [row[:2] for row in found[5:]] == [["8", "1"], ["128", "16"], ["128", "1"]]
     _, in_parts, at_once = (float(row[2]) for row in found[5:])
     assert in_parts < at_once
+
+
+def test_every_row_of_health_is_a_config_that_can_be_made(monkeypatch, tmp_path):
+    monkeypatch.setattr(health, "ten_images", lambda root, folder: folder)
+    rows = health.rows({**health.OPTIONS, "output": str(tmp_path)})
+    assert len(rows) == 7 + 4 + 1 + 2 * len(health.LOSSES)
+    assert sum(row.ailment == "" for row in rows) == 2 * len(health.LOSSES)
+    for row, words in rows.items():
+        assert completed(*words)["health"] is not None, row
+
+
+class Judged:
+    """A run of which nothing is known but what was said of its health."""
+
+    def __init__(self, **verdicts):
+        self.verdicts = [{"ailment": a, "iteration": i} for a, i in verdicts.items()]
+
+    def summary(self):
+        return {"health": self.verdicts}
+
+
+def test_health_counts_who_is_called_by_name_and_who_is_called_nothing():
+    ill, well = health.Row("this", "divergence"), health.Row("that", "")
+    other = Judged(oscillation=9)
+    found = {ill: [Judged(divergence=7, oscillation=8), other], well: [Judged(), other]}
+    _, _, of_ill, of_well = health.table(found).splitlines()
+    assert of_ill == "| this | 2 | divergence | 1 of 2 | divergence 7; oscillation 8, 9 |"
+    assert of_well == "| that | 2 |  | 1 of 2 | oscillation 9 |"
+
+
+def test_health_has_one_picture_of_each_digit(data_root, tmp_path):
+    folder = health.ten_images(data_root, tmp_path / "ten")
+    found = Folder(folder, size=28).read().images
+    images, labels = MNIST(data_root, download=False).read()
+    assert len(found) == 10
+    for picture, digit in zip(found, range(10), strict=True):
+        first = images[labels == digit][0]
+        assert torch.equal(picture, first), digit
 
 
 def reuses_fakes(work, g, d):

@@ -18,6 +18,7 @@ from ganlab.lab.line import Line, State, stretches
 from ganlab.lab.training import planned, trained
 from ganlab.lab.vanishing_gradient import GeneratorGradient, closed_forms
 from ganlab.latent import Gaussian, Uniform
+from ganlab.runs import Run
 from ganlab.signatures import parameters
 
 SMALL = (
@@ -216,6 +217,18 @@ def test_the_grid_makes_a_table_and_a_picture(tmp_path):
     assert [len(found[loss]) for loss in ("hinge", "wasserstein")] == [1, 1]
     assert (folder / "grid.png").exists()
     assert len(json.loads((folder / "sweep.json").read_text())["jobs"]) == 2
+
+
+def test_the_grid_with_r1_has_it_for_every_loss_and_a_place_of_its_own(tmp_path):
+    words = [*SMALL, "iterations=2", "losses=[hinge,wasserstein]", "seeds=1", "r1=0.5"]
+    outcome = lab("grid", *words, f"output_dir={tmp_path}")
+    assert (outcome.code, outcome.err) == (0, "")
+    folder = tmp_path / "lab" / "grid-r1-0.5"
+    jobs = json.loads((folder / "sweep.json").read_text())["jobs"]
+    penalties = [Run(folder / job["run"]).config()["regularizer"] for job in jobs]
+    assert [list(chosen) for chosen in penalties] == [["r1"], ["r1"]]
+    assert [chosen["r1"]["gamma"] for chosen in penalties] == [0.5, 0.5]
+    assert lab("grid", "r1=-1").err.count("r1 must be at least 0") == 1
 
 
 def test_a_line_is_of_one_number():

@@ -25,7 +25,7 @@ def one_image(on: Images = "mnist", overrides: Sequence[str] = ()) -> list[Path]
     """Total collapse: all samples are the same image.
 
     Args:
-        on: the data: mnist or stacked_mnist.
+        on: the data: mnist or stacked_mnist; on a plane without an edge G would run away for ever.
         overrides: as `ganlab train` takes them.
     """
     return failing("one_image", on, overrides)

@@ -37,6 +37,7 @@ def grid(
     overrides: Sequence[str] = (),
     losses: tuple[str, ...] = LOSSES,
     seeds: int = 3,
+    r1: float = 0.0,
     output_dir: str = "outputs",
 ) -> list[Path]:
     """Which losses find all 25 Gaussians, and how many samples are near one?
@@ -50,12 +51,18 @@ def grid(
     Args:
         losses: of the config group; wasserstein comes with a gradient penalty.
         seeds: runs of each, with seeds 0, 1, ...
+        r1: weight of the penalty of D's gradient on the data, for all losses and in place of
+            wasserstein's (Mescheder et al. 2018); OUTPUT_DIR/lab/grid-r1-WEIGHT then has it all.
         output_dir: where results go.
         NAME=VALUE: all else is for the config of every run: data=ring_2d, iterations=500, ...
     """
     at_least(1, seeds=seeds, losses=len(losses))
-    folder, composer = Path(output_dir) / "lab" / "grid", Composer()
-    plans = {loss: points(loss, seeds, folder, overrides, composer) for loss in losses}
+    at_least(0, r1=r1)
+    folder, composer = Path(output_dir) / "lab" / (f"grid-r1-{r1:g}" if r1 else "grid"), Composer()
+    plans = {}
+    for loss in losses:
+        words = [*needed(loss, r1), f"output_dir={folder}", *overrides]
+        plans[loss] = points(loss, seeds, words, composer)
     require_modes(plans[losses[0]][0])
     Sweep(folder).add(Job(p.run, (f"loss={n}", f"seed={s}")) for n, s, p in listed(plans))
     for loss, seed, plan in listed(plans):
@@ -73,12 +80,14 @@ def grid(
     return [table, picture, results]
 
 
-def points(
-    loss: str, seeds: int, folder: Path, overrides: Sequence[str], composer: Composer
-) -> list[Planned]:
+def needed(loss: str, r1: float) -> Sequence[str]:
+    """The regularizer that D has under a loss."""
+    return ("regularizer=r1", f"regularizer.r1.gamma={r1}") if r1 else NEEDS.get(loss, ())
+
+
+def points(loss: str, seeds: int, words: Sequence[str], composer: Composer) -> list[Planned]:
     """A loss's runs, all of them checked."""
-    words = ["experiment=grid_2d", "logger=csv", "trainer=cpu", f"loss={loss}"]
-    words += [*NEEDS.get(loss, ()), f"output_dir={folder}", *overrides]
+    words = ["experiment=grid_2d", "logger=csv", "trainer=cpu", f"loss={loss}", *words]
     return [planned([*words, f"seed={seed}"], composer) for seed in range(seeds)]
 
 
