@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytorch_lightning import Callback
 
 from commands import completed, rows, run_train, runs_in, summary
 from conftest import differing, same
@@ -174,14 +175,14 @@ WON = [
 ]
 
 
-def run_of(folder: Path, action: str = "report", **changes: Any) -> Run:
+def run_of(folder: Path, action: str = "report", callbacks=(), **changes: Any) -> Run:
     """A run of WON as its train command would make it; `changes` are of the completed config."""
     config = completed(*WON) | {"output_dir": str(folder)}
     config["health"]["action"] = action  # `changes` may replace it
     for name, value in changes.items():
         *path, key = name.split("__")
         functools.reduce(dict.__getitem__, path, config)[key] = value
-    return train(config, "won")
+    return train(config, "won", callbacks=callbacks)
 
 
 def the_run(folder: Path) -> Path:
@@ -191,6 +192,16 @@ def the_run(folder: Path) -> Path:
 
 def last(run: Path) -> dict[str, Any]:
     return checkpoint.read(checkpoint.listed(run / "checkpoints")[-1])
+
+
+class Iterations(Callback):
+    """Which iterations have been trained, in order."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_end(self, trainer, gan, *_):
+        self.seen.append(gan.iterations)
 
 
 @pytest.fixture
@@ -295,9 +306,13 @@ def test_a_rollback_tries_otherwise_from_a_healthy_checkpoint_and_then_stops(rol
 
 @pytest.mark.usefixtures("no_chart")
 def test_a_run_that_recovers_after_going_back_finishes(tmp_path, capsys):
-    """At half the rate D is not certain before the run ends."""
-    run = run_of(tmp_path, "rollback", iterations=16, d_optimizer__lr=0.02)
+    """At half the rate D is not certain before the run ends.  Who looks on sees both attempts."""
+    watched = Iterations()
+    run = run_of(tmp_path, "rollback", [watched], iterations=16, d_optimizer__lr=0.02)
     assert run.finished
+    assert watched.seen[-16:] == list(range(1, 17))
+    assert len(watched.seen) > 16
+    assert summary(run.path)["seconds"] < 100, "it began before the clock did"
     assert "attempt 1 of 2: other noise, 0.5 of the learning rates" in capsys.readouterr().out
 
 

@@ -248,9 +248,8 @@ def test_runs_are_found_in_a_folder_and_at_any_depth_below_it(tmp_path):
 def test_a_failed_run_says_why_once_and_keeps_a_good_checkpoint(tmp_path):
     outcome = run_train(*smoke(tmp_path, *EXPLODES))
     assert outcome.code == 1
-    said = outcome.out + outcome.err
-    assert said.count("training failed: ") == 1
-    assert "Traceback" not in said
+    assert outcome.out.count("training failed: ") == 1
+    assert outcome.err == ""
     (run,) = runs_in(tmp_path)
     assert summary(run)["status"] == "failed"
     state = torch.load(Run(run).last_checkpoint(), weights_only=True)["state_dict"]

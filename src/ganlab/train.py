@@ -3,6 +3,7 @@
 What needs torch is imported where it is used: help, and what is misspelt, is answered without.
 """
 
+import functools
 import gc
 import shlex
 import sys
@@ -44,7 +45,8 @@ def job(cfg: DictConfig) -> float | None:
         say(f"\njob {hydra.job.num + 1}: {title}")
         gc.collect()  # the job before: Lightning's cycles would keep its images for a while
     group = sweep.path.name if sweep is not None else None
-    with failures_said(swept=sweep is not None):
+    alone = cli.exit_with_message() if sweep is None else nullcontext()  # before Hydra adds a line
+    with alone, failures_said(swept=sweep is not None):
         run = train(config, name, title, group)
     if is_first() and run.summary().get("status") == "interrupted":
         saved = "after a checkpoint" if run.last_checkpoint() else "without a checkpoint"
@@ -110,14 +112,16 @@ def train(
     if run.finished:
         say(f"finished already: {run.path}")
         return run
-    session = Session(experiment, run, title or f"{name}/{run.path.name}", group, callbacks)
+    title = title or f"{name}/{run.path.name}"
+    stretch = functools.partial(Session, experiment, run, title, group, callbacks)
+    session = stretch()
     with run.working(config) if is_first() else nullcontext():  # the others only compute
         if run.finished:  # by another process, while this one was reading the data
             say(f"finished already: {run.path}")
             return run
         say(session.introduction())
         while not session.work():  # it has gone back to a healthy checkpoint
-            session = Session(experiment, run, title or f"{name}/{run.path.name}", group)
+            session = stretch()
     if run.finished:
         say(ending(run))
         if session.health is not None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import inf
 from typing import Any
 
 from pytorch_lightning import Callback, Trainer
@@ -26,7 +27,7 @@ class Journal(Callback):
         self.every = every
         self.seconds = 0.0
         self.latest: dict[str, float] = {}
-        self._read_at: tuple[float, int] = (0.0, 0)
+        self._read_at: tuple[float, int] = (inf, 0)  # training has not begun
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self._elapsed(), "latest": self.latest}
@@ -88,7 +89,7 @@ class Journal(Callback):
 
     def _elapsed(self) -> float:
         """Seconds of training until now, over all parts of a resumed run."""
-        return self.seconds + time.monotonic() - self._read_at[0]
+        return self.seconds + max(0.0, time.monotonic() - self._read_at[0])
 
     def _diagnosis(self, error: NonFiniteError, gan: GAN) -> str:
         known = ", ".join(f"{name} {value:.3g}" for name, value in self.latest.items())
