@@ -1,16 +1,17 @@
 """How often a run's health is judged rightly: induced failures by name, and healthy runs.
 
     python benchmarks/health.py [seeds=5] [iterations=2000] [output=outputs/health]
-        [root=~/.cache/ganlab/data] [only=failures,stacked,memorisation,vanilla,dcgan] [threads=1]
+        [root=~/.cache/ganlab/data] [only=failures,stacked,memorisation,vanilla,dcgan]
+        [data=mnist] [threads=1]
 
 Trains one run after another, seed by seed, and prints the table, in Markdown, at the end.  A run
 that is there already is not trained again, so the command may be interrupted and given again.
 
 Failures are conf/experiment/failure/*.yaml, on MNIST, on a ring of Gaussians and (`stacked`) on
 three digits a picture, and a GAN that is shown ten images again and again; each has to be called by
-its name.  Healthy are all losses that need no energies, on MNIST: with a vanilla GAN of two small
-hidden layers and with a narrow DCGAN, each with what it takes to be well (NEEDS); none of them may
-be called anything.
+its name.  Healthy are all losses that need no energies, on MNIST or on what `data` says: with a
+vanilla GAN of two small hidden layers and with a narrow DCGAN, each with what it takes to be well
+(NEEDS); none of them may be called anything.
 """
 
 import sys
@@ -37,6 +38,7 @@ OPTIONS = {
     "output": "outputs/health",
     "root": "~/.cache/ganlab/data",
     "only": "failures,stacked,memorisation,vanilla,dcgan",
+    "data": "mnist",
     "threads": "1",
 }
 
@@ -92,7 +94,7 @@ def rows(options: dict[str, str]) -> Rows:
     if "memorisation" in only:
         made |= memorising(ten_images(root, Path(options["output"]) / "ten"))
     for model in (model for model in MODELS if model in only):
-        made |= healthy(model, ["data=mnist", f"data.root={root}", *MODELS[model]], options)
+        made |= healthy(model, [f"data={options['data']}", f"data.root={root}"], options)
     return made
 
 
@@ -125,7 +127,8 @@ def healthy(model: str, words: list[str], options: dict[str, str]) -> Rows:
     made: Rows = {}
     for loss in LOSSES:
         needs, length = NEEDS.get((model, loss), []), f"iterations={options['iterations']}"
-        made[Row(", ".join([model, loss, *needs]), "")] = [*words, f"loss={loss}", *needs, length]
+        row = Row(", ".join([model, loss, *needs]), "")
+        made[row] = [*words, *MODELS[model], f"loss={loss}", *needs, length]
     return made
 
 
