@@ -250,7 +250,8 @@ def test_a_batch_unbinds_into_minibatches_and_chunks_into_parts():
         assert minibatch.size == 6
     assert minibatches[0].chunk(1) == [minibatches[0]]
     assert [part.size for part in minibatches[1].chunk(3)] == [2, 2, 2]
-    assert [part.size for part in minibatches[1].chunk(4)] == [2, 2, 2]
+    assert [part.size for part in minibatches[1].chunk(4)] == [2, 2, 1, 1]
+    assert [part.size for part in minibatches[1].chunk(9)] == [1] * 6
     for n in (2, 3, 5):
         parts = minibatches[1].chunk(n)
         assert torch.equal(torch.cat([part.images for part in parts]), batch.images[1])

@@ -150,6 +150,16 @@ def test_copies_are_memorised_and_blur_near_to_everything_is_not():
     assert by_distance(mean).item() > 0.9
 
 
+def test_copies_of_points_that_lie_dense_are_memorised():
+    """|x|^2 + |y|^2 - 2xy is off by more than these points are apart."""
+    angles = 2 * math.pi * torch.rand(20_000, generator=torch.Generator().manual_seed(0))
+    training = torch.stack([angles.cos(), angles.sin()], dim=1)
+    assert memorised(training[:64], training).item() == 1
+    fast = torch.cdist(training[:64], training, compute_mode="use_mm_for_euclid_dist")
+    first, second = fast.topk(2, dim=1, largest=False).values.unbind(1)
+    assert (first < second / 3).float().mean() < 0.5
+
+
 # All together ------------------------------------------------------------------------------------
 
 
@@ -176,6 +186,19 @@ def test_points_on_a_ring_and_all_in_one_place():
     assert shares.max().item() == 1
     two, _ = reference.readings(ring[torch.arange(256) % 2])
     assert 0.05 < two["modes"].item() < 0.4
+
+
+def test_one_image_is_all_duplicates_though_the_data_has_some_images_twice():
+    real = random(2048, 1, 6, 6)
+    real[1:8:2] = real[0:8:2]
+    readings, _ = Reference(features_of(real), n=256).readings(
+        features_of(real[8:9].repeat(256, 1, 1, 1))
+    )
+    assert readings["duplicates"].item() == 1
+    healthy, _ = Reference(features_of(real), n=256).readings(
+        features_of(random(256, 1, 6, 6, seed=1))
+    )
+    assert healthy["duplicates"].item() == 0
 
 
 def test_data_that_is_one_image_and_data_of_few_images_can_be_compared_with():

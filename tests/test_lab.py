@@ -13,10 +13,11 @@ from ganlab.config import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.lab import LABS, called, located
 from ganlab.lab.__main__ import main
-from ganlab.lab.figure_1 import moments
+from ganlab.lab.drawing import Frame
+from ganlab.lab.figure_1 import moments, typical
 from ganlab.lab.line import Line, State, stretches
 from ganlab.lab.training import planned, trained
-from ganlab.lab.vanishing_gradient import GeneratorGradient, closed_forms
+from ganlab.lab.vanishing_gradient import GeneratorGradient, at_the_optimal, closed_forms
 from ganlab.latent import Gaussian, Uniform
 from ganlab.runs import Run
 from ganlab.signatures import parameters
@@ -127,6 +128,10 @@ def test_mass_beyond_the_data_is_not_lost():
     _, far = affine(0.7, 1.5 + 6)
     assert far.generated.sum().item() == pytest.approx(1, abs=1e-6)
     assert far.jsd == pytest.approx(theory.gaussians_jsd(6 / 0.7), abs=1e-4)
+    _, beyond = affine(0.7, 1.5 + 60)  # all that is drawn
+    assert beyond.generated.sum().item() == pytest.approx(1, abs=1e-6)
+    assert beyond.jsd == pytest.approx(math.log(2), abs=1e-6)
+    assert beyond.criterion == pytest.approx(0, abs=1e-6)
 
 
 def test_the_stretches_of_a_prior_hold_its_mass():
@@ -180,12 +185,67 @@ def test_proposition_1_leaves_g_where_it_is(tmp_path):
     assert any(not torch.equal(first[n], last[n]) for n in first if n.startswith("discriminator"))
 
 
+def test_panels_are_where_d_is_best_and_where_p_g_is_near():
+    states = [affine(0.7, 1.5 + shift)[1] for shift in (4.0, 3.0, 1.0, 0.5, 0.0)]
+    optimal = [s.data.log() - s.generated.log() for s in states]
+    trained = [0, 0, 1, 0, 1]  # how much of D* D has learnt
+    film = [
+        Frame(i, s._replace(logits=(share * best).nan_to_num(0, 0, 0)), ())
+        for i, (s, share, best) in enumerate(zip(states, trained, optimal, strict=True))
+    ]
+    assert [frame.iteration for frame in typical(film)] == [0, 2, 3, 4]
+
+
+class Affine(torch.nn.Module):
+    """A discriminator of points of one number, logit a - b x."""
+
+    def __init__(self, a, b):
+        super().__init__()
+        self.a, self.b = torch.nn.Parameter(torch.tensor(a)), b
+
+    def forward(self, x):
+        return self.a - self.b * x[:, 0]
+
+
+@pytest.mark.parametrize("loss", ["minimax", "nonsaturating"])
+def test_the_gradient_that_is_read_is_that_of_the_mean_and_theory_s_at_the_optimal_d(
+    tmp_path, loss
+):
+    """p_g = N(0, 1), data N(-2, 1): log p_data / p_g = -2 - 2x.  4,096 samples: to 3%."""
+    words = ["experiment=vanishing_gradient", "data.means=[-2]", f"loss={loss}"]
+    gan = planned([*words, "logger=csv"]).experiment.build_gan()
+    gan.discriminator, gan.iterations = Affine(-2.0, 2.0), 1
+    noted = GeneratorGradient(tmp_path / "gradient.json", [1])
+    noted.on_train_start(None, gan)
+    noted.on_train_batch_end(None, gan)
+    ((_, slope),) = noted.read()
+    name = {"minimax": "saturating"}.get(loss, loss)
+    assert slope == pytest.approx(theory.generator_gradients(-2.0)[name], rel=0.03)
+
+
+def test_the_optimal_gradients_are_drawn_where_they_are_known():
+    def known(*words):
+        return at_the_optimal(planned(["experiment=vanishing_gradient", *words]).experiment)
+
+    assert known() == theory.generator_gradients(10.0)
+    assert known("data.stds=[2]") is known("data.means=[1,2]") is None
+
+
+def test_vanishing_gradients_are_read_of_an_affine_g_alone(tmp_path):
+    outcome = lab("vanishing-gradient", "model.generator.hidden=[4]", f"output_dir={tmp_path}")
+    assert outcome.code == 2
+    assert "model.generator.hidden: this laboratory's G is affine; leave it at []" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_generators_gradient_is_read_and_changes_nothing(tmp_path):
-    words = ["experiment=vanishing_gradient", *SMALL, "logger=csv", "iterations=3"]
+    affine_g = "model.generator.hidden=[]"
+    words = ["experiment=vanishing_gradient", *SMALL, affine_g, "logger=csv", "iterations=3"]
     plain = planned([*words, f"output_dir={tmp_path / 'a'}"])
     watched = planned([*words, f"output_dir={tmp_path / 'b'}"])
+    plain_too = GeneratorGradient(tmp_path / "never.json", [])
     noted = GeneratorGradient(tmp_path / "gradient.json", [1, 3])
-    trained(plain)
+    trained(plain, [plain_too])
     trained(watched, [noted])
     assert [iteration for iteration, _ in noted.read()] == [1, 3]
     assert all(norm > 0 for _, norm in noted.read())

@@ -7,8 +7,9 @@ import torch
 import yaml
 from PIL import Image
 
-from commands import Outcome, run_main, run_train, runs_in, smoke
+from commands import Outcome, completed, run_main, run_train, runs_in, smoke
 from ganlab.config import conf_dir
+from ganlab.experiment import Experiment
 
 LOSSES, MODELS, REGULARIZERS, OPTIMIZERS = (
     ", ".join(sorted(file.stem for file in (conf_dir() / group).glob("*.yaml")))
@@ -156,6 +157,17 @@ def test_several_values_out_of_range_are_all_told_at_once(out):
 def test_several_counts_out_of_range_are_several_mistakes(out):
     wrong = ["d_steps=0", "batch_size=0", "log_every=0"]
     assert run_train(*smoke(out, *wrong)) == refused(*(VALUES[o] for o in wrong))
+
+
+def test_batchnorm_of_one_image_is_refused_before_anything_starts(out):
+    """infogan's layers have one number per image and channel."""
+    words = ["trainer=smoke", "logger=csv", f"output_dir={out}", "model=infogan"]
+    needs = "BatchNorm of single numbers needs two images in each part of a minibatch"
+    assert run_train(*words, "batch_size=1") == refused(f"batch_size: {needs}, got 1 in 1")
+    eleven = refused(f"batch_size: {needs}, got 11 in 6")
+    assert run_train(*words, "batch_size=11", "g_accumulate=6") == eleven
+    assert run_train(*words, "batch_size=11", "d_accumulate=6") == eleven
+    Experiment(**completed("model=infogan", "batch_size=11", "g_accumulate=5")).rehearse()
 
 
 def test_an_unknown_key_of_hydra_is_not_taken_for_a_parameter(out):

@@ -189,6 +189,12 @@ def test_dragan_looks_near_the_data_and_never_at_generated_images(spread):
     assert not near_the_data(real + spread * torch.randn(SHAPE), real, spread)
 
 
+def test_dragan_of_one_number_is_finite():
+    one = torch.ones(1, 1)
+    critic = lambda x: x.flatten(1).square().sum(dim=1)
+    assert DRAGAN().penalty(critique(critic, one, one)).item() == pytest.approx(10.0)
+
+
 def test_dragan_draws_one_uniform_length_per_image_and_uniform_noise_per_pixel():
     """t is the greatest rise among many pixels; one t per pixel, a usual mistake, is rejected."""
     n, pixels = 1000, 400
@@ -196,7 +202,7 @@ def test_dragan_draws_one_uniform_length_per_image_and_uniform_noise_per_pixel()
     seen = []
     critic = lambda images: seen.append(images.detach()) or images.flatten(1).sum(dim=1)
     DRAGAN(spread=0.5).penalty(critique(critic, real, real))
-    raised = ((seen[-1] - real) / (0.5 * real.std())).flatten(1)
+    raised = ((seen[-1] - real) / (0.5 * real.std(correction=0))).flatten(1)
     wrong = torch.rand(n, pixels) * torch.rand(n, pixels)
     uniform = lambda t, n: (  # mean 1/2 and variance 1/12, within 4 standard errors
         abs(t.mean() - 1 / 2) < 4 * (1 / 12 / n) ** 0.5 + 1 / pixels

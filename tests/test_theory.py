@@ -52,6 +52,18 @@ def test_the_jsd_of_masses_by_hand():
     assert theory.kl(apart, torch.tensor([0.25, 0.75]).double()) == exactly(2 * LOG2)
 
 
+def test_the_jsd_of_masses_that_are_nearly_nothing_is_finite():
+    """Half of the smallest number there is is 0, and infinitely far from it."""
+    least, none = torch.tensor([[5e-324, 1.0], [0.0, 1.0]], dtype=torch.float64)
+    assert theory.kl(least, (least + none) / 2) == math.inf
+    assert theory.jsd(least, none) == 0
+    edges = torch.linspace(-50, 50, 4001, dtype=torch.float64)
+    p, q = (Mixture([[mean]], [1.0]).cdf(edges).diff() for mean in (0.0, 4.0))
+    known = theory.gaussians_jsd(4.0)
+    assert theory.jsd(p, q) == pytest.approx(known, abs=1e-4)
+    assert theory.jsd(p.float(), q.float()) == pytest.approx(known, abs=1e-4)
+
+
 @pytest.mark.parametrize("distance", [0.0, 0.5, 2.0, 4.0])
 def test_the_integral_of_gaussians_is_that_of_their_masses(distance):
     assert theory.gaussians_jsd(distance) == exactly(theory.jsd(masses(0), masses(distance)))

@@ -30,8 +30,8 @@ class DiffAugment(NoAugment):
     """Random changes of all that D sees, in both players' updates (Zhao et al. 2020, section 3).
 
     color: brightness + U(-0.5, 0.5), saturation x U(0, 2), contrast x U(0.5, 1.5), on images in
-    [-1, 1]; translation: by up to 1/8 of the size, with black (0) moving in; cutout: a square of
-    half the size becomes 0 (section 4 and the authors' code).
+    [-1, 1]; translation: by up to 1/8 of the size, with 0 moving in, which is grey; cutout: a
+    square of half the size becomes 0 (section 4 and the authors' code).
 
     Args:
         policy: which of them, in this order.

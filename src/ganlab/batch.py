@@ -29,8 +29,9 @@ class Batch(NamedTuple):
         return self._cut(lambda tensor: tensor.unbind())
 
     def chunk(self, n: int) -> list["Batch"]:
-        """The minibatch in n parts, for gradient accumulation."""
-        return [self] if n == 1 else self._cut(lambda tensor: tensor.chunk(n))
+        """The minibatch in n parts, as equal as can be, for gradient accumulation."""
+        parts = min(n, self.size)
+        return [self] if parts == 1 else self._cut(lambda tensor: tensor.tensor_split(parts))
 
     def clone(self) -> "Batch":
         """The same in memory of its own."""

@@ -12,6 +12,7 @@ from ganlab.spec import at_least
 DIM = 1024  # of features; what has no more numbers is looked at as it is
 BINS = 20
 FEW = 16  # numbers, below which nearest neighbours lie as near as one pleases
+EXACT, FAST = "donot_use_mm_for_euclid_dist", "use_mm_for_euclid_dist_if_necessary"
 KMEANS, SKETCH, CHOICE = 31, 32, 33  # streams of random numbers; others are in gan.py and data/
 
 
@@ -116,7 +117,7 @@ def effective_number(shares: Tensor) -> Tensor:
 
 
 def total_variation(p: Tensor, q: Tensor) -> Tensor:
-    """sum |p - q| / 2 of shares (k,): the share that has moved, in [0, 1]."""
+    """sum |p - q| / 2 of shares (k,), in [0, 1]: the share that has moved on balance."""
     return (p - q).abs().sum() / 2
 
 
@@ -145,11 +146,13 @@ def nearest_two(samples: Tensor, training: Tensor, batch: int = 4096) -> Tensor:
     uint8 is taken for pixels in 0..255, samples for images in [-1, 1].
     """
     best = samples.new_full((len(samples), 2), torch.inf)
+    # Points of few numbers lie nearer to each other than |x|^2 + |y|^2 - 2xy is exact.
+    mode = EXACT if samples.shape[1] < FEW else FAST
     for part in training.split(batch):
         known = part.to(samples.device).flatten(1).float()
         if part.dtype == torch.uint8:
             known = known.div_(127.5).sub_(1)
-        both = torch.cat([best, torch.cdist(samples, known)], dim=1)
+        both = torch.cat([best, torch.cdist(samples, known, compute_mode=mode)], dim=1)
         best = both.topk(2, dim=1, largest=False).values
     return best
 
@@ -173,7 +176,8 @@ class Reference:
         self.n = min(n, len(real))
         apart = distances(real[:n])
         self.distance = mean_distance(apart).clamp(min=1e-6)  # all x may be the same
-        self.near = apart.amin(dim=1).quantile(0.01)
+        # Of data that has the same x twice and more the nearest is no measure.
+        self.near = apart.amin(dim=1).quantile(0.01).clamp(min=1e-3 * self.distance)
         self.modes = effective_number(histogram(real, self.centres))
 
     def readings(self, features: Tensor) -> tuple[dict[str, Tensor], Tensor]:

@@ -160,9 +160,17 @@ class Experiment(Settings):
         with torch.device("meta"):
             for player in ("g", "d"):
                 found += blamed(functools.partial(self._check_rule, player))
-            found += [] if found else blamed(lambda: self.image_data(self.build_gan()))
+            found += [] if found else blamed(self._check_gan)
         if found:
             raise ConfigError(found)
+
+    def _check_gan(self) -> None:
+        gan = self.build_gan()
+        self.image_data(gan)
+        m, parts = self.batch_size, max(self.g_accumulate, self.d_accumulate)
+        if m // parts < 2 and any(isinstance(part, torch.nn.BatchNorm1d) for part in gan.modules()):
+            needs = "BatchNorm of single numbers needs two images in each part of a minibatch"
+            raise ConfigError([f"batch_size: {needs}, got {m} in {parts}"])
 
     def _check_data(self) -> None:
         self.source.check()

@@ -26,7 +26,9 @@ class UpdateRule:
         schedule: factor of the learning rate as a function of the run's progress.
         clip: greatest Euclidean norm of the whole gradient; None: no clipping.
         accumulate: parts in which a minibatch passes through the networks, to save memory.  The
-            gradient is that of the whole minibatch; BatchNorm sees each part by itself.
+            gradient is that of the whole minibatch where images are judged one by one.  What looks
+            at several at once sees each part by itself: BatchNorm, features of the minibatch,
+            relativistic_average, pull_away, feature_matching, lecam, BEGAN's k.
     """
 
     optimizer: OptimizerFactory

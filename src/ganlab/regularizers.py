@@ -116,7 +116,7 @@ class DRAGAN(GradientPenalty):
 
     def points(self, critique: Critique) -> Tensor:
         real = critique.real.images
-        noise = self.spread * real.std() * torch.rand_like(real)
+        noise = self.spread * real.std(correction=0) * torch.rand_like(real)
         return real + uniform_each(real) * noise
 
 

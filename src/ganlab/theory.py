@@ -45,8 +45,9 @@ def kl(p: Tensor, q: Tensor) -> float:
 
 def jsd(p: Tensor, q: Tensor) -> float:
     """Jensen-Shannon divergence of masses (M,), in [0, log 2]."""
-    middle = (p + q) / 2
-    return (kl(p, middle) + kl(q, middle)) / 2
+    p, q = p.double(), q.double()
+    both = p + q  # not its half, the mixture, which may be less than the smallest number
+    return (math.log(2) * both.sum().item() + kl(p, both) + kl(q, both)) / 2
 
 
 def virtual_criterion(data: Tensor, generated: Tensor) -> float:

@@ -102,7 +102,7 @@ def still_generator(frames: Sequence[Frame], limits: tuple[float, float]) -> np.
     over.text(times[0], 0.02, "0.02", va="bottom", fontsize=8, color=INK)
     over.set_xscale("log")
     over.set_yscale("log")
-    over.set_xlabel("updates of D", color=INK, fontsize=9)
+    over.set_xlabel("iteration", color=INK, fontsize=9)
     over.set_ylabel("greatest |D − D*| on the support", color=INK, fontsize=9)
     for axes in (below, over):
         figures.quiet(axes)

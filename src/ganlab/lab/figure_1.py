@@ -17,7 +17,7 @@ from ganlab.runs import Run
 from ganlab.spec import at_least
 
 ARROWS = 15
-LEVELS = (0.45, 0.1)  # of JSD / log 2, at whose first moment panels (b) and (c) are
+NEAR = 0.1  # of JSD / log 2, at whose first moment panel (c) is
 
 
 def figure_1(
@@ -35,7 +35,8 @@ def figure_1(
 
     Args:
         frames: moments of the film, further apart as training goes on.
-        panels: iterations of the panels; null: the first, two on the way by their JSD, the last.
+        panels: iterations of the panels; null: the first, the one at which D is best, one where p_g
+            is near, the last.
         output_dir: where results go.
         NAME=VALUE: all else is for the training's config: seed=1, data.means=[-1,2], ...
     """
@@ -67,10 +68,10 @@ def moment(line: Line, iteration: int, weights: dict[str, torch.Tensor]) -> Fram
 
 
 def typical(film: Sequence[Frame]) -> list[Frame]:
-    """The first moment, the first with a divergence below each level, and the last."""
-    share = [frame.state.jsd / math.log(2) for frame in film]
-    between = [next((i for i, s in enumerate(share) if s < level), -1) for level in LEVELS]
-    return [film[i] for i in dict.fromkeys((0, *between, len(film) - 1))]
+    """The first moment, the one with the greatest V, the first with a small JSD, and the last."""
+    best = max(range(len(film)), key=lambda i: film[i].state.value)
+    near = (i for i, frame in enumerate(film) if frame.state.jsd < NEAR * math.log(2))
+    return [film[i] for i in sorted({0, best, next(near, 0), len(film) - 1})]
 
 
 def write(

@@ -18,6 +18,8 @@ CELLS, STRETCHES = 1000, 8192  # of the line that is shown, and of the noise
 class State(NamedTuple):
     """What a GAN is at one moment; x (M,), the middles of equal cells, and (M,) for each of them.
 
+    The first and the last cell have all that lies beyond them, too.
+
     Args:
         x: middles.
         width: of a cell.
@@ -105,6 +107,7 @@ class Line:
         steps = torch.arange(-before, CELLS + after + 1, dtype=torch.float64)
         edges = self.low + width * steps
         x = (edges[:-1] + edges[1:]) / 2
+        edges[0], edges[-1] = -torch.inf, torch.inf  # nothing is lost, however far away
         generated = theory.pushed_forward(images, self.masses, edges)
         return State(x, width, self.known.cdf(edges).diff(), generated, self.logits(x))
 

@@ -2,20 +2,24 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from pytorch_lightning import Callback, Trainer
+from torch import nn
 
 from ganlab import figures, files, pictures, theory
 from ganlab.composer import Composer
+from ganlab.config import ConfigError
+from ganlab.data.points import distribution_of
+from ganlab.distributions import Mixture
+from ganlab.experiment import Experiment
 from ganlab.figures import DPI, INK, OTHERS, D, G
 from ganlab.gan import GAN
 from ganlab.lab.training import STILL, Planned, planned, trained
-from ganlab.optim import global_norm
 from ganlab.spec import at_least
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ GAMES = {  # loss -> what it cannot do without, and its colour
     ),
 }
 NAMES = {"minimax": "saturating", "nonsaturating": "nonsaturating", "wasserstein": "wasserstein"}
-Curve = list[tuple[int, float]]  # updates of D, norm of G's gradient
+Curve = list[tuple[int, float]]  # iteration, gradient of G's loss
 
 
 def vanishing_gradient(
@@ -41,9 +45,10 @@ def vanishing_gradient(
     In closed form: two parallel lines (Arjovsky et al. 2017, example 1) and two Gaussians moved
     apart: JSD, Wasserstein-1, and G's gradient at the optimal D by each loss (Goodfellow et al.
     2014, section 3; Arjovsky & Bottou 2017, theorems 2.4 and 2.6).  Then with real D's: G stands
-    still near 0 and the data is N(10, 1), D trains (experiment=vanishing_gradient, a run for
-    each loss in OUTPUT_DIR/lab/vanishing-gradient), and G's gradient is read on the way.  Writes
-    vanishing-gradient.png, trained.png and results.json.
+    still as the identity, so that p_g is N(0, 1), the data is N(10, 1), D trains
+    (experiment=vanishing_gradient, a run for each loss in OUTPUT_DIR/lab/vanishing-gradient), and
+    the gradient of the mean of p_g is read on the way.  Writes vanishing-gradient.png, trained.png
+    and results.json.
 
     Args:
         points: readings of G's gradient on D's way.
@@ -57,20 +62,21 @@ def vanishing_gradient(
     for loss, (needs, _) in GAMES.items():
         words = [*common, *STILL, f"loss={loss}", *needs, f"output_dir={folder}", *overrides]
         plans[loss] = planned(words, composer)
+        only_layer(plans[loss].experiment.build_gan().generator)
     found = {loss: readings(plan, points) for loss, plan in plans.items()}
     known, distances = closed_forms(), torch.linspace(0, 10, 101).tolist()
     names = ("vanishing-gradient.png", "trained.png", "results.json")
     theoretical, real, results = (folder / name for name in names)
     pictures.save(theoretical, draw_theory(known, distances))
-    pictures.save(real, draw_trained(found))
+    pictures.save(real, draw_trained(found, at_the_optimal(plans["minimax"].experiment)))
     files.write(results, json.dumps({"distances": distances, **known, "trained": found}, indent=1))
     for loss, curve in found.items():
-        print(f"{loss}: |dL_G| {curve[0][1]:.3g} at first, {curve[-1][1]:.3g} at the best D")
+        print(f"{loss}: |dL / d mean| {curve[0][1]:.3g} at first, {curve[-1][1]:.3g} at the end")
     return [theoretical, real, results]
 
 
 class GeneratorGradient(Callback):
-    """Notes the norm of the gradient that G would follow, of the loss without D's penalties.
+    """Makes G the identity and notes |dL / d mean of p_g| as D trains, L without penalties.
 
     Args:
         file: where readings are kept, so that a run that goes on has them all.
@@ -80,19 +86,36 @@ class GeneratorGradient(Callback):
     def __init__(self, file: Path, iterations: Sequence[int]) -> None:
         self.file, self.iterations = file, set(iterations)
 
+    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+        layer = only_layer(gan.generator)
+        nn.init.eye_(layer.weight)
+        nn.init.zeros_(layer.bias)
+
     def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
         if gan.iterations not in self.iterations:
             return
         fake = gan.generator(gan.fixed_latents(4096))
         loss = gan.loss.g_loss(gan.judge(fake, fake[:, :0]).logits)
-        norm = global_norm(list(torch.autograd.grad(loss, list(gan.generator.parameters()))))
+        (slope,) = torch.autograd.grad(loss, [only_layer(gan.generator).bias])
         earlier = [pair for pair in self.read() if pair[0] < gan.iterations]
-        files.write(self.file, json.dumps([*earlier, (gan.iterations, norm.item())]))
+        files.write(self.file, json.dumps([*earlier, (gan.iterations, slope.norm().item())]))
 
     def read(self) -> Curve:
-        """(iteration, norm) of all readings."""
+        """(iteration, gradient) of all readings."""
         found = json.loads(self.file.read_text()) if self.file.exists() else []
-        return [(iteration, norm) for iteration, norm in found]
+        return [(iteration, slope) for iteration, slope in found]
+
+
+def only_layer(generator: nn.Module) -> nn.Linear:
+    """The layer of an affine G, whose bias is the mean of p_g.
+
+    Raises:
+        ConfigError: G is something else.
+    """
+    layers = [module for module in generator.modules() if isinstance(module, nn.Linear)]
+    if len(layers) != 1:
+        raise ConfigError(["model.generator.hidden: this laboratory's G is affine; leave it at []"])
+    return layers[0]
 
 
 def readings(plan: Planned, points: int) -> Curve:
@@ -102,6 +125,14 @@ def readings(plan: Planned, points: int) -> Curve:
     noted = GeneratorGradient(plan.run.path / "generator-gradient.json", sorted(when))
     trained(plan, [noted])
     return noted.read()
+
+
+def at_the_optimal(experiment: Experiment) -> dict[str, float] | None:
+    """G's gradients at the optimal D for p_g = N(0, 1); None: the data is not N(., 1)."""
+    known = distribution_of(experiment.source)
+    if not isinstance(known, Mixture) or known.means.shape != (1, 1) or known.stds.item() != 1:
+        return None
+    return theory.generator_gradients(known.means.item())
 
 
 def closed_forms() -> dict[str, Any]:
@@ -148,17 +179,19 @@ def gradients_of(known: dict[str, Any]) -> Iterator[tuple[list[float], str]]:
         yield known["gradients"][NAMES[loss]], color
 
 
-def draw_trained(found: dict[str, Curve]) -> np.ndarray:
-    """The norm of G's gradient over the updates of D, a line for each loss."""
+def draw_trained(found: dict[str, Curve], optimal: Mapping[str, float] | None = None) -> np.ndarray:
+    """G's gradient while D trains, a line for each loss; dotted what it is at the optimal D."""
     from matplotlib.figure import Figure
 
     figure = Figure((6.4, 3.8), dpi=DPI, layout="constrained", facecolor="white")
     axes = figure.subplots()
     for loss, curve in found.items():
         axes.plot(*zip(*curve, strict=True), color=GAMES[loss][1], lw=1.6, label=loss)
+        if optimal is not None:
+            axes.axhline(optimal[NAMES[loss]], color=GAMES[loss][1], lw=0.9, ls=":")
     axes.set_xscale("log")
     axes.set_yscale("log")
-    titled(axes, "norm of G's gradient while D trains", "updates of D")
+    titled(axes, "|gradient of G's loss| while D trains", "iteration")
     return figures.to_pixels(figure)
 
 
