@@ -122,9 +122,9 @@ class GAN(LightningModule):
         """Players with an extragradient optimizer go to where they would go (`Extragradient`).
 
         Both gradients are taken before anyone moves.  The updates that follow see the players
-        there, and the same images and noise: one sample for both (Mishchenko et al. 2020).  They
-        alternate as ever, so with k > 1 all of D's updates play against the G ahead.  What is
-        observed is of both.
+        there, and the same images; if both look ahead and k = 1 the same noise, too: one sample for
+        both (Mishchenko et al. 2020).  They alternate as ever, so with k > 1 all of D's updates
+        play against the G ahead.  What is observed is of both.
         """
         ahead = [p for p in (D, G) if isinstance(self.optimizer(p), Extragradient)]
         if not ahead:

@@ -95,7 +95,7 @@ VIEWS = {  # the surface's game -> what is written above it, and the paths
         ),
     ),
     BILINEAR: (
-        "z = x y: the same surface, turned by 45°",
+        "z = x y: the same, half as steep, turned by 45°",
         (
             Walk(BILINEAR, SIMULTANEOUS, (0.95, 0.0), 34, G, "simultaneous: out"),
             Walk(BILINEAR, ALTERNATING, (0.8, 0.0), 32, INK, "alternating: around"),
@@ -106,7 +106,7 @@ VIEWS = {  # the surface's game -> what is written above it, and the paths
 
 
 def surfaces(rate: float) -> "Figure":
-    """The same surface twice, turned by 45 degrees, and players' paths upon it."""
+    """The same surface twice, turned by 45 degrees and flatter, and players' paths upon it."""
     figure = blank(9.6, 5)
     for place, (game, (title, walks)) in enumerate(VIEWS.items(), 1):
         axes: Any = figure.add_subplot(1, 2, place, projection="3d", computed_zorder=False)
