@@ -1,5 +1,7 @@
 """Commands with verbs: the first word names a function, the second may be its first argument."""
 
+from pathlib import Path
+
 import pytest
 
 from commands import run_main
@@ -23,7 +25,12 @@ def tidy(folder: str) -> None:
     raise ValueError(f"there is nothing in {folder}")
 
 
-VERBS = {"look": look, "tidy": tidy}
+def keep(folder: str) -> None:
+    """Keeps something in a folder."""
+    Path(folder, "kept.txt").write_text("kept")
+
+
+VERBS = {"look": look, "tidy": tidy, "keep": keep}
 
 
 def run(*words: str):
@@ -41,6 +48,10 @@ def refused(sentence: str) -> tuple[int, str, str]:
         (["look", "folder=a/b"], "'a/b' 4 None"),
         (["look", "a", "columns=2", "by=me"], "'a' 2 me"),
         (["look", "columns=2", "folder=a"], "'a' 2 None"),
+        (["look", "folder=12345678"], "'12345678' 4 None"),
+        (["look", "folder=my pictures #2/ü: a"], "'my pictures #2/ü: a' 4 None"),
+        (["look", "folder=*/*", "by=null"], "'*/*' 4 None"),
+        (["look", 'folder="a"', "by='null'"], "'a' 4 null"),
         (["look", "12345678"], "'12345678' 4 None"),  # a run's id, which YAML takes for a number
         (["look", "1e234567"], "'1e234567' 4 None"),
         (["look", "null"], "'null' 4 None"),
@@ -54,14 +65,15 @@ def test_the_word_after_the_verb_is_the_first_argument_as_it_is_spelled(words, p
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["lok"], "there is no 'lok'; did you mean 'look'? (look, tidy)"),
-        (["folder=a", "look"], "there is no 'folder=a' (look, tidy)"),
+        (["lok"], "there is no 'lok'; did you mean 'look'? (look, tidy, keep)"),
+        (["folder=a", "look"], "there is no 'folder=a' (look, tidy, keep)"),
         (["look"], "folder: missing; say folder=..."),
         (["look", "a", "b"], "'b': expected name=value"),
         (["look", "columns=2", "a"], "'a': expected name=value"),
         (["look", "a", "column=2"], "column: unknown; did you mean 'columns'?"),
         (["look", "a", "columns=two"], "columns: expected int, got 'two'"),
         (["tidy", "a"], "there is nothing in a"),
+        (["keep", "nowhere"], "'nowhere/kept.txt': No such file or directory"),
     ],
 )
 def test_a_wrong_word_is_refused_in_one_sentence(words, sentence):
@@ -91,3 +103,10 @@ def test_a_verb_and_its_words_can_be_checked_without_calling():
     assert cli.chosen(VERBS, ["look", "a", "by=me"]) == (look, ['folder="a"', "by=me"])
     with pytest.raises(ConfigError, match="there is no 'lok'"):
         cli.chosen(VERBS, ["lok"])
+
+
+def test_a_home_is_meant_where_a_shell_has_left_its_sign(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert cli.at_home("data.root=~/my data") == "data.root=/home/me/my data"
+    for other in ("~/data", "data.root=~you/data", "a=b~/c", "loss=hinge"):
+        assert cli.at_home(other) == other

@@ -2,23 +2,30 @@
 
 import functools
 import json
+import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pytorch_lightning import Callback
 
 from commands import completed, rows, run_train, runs_in, summary
 from conftest import differing, same
 from ganlab import checkpoint
+from ganlab.callbacks import Scores
 from ganlab.config import ConfigError
 from ganlab.figures import arranged
-from ganlab.health import AILMENTS, FEWEST, Detector, UnhealthyError, Watch, diagnosis
+from ganlab.gan import GAN
+from ganlab.health import AILMENTS, FEWEST, Detector, UnhealthyError, Verdict, Watch, diagnosis
+from ganlab.jobs import card_of
 from ganlab.lab import failures
 from ganlab.observations import NonFiniteError
 from ganlab.runs import Run, identity
+from ganlab.scoring.scorecard import Score
 from ganlab.train import train
-from test_resume import before_g_step
+from test_resume import before_g_step, signalled
 from wandb_server import records
 
 HEALTHY = {
@@ -314,6 +321,91 @@ def test_a_run_that_recovers_after_going_back_finishes(tmp_path, capsys):
     assert len(watched.seen) > 16
     assert summary(run.path)["seconds"] < 100, "it began before the clock did"
     assert "attempt 1 of 2: other noise, 0.5 of the learning rates" in capsys.readouterr().out
+
+
+def spoiled(monkeypatch, *iterations: int) -> None:
+    """In the first attempt G's loss is NaN in some iterations."""
+    g_loss = GAN.g_loss
+
+    def spoil(gan, *inputs):
+        ill = gan.attempt == 0 and gan.iterations + 1 in iterations
+        return g_loss(gan, *inputs) * (torch.nan if ill else 1.0)
+
+    monkeypatch.setattr(GAN, "g_loss", spoil)
+
+
+CALM = {"d_optimizer__lr": 1e-4, "log_every": 1, "checkpoint_every": 4, "iterations": 10}
+
+
+@pytest.mark.parametrize(("at", "to"), [(7, 4), (8, 4), (9, 8)])
+@pytest.mark.usefixtures("no_chart")
+def test_a_run_goes_back_from_nan_to_the_last_checkpoint_there_is(
+    tmp_path, monkeypatch, capsys, at, to
+):
+    """At iteration 8 a checkpoint was due, and is never written."""
+    spoiled(monkeypatch, at)
+    assert run_of(tmp_path, "rollback", **CALM).finished
+    assert f"back to {checkpoint.name(to)}, attempt 1 of 2" in capsys.readouterr().out
+
+
+class Invented:
+    """Scores that depend on the attempt: 40 at iteration 2, then better ones that are undone."""
+
+    def __init__(self, scorer):
+        self.scorer = scorer
+
+    def __call__(self, gan):
+        found = self.scorer(gan)
+        known = {0: {2: 40.0, 4: 30.0, 6: 10.0}, 1: {6: 50.0, 8: 35.0, 10: 60.0}}
+        value = known[gan.attempt][gan.iterations]
+        return replace(found, scores={**found.scores, "frechet": Score(value)})
+
+
+@pytest.mark.parametrize(
+    ("every", "best", "scored"), [(4, (8, 35.0), {8, 10}), (6, (6, 10.0), {6, 10})]
+)
+@pytest.mark.usefixtures("no_chart")
+def test_scores_of_an_attempt_that_was_undone_are_gone_with_its_best_checkpoint(
+    tmp_path, monkeypatch, every, best, scored
+):
+    """NaN at 7: with checkpoints at 4 the best one, of 6, is undone, with one at 6 it is not."""
+    prepare = Scores.prepare
+
+    def prepared(scores, *where):
+        prepare(scores, *where)
+        scores.scorer = Invented(scores.scorer)
+
+    monkeypatch.setattr(Scores, "prepare", prepared)
+    spoiled(monkeypatch, 7)
+    plan = completed(*WON, "metrics=classifier", "metrics.n=20", "metrics.every=2")["metrics"]
+    run = run_of(tmp_path, "rollback", **{**CALM, "checkpoint_every": every}, metrics=plan)
+    card = card_of(run, "frechet")
+    assert (card.iterations, card.scores["frechet"].value) == best
+    assert checkpoint.read(run.best_checkpoint())["iterations"] == best[0]
+    assert {s["iterations"] for s in summary(run.path)["scores"]} == scored
+
+
+@pytest.mark.usefixtures("no_chart")
+def test_the_first_of_two_verdicts_ends_a_run(tmp_path, monkeypatch):
+    one, two = (Verdict(name, 2, 0, "evidence", "advice") for name in ("divergence", "one-image"))
+    monkeypatch.setattr(Detector, "read", lambda *_: [one, two])
+    with pytest.raises(UnhealthyError, match="divergence: evidence"):
+        run_of(tmp_path, "stop")
+
+
+@pytest.mark.usefixtures("no_chart")
+def test_a_signal_in_the_iteration_of_a_verdict_stops_and_the_next_start_goes_back(
+    tmp_path, monkeypatch, capsys
+):
+    options = {"iterations": 16, "d_optimizer__lr": 0.02}
+    with signalled(monkeypatch, signal.SIGINT, 14):
+        run = run_of(tmp_path, "rollback", **options)
+    out = capsys.readouterr().out
+    assert "iteration 14: discriminator-won" in out
+    assert "back to" not in out
+    assert summary(run.path)["status"] == "interrupted"
+    assert run_of(tmp_path, "rollback", **options).finished
+    assert "back to iteration-0000000.ckpt, attempt 1 of 2" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("no_chart")

@@ -25,6 +25,7 @@ from ganlab.callbacks import Checkpoints, Interruption, Scores
 from ganlab.config import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.gan import GAN
+from ganlab.jobs import objective
 from ganlab.loggers import MetricsFile
 from ganlab.observations import Observations
 from ganlab.runs import Run, identity
@@ -75,6 +76,39 @@ def readings(run: Path) -> list[dict]:
 
 
 # A signal ---------------------------------------------------------------------------------------
+
+
+def test_a_run_of_its_own_goes_on_where_it_is(tmp_path, monkeypatch):
+    """`resume=never` once more would begin another."""
+    words = smoke(tmp_path, *SIX, "resume=never")
+    with signalled(monkeypatch, signal.SIGINT, 3):
+        outcome = run_train(*words)
+    (run,) = runs_in(tmp_path)
+    command = outcome.out.splitlines()[-1].partition("python -m ganlab.train ")[2]
+    assert command.split()[-1] == f"resume={run}"
+    assert run_train(*command.split()).code == 0
+    assert runs_in(tmp_path) == [run]
+    assert summary(run)["status"] == "finished"
+
+
+def test_what_a_run_is_asked_for_when_it_goes_on_is_in_its_config(tmp_path, monkeypatch):
+    words = smoke(tmp_path, *SIX)
+    with signalled(monkeypatch, signal.SIGINT, 3):
+        run_train(*words, "log_every=1")
+    scored = ["metrics=classifier", "metrics.n=20", "metrics.every=2", "log_every=2"]
+    assert run_train(*words, *scored).code == 0
+    (run,) = runs_in(tmp_path)
+    config = Run(run).config()
+    assert (config["log_every"], config["metrics"]["every"]) == (2, 2)
+    assert objective(Run(run)) is not None
+
+
+def test_a_finished_run_without_the_scores_that_are_asked_for_says_how_to_get_them(tmp_path):
+    run = trained(tmp_path)
+    again = run_train(*smoke(tmp_path, "metrics=classifier"))
+    hint = f"it has no scores; to score it: python -m ganlab.evaluate run={run}"
+    assert again.out.splitlines() == [f"finished already: {run}", hint]
+    assert run_train(*smoke(tmp_path)).out.splitlines() == [f"finished already: {run}"]
 
 
 @pytest.mark.parametrize(

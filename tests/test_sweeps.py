@@ -233,6 +233,85 @@ def test_scores_of_one_name_that_are_unlike_are_refused(swept, tmp_path):
     assert "were scored by unlike protocols: weights: " in outcome.err
 
 
+@pytest.fixture
+def rescored(swept, tmp_path):
+    """The sweep with its first run scored again on half as many images, and better."""
+    outputs = Path(shutil.copytree(swept[0], tmp_path / "outputs"))
+    folder = sweep_in(outputs)
+    rescore(Sweep(folder).jobs()[0].run, half=True)
+    return folder
+
+
+def rescore(run: Run, *, half: bool, first: bool = True) -> None:
+    """Adds scores on half as many images, which are half as large."""
+    summary = run.summary()
+    made = json.loads(json.dumps(summary["scores"][0]))
+    made["protocol"]["fake"] //= 2
+    made["scores"]["frechet"]["value"] /= 2
+    scores = [made, *summary["scores"]] if first else [*summary["scores"], made]
+    run.summary_file.write_text(json.dumps({**summary, "scores": scores if half else []}))
+
+
+def test_seeds_that_were_scored_in_different_ways_have_no_mean(rescored):
+    """Two names, frechet/.../50 and .../100; of the one that all have there is a mean."""
+    jobs = Sweep(rescored).jobs()
+    name = "frechet/classifier-digits/100"
+    assert results.shared(jobs, "frechet") == name
+    (row,) = [r for r in cells(run_sweep("table", str(rescored)).out) if r["loss"] == "hinge"]
+    assert row["runs"] == "2"
+    assert "±" in row[name]
+    for job in jobs[:2]:
+        summary = job.run.summary()
+        kept = [s for s in summary["scores"] if (s["protocol"]["fake"] == 50) == (job is jobs[0])]
+        job.run.summary_file.write_text(json.dumps({**summary, "scores": kept}))
+    for verb in ("table", "best", "plot"):
+        outcome = run_sweep(verb, str(rescored))
+        assert outcome.code == 2
+        assert "frechet/classifier-digits/50" in outcome.err
+        assert "say by=..., one of these, or evaluate all runs alike" in outcome.err
+    assert run_sweep("best", str(rescored), f"by={name}").out.startswith(name)
+    half = run_sweep("best", str(rescored), "by=frechet/classifier-digits/50").out
+    assert half.startswith("frechet/classifier-digits/50")
+    assert "over" not in half.splitlines()[0], "one run has it"
+
+
+def test_the_best_run_that_was_scored_afterwards_is_drawn_by_its_last_checkpoint(swept, tmp_path):
+    outputs = Path(shutil.copytree(swept[0], tmp_path / "my outputs"))
+    for file in outputs.rglob("best.ckpt"):
+        file.unlink()
+    command = run_sweep("best", str(sweep_in(outputs))).out.splitlines()[2].strip()
+    assert command.startswith("python -m ganlab.sample 'run=")
+    assert command.endswith("checkpoint=last")
+
+
+def test_jobs_that_are_one_run_are_refused(tmp_path):
+    outcome = run_train("-m", *smoke(tmp_path, "log_every=1,2"))
+    assert outcome.code == 2
+    assert "'log_every=1' and 'log_every=2' are the same run, '" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_cannot_begin_is_no_mistake_of_a_sweep_that_runs(tmp_path):
+    """What a precision needs is known when its trainer is made."""
+    outcome = run_train("-m", *smoke(tmp_path, "trainer.precision=32-true,transformer-engine"))
+    assert outcome.code == 1
+    assert "nothing was started" not in outcome.err
+    assert "job 2: " in outcome.out
+    assert "; this job has not begun" in outcome.out
+    assert "1 finished, 1 waiting" in outcome.out
+
+
+def test_a_run_whose_lock_may_not_be_opened_is_what_it_says_of_itself(swept, monkeypatch, tmp_path):
+    def denied(run):
+        raise PermissionError
+
+    monkeypatch.setattr(Run, "locked", denied)
+    run = Run(tmp_path)
+    for status, state in (("running", "running"), ("failed", "failed"), ("finished", "finished")):
+        run.summary_file.write_text(json.dumps({"status": status}))
+        assert Job(run).state == state
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -483,6 +562,17 @@ def test_optuna_goes_on_where_it_was_by_reading_what_is_finished(searched):
     assert outcome.out.count("finished already: ") == 8
     assert len(runs_in(outputs)) == 9
     assert set(before) < set(runs_in(outputs))
+
+
+@old_optuna
+def test_a_search_without_any_score_says_so(tmp_path):
+    """All its jobs fail."""
+    words = [w for w in optuna_words(tmp_path) if not w.startswith("d_optimizer.lr")]
+    few = ["hydra.sweeper.n_trials=2", "hydra.sweeper.max_failure_rate=1.0"]
+    outcome = run_train(*words, *few, "loss=least_squares", "d_optimizer.lr=1e20")
+    assert outcome.code == 1
+    assert "no job has a score: there is nothing to choose from" in outcome.out
+    assert "Traceback" not in outcome.out + outcome.err
 
 
 def test_a_search_in_the_wrong_direction_is_refused(tmp_path):

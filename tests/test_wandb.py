@@ -332,7 +332,7 @@ def run(tmp_path) -> Run:
     return made
 
 
-def part(run: Run, scores: dict[int, float], **options: str) -> None:
+def part(run: Run, scores: dict[int, float], attempt: int = 0, **options: str) -> None:
     """One part of a run, with a score for each iteration; it fails.
 
     `own` is the same number, of which W&B itself keeps the minimum.
@@ -341,6 +341,7 @@ def part(run: Run, scores: dict[int, float], **options: str) -> None:
     file.go_on(min(scores) - 1)
     logger = WandbRun(run, name="a", group=None, **options)
     logger.experiment.define_metric("own", summary="min")
+    logger.go_on(min(scores) - 1, attempt)
     for iteration, value in scores.items():
         row = {"iterations": iteration, "fid": value, "is": value, "own": value}
         file.log_metrics(row)
@@ -366,6 +367,18 @@ def test_what_a_part_that_died_had_told_is_not_told_again_nor_its_best_forgotten
     assert received.summary["best/fid/iterations"] == 1
     assert received.summary["best/is"] == 4.0, "5 was made again"
     assert received.summary["own"]["min"] == 3.0, "W&B's own minimum has begun to remember"
+
+
+def test_after_going_back_the_dashboard_has_the_new_attempt_and_not_the_old_ones_best(
+    run, tmp_path, server
+):
+    with logged_in(server, tmp_path):
+        part(run, {1: 4.0, 2: 1.0, 3: 5.0})
+        part(run, {2: 3.0, 3: 3.5}, attempt=1)
+        part(run, {3: 3.5, 4: 6.0}, attempt=1)  # killed and gone on: 3 is known
+    received = server.runs[(run.path / "wandb-id").read_text()]
+    assert told(received) == [(1, 4.0), (2, 1.0), (3, 5.0), (2, 3.0), (3, 3.5), (3, 3.5), (4, 6.0)]
+    assert (received.summary["best/fid"], received.summary["best/fid/iterations"]) == (3.0, 2)
 
 
 def test_two_offline_parts_are_uploaded_as_one_run(run, tmp_path, server):

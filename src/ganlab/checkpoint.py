@@ -16,6 +16,11 @@ def name(iteration: int) -> str:
     return f"iteration-{iteration:07d}.ckpt"
 
 
+def iteration(path: Path) -> int:
+    """The inverse of `name`."""
+    return int(path.stem.rpartition("-")[2])
+
+
 def listed(folder: Path) -> list[Path]:
     """The checkpoints of a run, oldest first; neither the best one nor damaged ones set aside."""
     # By length first: from iteration 10,000,000 on there is a digit more.

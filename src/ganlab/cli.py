@@ -6,9 +6,12 @@ import gc
 import inspect
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args
 
 import hydra
 import yaml
@@ -21,7 +24,7 @@ from ganlab.composer import CONFIG
 from ganlab.config import ConfigError, conf_dir, nearest, plain, problems
 from ganlab.jobs import Sweep, standing
 from ganlab.preflight import Plan, preflight
-from ganlab.signatures import parameters
+from ganlab.signatures import hints, parameters
 from ganlab.spec import DataError
 
 HELP = {"-h", "--help"}
@@ -35,6 +38,7 @@ class JobFailed(Exception):  # noqa: N818 - nothing is wrong with the program
 def main(task: Callable[[DictConfig], Any]) -> None:
     """Runs a Hydra task on sys.argv after checking every job that it would start."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `exit_with_message`, not stderr
+    sys.argv[1:] = [at_home(word) for word in sys.argv[1:]]
     given = composer.arguments()
     flags = [word for word in sys.argv[1:] if word not in given.overrides]
     if composer.asks_only(given):
@@ -48,17 +52,25 @@ def main(task: Callable[[DictConfig], Any]) -> None:
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG)(task)()
 
 
+def at_home(word: str) -> str:
+    """`key=~/path` as some shells would have passed it on."""
+    return re.sub(r"=~(?=/)", lambda _: f"={Path.home()}", word, count=1)
+
+
 @contextlib.contextmanager
 def reported(sweep: Sweep | None) -> Iterator[None]:
     """Says at the end, however it comes, how the runs of a sweep stand.
 
     Raises:
-        JobFailed: Slurm has given up a job, which is no error of this program.
+        JobFailed: Slurm has given up a job, or a search has no score; no error of this program.
     """
     try:
         yield
     except Exception as error:
         if type(error).__module__.startswith("submitit"):
+            raise JobFailed from error
+        if str(error) == "No trials are completed yet.":  # Optuna's way to say so
+            print("no job has a score: there is nothing to choose from")
             raise JobFailed from error
         raise
     finally:
@@ -105,7 +117,7 @@ def chosen(
     function = functions[verb]
     if rest and "=" not in rest[0] and rest[0] not in HELP:
         first = next(iter(parameters(function)))
-        text = json.dumps(rest[0], ensure_ascii=False)  # a folder called 12345678 is no number
+        text = json.dumps(rest[0], ensure_ascii=False)  # a folder called null is no null
         rest[0] = f"{first}={text}"
     return function, rest
 
@@ -126,6 +138,7 @@ def called(function: Callable[..., Any], words: list[str], **given: Any) -> Any:
         raise SystemExit(0)
     if odd := [word for word in words if "=" not in word]:
         raise ConfigError([f"'{word}': expected name=value" for word in odd])
+    words = [as_text(word) if is_text(word.partition("=")[0], function) else word for word in words]
     require_yaml(words)
     node = plain(OmegaConf.from_dotlist(words))
     if found := problems(node, function):
@@ -134,6 +147,22 @@ def called(function: Callable[..., Any], words: list[str], **given: Any) -> Any:
         return function(**node, **given)
     except ValueError as error:
         raise ConfigError([str(error)]) from error
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise ConfigError([f"'{error.filename}': {error.strerror}"]) from error
+
+
+def is_text(name: str, function: Callable[..., Any]) -> bool:
+    """Whether a parameter takes nothing but text, or texts."""
+    hint = hints(function).get(name)
+    kinds = set(get_args(hint)) or {hint}
+    return str in kinds and kinds <= {str, NoneType, list[str]}
+
+
+def as_text(word: str) -> str:
+    """`name=value` whose value YAML reads as it is: a path may be 12345678, or have a # in it."""
+    name, _, value = word.partition("=")
+    plain = value and value != "null" and value[0] not in "\"'["
+    return f"{name}={json.dumps(value, ensure_ascii=False)}" if plain else word
 
 
 def require_yaml(words: list[str]) -> None:

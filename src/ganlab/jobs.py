@@ -43,9 +43,13 @@ class Job:
         """How the run stands now."""
         if self.run.finished:
             return "finished"
-        if self.run.locked():
-            return "running"
         status: State | None = self.run.summary().get("status")
+        try:
+            locked = self.run.locked()
+        except OSError:  # someone else's run: it is what it says of itself
+            locked = status == "running"
+        if locked:
+            return "running"
         if status in ("failed", "stopped"):
             return status
         return "interrupted" if self.run.config_file.exists() else "waiting"
@@ -154,14 +158,16 @@ def cards(run: Run) -> list[Scorecard]:
     return []
 
 
-def card_of(run: Run, by: str, which: Which = "best") -> Scorecard | None:
+def card_of(run: Run, by: str, which: Which = "best", name: str | None = None) -> Scorecard | None:
     """A run's scores at its last or at its best scoring, by one protocol; None without any.
 
     Args:
         by: the score that decides, by short name ('frechet').
         which: of the scorings.
+        name: the same by full name ('fid'), which says the protocol; None: the first that was used.
     """
     found = [card for card in cards(run) if by in card.scores]
+    found = [card for card in found if name in (None, card.protocol.name(by))]
     alike = [c for c in found if not found[0].protocol.differences(c.protocol)]
     if not alike:
         return None

@@ -48,7 +48,7 @@ class MetricsFile(Logger):
         """The config is in config.yaml."""
 
     @rank_zero_only
-    def go_on(self, iteration: int) -> None:
+    def go_on(self, iteration: int, attempt: int = 0) -> None:
         """Keeps the rows up to an iteration: those after it are about to be made again."""
         if self.path.exists():
             rows = rows_of(self.path)
@@ -143,6 +143,22 @@ class WandbRun(WandbLogger):
         return self._experiment
 
     @rank_zero_only
+    def go_on(self, iteration: int, attempt: int = 0) -> None:
+        """Knows the best scores up to an iteration, and what the dashboard has of this attempt.
+
+        Args:
+            iteration: from which the run goes on.
+            attempt: another than the dashboard's: the run has gone back, and what comes is news.
+        """
+        summary = cast("Any", self.experiment).summary
+        if attempt != summary.get("attempt", 0):
+            self._told = min(self._told, iteration)
+            summary["attempt"] = attempt
+        for row in readings(self.run.path / "metrics.csv"):
+            if row["iterations"] <= iteration:
+                self._keep_best(row)
+
+    @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self._log(dict(metrics))
         self._keep_best(metrics)
@@ -206,9 +222,6 @@ class WandbRun(WandbLogger):
         for axis in AXES:
             started.define_metric(axis, hidden=True)
         started.define_metric("*", step_metric="iterations")
-        self._experiment = started
-        for row in readings(self.run.path / "metrics.csv"):
-            self._keep_best(row)
         return started
 
     def _init(self) -> Any:

@@ -56,6 +56,9 @@ def preflight(given: Namespace) -> Plan:
     if not swept:
         return Plan(words)
     known = [] if is_adaptive(base.hydra.sweeper) else jobs
+    require_different(known)
+    if base.resume == "never" and "slurm" in base.hydra.launcher._target_:
+        raise ConfigError(["resume: never would start anew each time that Slurm requeues a job"])
     sweep = Sweep(sweep_folder(base, known, given.overrides))
     quoted = str(sweep.path).replace("\\", "\\\\").replace("'", "\\'")
     return Plan([*words, f"hydra.sweep.dir='{quoted}'"], sweep, known)
@@ -155,6 +158,20 @@ def sound(cfg: DictConfig) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(str(error).split("; ")) from error
     return node
+
+
+def require_different(jobs: list[Job]) -> None:
+    """Raises ConfigError if two jobs are one run: what they differ in decides no result."""
+    seen: dict[Path, Job] = {}
+    for job in jobs:
+        other = seen.setdefault(job.run.path, job)
+        if other is not job:
+            words = [
+                " ".join(w for w in j.overrides if w not in k.overrides)
+                for j, k in ((other, job), (job, other))
+            ]
+            said = f"'{words[0]}' and '{words[1]}' are" if all(words) else "two jobs are"
+            raise ConfigError([f"{said} the same run, '{job.run.path}'; say one of them"])
 
 
 def require_objective(config: dict[str, Any], sweeper: DictConfig) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ganlab.config import flattened
-from ganlab.jobs import Job, card_of, distinct
+from ganlab.jobs import Job, card_of, cards, distinct
 from ganlab.runs import Run, Which, varied
+from ganlab.scoring.protocol import UnlikeProtocols
 from ganlab.scoring.scorecard import Score, Scorecard, as_loss, spread
 
 
@@ -51,16 +52,29 @@ def deciding(jobs: Iterable[Job]) -> str:
     return next((name for name in named if name), "frechet")
 
 
-def results(jobs: Sequence[Job], by: str, which: Which = "best") -> list[Result]:
+def shared(jobs: Sequence[Job], by: str) -> str | None:
+    """The full name of a score that all scored runs have, where their first ones differ."""
+    listed = [[c.protocol.name(by) for c in cards(job.run) if by in c.scores] for job in jobs]
+    scored = [names for names in listed if names]
+    if len({names[0] for names in scored}) < 2:
+        return None
+    common = [name for name in scored[0] if all(name in names for names in scored)]
+    return common[0] if common else None
+
+
+def results(
+    jobs: Sequence[Job], by: str, which: Which = "best", name: str | None = None
+) -> list[Result]:
     """What every job has found so far.
 
     Args:
         jobs: of one sweep, or found below a folder.
         by: the score that says which of a run's checkpoints is the best.
         which: of a run's checkpoints.
+        name: the score by full name, where only one protocol is wanted.
     """
     settings = said(jobs) if any(job.overrides for job in jobs) else configured(jobs)
-    return [Result(job, settings[job], card_of(job.run, by, which)) for job in jobs]
+    return [Result(job, settings[job], card_of(job.run, by, which, name)) for job in jobs]
 
 
 def said(jobs: Sequence[Job]) -> dict[Job, dict[str, str]]:
@@ -84,12 +98,25 @@ def named(run: Run, keys: Iterable[str]) -> dict[str, str]:
 
 
 def experiments(found: Iterable[Result], by: str) -> list[Experiment]:
-    """Runs that differ by their seed alone together; the best experiment first."""
+    """Runs that differ by their seed alone together; of each protocol the best experiment first.
+
+    Raises:
+        UnlikeProtocols: such runs were scored in different ways.
+    """
+    found = list(found)
     groups: dict[str, list[Result]] = defaultdict(list)
     for result in found:
         groups[result.label].append(result)
     made = [Experiment(label, group, mean(group, by)) for label, group in groups.items()]
-    return sorted(made, key=lambda one: loss_of(one.score, by))
+    names = protocols(found, by)
+    place = {one.label: names.index(n) for one in made for n in protocols(one.results, by)}
+    return sorted(made, key=lambda one: (place.get(one.label, len(names)), loss_of(one.score, by)))
+
+
+def protocols(found: Iterable[Result], by: str) -> list[str]:
+    """The full names under which a score stands, in the order in which they come."""
+    cards = (result.card for result in found if result.card is not None)
+    return list(dict.fromkeys(card.protocol.name(by) for card in cards))
 
 
 def by_method(found: Iterable[Result]) -> dict[str, list[Result]]:
@@ -101,9 +128,24 @@ def by_method(found: Iterable[Result]) -> dict[str, list[Result]]:
 
 
 def mean(found: Iterable[Result], by: str) -> Score | None:
-    """Mean and standard deviation of a score over runs; None where none has it."""
+    """Mean and standard deviation of a score over runs; None where none has it.
+
+    Raises:
+        UnlikeProtocols: there are several scores of this short name.
+    """
+    found = list(found)
+    require_one(found, by)
     values = [r.card.scores[by].value for r in found if r.card is not None]
     return spread(values) if values else None
+
+
+def require_one(found: Iterable[Result], by: str) -> None:
+    """Raises UnlikeProtocols if there are several scores of this short name."""
+    if len(names := protocols(found, by)) > 1:
+        raise UnlikeProtocols(
+            f"'{by}' is {' in some runs, in others '.join(names)}: say by=..., one of these, or "
+            "evaluate all runs alike"
+        )
 
 
 def loss_of(score: Score | None, by: str) -> float:

@@ -117,7 +117,7 @@ class Run:
         return run
 
     def config(self) -> dict[str, Any]:
-        """The completed config that the run was started with.
+        """The completed config that the run was started with last.
 
         Raises:
             ConfigError: there is no such run.
@@ -158,6 +158,12 @@ class Run:
             merged[key] = {**record, "scores": scores}
         self._write_summary({**summary, "scores": list(merged.values())})
 
+    def forget_scores(self, after: int) -> None:
+        """Takes the scores of later iterations out of summary.json: the run goes back."""
+        summary = self.summary()
+        kept = [score for score in summary.get("scores", []) if score["iterations"] <= after]
+        self._write_summary({**summary, "scores": kept})
+
     def _write_summary(self, summary: dict[str, Any]) -> None:
         files.write(self.summary_file, json.dumps(summary, indent=2))
 
@@ -169,7 +175,7 @@ class Run:
     def reached(self) -> int:
         """The iteration of the newest checkpoint; 0 before the first."""
         newest = self.last_checkpoint()
-        return int(newest.stem.rpartition("-")[2]) if newest is not None else 0
+        return checkpoint.iteration(newest) if newest is not None else 0
 
     def last_checkpoint(self) -> Path | None:
         """The newest checkpoint, sound or not, or None."""
@@ -252,8 +258,8 @@ class Run:
                 folder.mkdir(exist_ok=True)
             for part in self.checkpoints.glob(".*.part"):  # its writer was killed
                 part.unlink()
-            if not self.config_file.exists():
-                files.write(self.config_file, yaml.safe_dump(config, sort_keys=False))
+            # Of a run that goes on only what is no science may have changed.
+            files.write(self.config_file, yaml.safe_dump(config, sort_keys=False))
             files.write(self.environment_file, json.dumps(environment.of_now(), indent=2))
         except OSError as error:
             refuse(self.path, error.strerror)

@@ -158,8 +158,7 @@ class Session:
         try:
             with self.run.full_disk_explained():
                 self._train_or_diverge()
-                if self.health is not None and self.health.go_back(self.gan):
-                    self._finish_logging("interrupted")
+                if self._goes_back():
                     return False
                 self._end()
         except UnhealthyError:
@@ -168,6 +167,16 @@ class Session:
             with contextlib.suppress(OSError):  # of a disk that is full still: said is said
                 self._conclude("failed", str(error) or type(error).__name__)
             raise
+        return True
+
+    def _goes_back(self) -> bool:
+        """Whether the run has gone back to a healthy checkpoint, and forgotten what came after."""
+        stopped = self.interruption.received is not None  # it goes back when it goes on
+        if self.health is None or stopped or (to := self.health.goes_back(self.gan)) is None:
+            return False
+        self.run.forget_scores(after=to if self.checkpoints.best_is_by(to) else 0)
+        self.health.go_back(self.gan)
+        self._finish_logging("interrupted")
         return True
 
     def _train_or_diverge(self) -> None:
@@ -179,8 +188,12 @@ class Session:
                 raise
 
     def _end(self) -> None:
-        """Raises UnhealthyError after a verdict that was to end the run."""
-        if self.health is not None and self.health.ended is not None:
+        """Raises UnhealthyError after a verdict that was to end the run.
+
+        After a signal as well the next start says so, from the checkpoint: the signal is the news.
+        """
+        stopped = self.interruption.received is not None
+        if self.health is not None and self.health.ended is not None and not stopped:
             error = UnhealthyError(self.health.ended)
             self._conclude("stopped", str(error))
             raise error

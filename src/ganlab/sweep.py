@@ -1,5 +1,6 @@
 """What a sweep has done and found: `python -m ganlab.sweep status|table|best|plot DIR`."""
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,15 +9,26 @@ from typing import Any, Literal
 from ganlab import cli
 from ganlab.config import ConfigError
 from ganlab.jobs import STATES, jobs_in
-from ganlab.results import Experiment, Result, by_method, deciding, experiments, loss_of, results
+from ganlab.results import (
+    Experiment,
+    Result,
+    by_method,
+    deciding,
+    experiments,
+    loss_of,
+    require_one,
+    results,
+    shared,
+)
 from ganlab.runs import Which
 from ganlab.scoring import tables
-from ganlab.scoring.protocol import Protocol, require_alike
+from ganlab.scoring.protocol import Protocol, require_alike, score_named
 from ganlab.scoring.scorecard import Scorecard, spread
 from ganlab.scoring.tables import Row
 from ganlab.spec import at_least
 from ganlab.study import AGAIN
 
+SHORT = {"is"}  # what is a short name as well as a full one
 COLUMNS = ("frechet", "is", "kernel", "precision", "recall")
 
 
@@ -47,7 +59,8 @@ def table(
 
     Args:
         folder: a sweep's, or any folder with runs below it.
-        by: the score that orders, by short name (frechet); null: the one that the runs judge by.
+        by: the score that orders, by short or full name (frechet, fid); null: the one that the
+            runs judge by.
         checkpoint: of each run; best: the one with the best score; last: the newest.
         format: csv has standard deviations in columns of their own.
         seeds: together: mean and standard deviation; apart: a row for each run.
@@ -69,13 +82,14 @@ def best(folder: str, by: str | None = None, checkpoint: Which = "best", top: in
 
     Args:
         folder: a sweep's, or any folder with runs below it.
-        by: the score, by short name (frechet); null: the one that the runs judge by.
+        by: the score, by short or full name (frechet, fid); null: the one that the runs judge by.
         checkpoint: of each run; best: the one with the best score; last: the newest.
         top: how many experiments.
     """
     at_least(1, top=top)
     by, found = judged(folder, by, checkpoint)
     require_scored(found, by, folder)
+    require_one(found, by)
     again = [result for result in found if result.job.stage == AGAIN and result.card is not None]
     scored = [one for one in experiments(again or found, by) if one.score is not None]
     print("\n".join(praise(one, by, checkpoint) for one in scored[:top]))
@@ -88,7 +102,7 @@ def plot(
 
     Args:
         folder: a sweep's, or any folder with runs below it.
-        by: the score, by short name (frechet); null: the one that the runs judge by.
+        by: the score, by short or full name (frechet, fid); null: the one that the runs judge by.
         checkpoint: of each run; best: the one with the best score; last: the newest.
         output: the PNG; null: DIR/SCORE.png.
     """
@@ -96,6 +110,7 @@ def plot(
 
     by, found = judged(folder, by, checkpoint)
     require_scored(found, by, folder)
+    require_one(found, by)
     draw = charts.study if any(result.job.method for result in found) else charts.sweep
     path = Path(output) if output is not None else Path(folder) / f"{by}.png"
     pictures.save(path, figures.to_pixels(draw(found, by)))
@@ -109,12 +124,16 @@ def judged(
     """The score that decides, and what every run has found.
 
     Raises:
-        ConfigError: there is no run.
+        ConfigError: there is no run, or none with the score that is asked for.
         UnlikeProtocols: scores of one name cannot be compared.
     """
-    jobs = jobs_in(Path(folder))
+    jobs, asked = jobs_in(Path(folder)), by
     by = by or deciding(jobs)
-    found = results(jobs, by, checkpoint)
+    short = by if by in SHORT else score_named(by)
+    name, by = (by, short) if short not in (None, by) else (None, by)
+    found = results(jobs, by, checkpoint, name or shared(jobs, by))
+    if asked is not None:
+        require_scored(found, asked, folder)
     named: dict[str, list[tuple[str, Protocol]]] = {}
     for job, _, card in found:
         if card is not None:
@@ -196,10 +215,9 @@ def praise(one: Experiment, by: str, checkpoint: Which) -> str:
     run, n = first.job.run.path, len(one.cards)
     seeds = f" over {n} seeds" if n > 1 else ""
     name, score = one.cards[0].protocol.name(by), tables.cell(one.score or "")
-    return (
-        f"{name} {score}{seeds}: {one.label}\n  {run}\n"
-        f"  python -m ganlab.sample run={run} checkpoint={checkpoint}"
-    )
+    kept = checkpoint if first.job.run.best_checkpoint() else "last"  # none, if scored afterwards
+    command = shlex.join(["python", "-m", "ganlab.sample", f"run={run}", f"checkpoint={kept}"])
+    return f"{name} {score}{seeds}: {one.label}\n  {run}\n  {command}"
 
 
 def seed_of(result: Result) -> str:

@@ -17,9 +17,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from ganlab import cli
+from ganlab.config import ConfigError
 from ganlab.jobs import Job, Sweep, objective
 from ganlab.preflight import checked
 from ganlab.runs import Busy, DiskFullError, Run, folder_name
+from ganlab.spec import DataError
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback
@@ -50,7 +52,9 @@ def job(cfg: DictConfig) -> float | None:
         run = train(config, name, title, group)
     if is_first() and run.summary().get("status") == "interrupted":
         saved = "after a checkpoint" if run.last_checkpoint() else "without a checkpoint"
-        command = shlex.join(["python", "-m", "ganlab.train", *sys.argv[1:]])
+        here = f"resume={run.path}"  # `never` would start anew once more
+        words = [here if word == "resume=never" else word for word in sys.argv[1:]]
+        command = shlex.join(["python", "-m", "ganlab.train", *words])
         say(f"stopped {saved}; to go on: {command if sweep is None else 'start the sweep again'}")
         raise SystemExit(cli.INTERRUPTED)
     return objective(run)
@@ -62,7 +66,7 @@ def failures_said(*, swept: bool) -> Iterator[None]:
 
     Raises:
         JobFailed: a sweep's other jobs go on.
-        Busy: another process works in the run, which is no sweep's.
+        ConfigError, DataError: alone; another process works in the run, or it cannot begin here.
     """
     from ganlab.health import UnhealthyError
     from ganlab.observations import ADVICE, NonFiniteError
@@ -75,10 +79,11 @@ def failures_said(*, swept: bool) -> Iterator[None]:
     except (DiskFullError, UnhealthyError) as error:
         say(f"training stopped: {error}")
         raise cli.JobFailed from error
-    except Busy as error:
+    except (ConfigError, DataError) as error:
         if not swept:
             raise
-        say(f"{error}; it is left to that one")
+        then = "it is left to that one" if isinstance(error, Busy) else "this job has not begun"
+        say(f"{error}; {then}")
         raise cli.JobFailed from error
 
 
@@ -111,6 +116,8 @@ def train(
     experiment, run = Experiment(**config), Run.find(config, name)
     if run.finished:
         say(f"finished already: {run.path}")
+        if experiment.metrics and not run.summary().get("scores"):
+            say(f"it has no scores; to score it: python -m ganlab.evaluate run={run.path}")
         return run
     title = title or f"{name}/{run.path.name}"
     stretch = functools.partial(Session, experiment, run, title, group, callbacks)

@@ -75,6 +75,23 @@ class Checkpoints(Callback):
         """
         self.keep_as(trainer, gan, self.folder / BEST)
 
+    def drop_after(self, iteration: int) -> None:
+        """Removes the checkpoints of later iterations, the best among them."""
+        for path in checkpoint.listed(self.folder):
+            if checkpoint.iteration(path) > iteration:
+                path.unlink()
+        if not self.best_is_by(iteration):
+            (self.folder / BEST).unlink()
+
+    def best_is_by(self, iteration: int) -> bool:
+        """Whether best.ckpt is of an iteration up to this one, or there is none."""
+        return not self.has_best or checkpoint.read(self.folder / BEST)["iterations"] <= iteration
+
+    @property
+    def has_best(self) -> bool:
+        """Whether there is a best.ckpt."""
+        return (self.folder / BEST).exists()
+
     def keep_as(self, trainer: Trainer, gan: GAN, path: Path) -> None:
         """Saves now, under any name: nothing removes it.
 

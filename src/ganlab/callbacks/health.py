@@ -1,5 +1,6 @@
 """Readings of a run's health at intervals, verdicts on them, and what is done about these."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ class Health(Callback):
         self.verdicts: list[Verdict] = []
         self.ended: Verdict | None = None  # by which the run is to stop or to go back
         self._shares: Tensor | None = None
+        self._before = 0  # the healthy checkpoint before that of checkpoints.pinned
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -98,6 +100,7 @@ class Health(Callback):
             self._read(trainer, gan)
         ill = self.detector.ailing or self.ended is not None
         if due(gan, self.checkpoints.every) and not ill:
+            self._before = self.checkpoints.pinned or 0
             self.checkpoints.pinned = gan.iterations
 
     def _read(self, trainer: Trainer, gan: GAN) -> None:
@@ -117,30 +120,28 @@ class Health(Callback):
             self.ended = self.verdicts[-1]
         return self.ended is not None
 
-    def go_back(self, gan: GAN) -> bool:
+    def goes_back(self, gan: GAN) -> int | None:
+        """The iteration to which the run is to go back and can; None: it is not, or cannot."""
+        if self.watch.action != "rollback" or self.ended is None or not self._may_go_back(gan):
+            return None
+        return checkpoint.iteration(self._healthy)
+
+    def go_back(self, gan: GAN) -> None:
         """Makes the last healthy checkpoint the newest, and such that another attempt follows.
 
         It is written before those after it are removed: who is killed in between does it again.
-
-        Returns:
-            Whether that was to be done and could be.
         """
-        if self.watch.action != "rollback" or self.ended is None or not self._may_go_back(gan):
-            return False
         path = self._healthy
         saved = checkpoint.read(path)
         saved["attempt"] = gan.attempt + 1
         saved["callbacks"][self.state_key]["verdicts"] = [v.as_dict() for v in self.verdicts]
         WholeFiles().save_checkpoint(saved, path)
-        files = checkpoint.listed(self.checkpoints.folder)
-        for later in files[files.index(path) + 1 :]:
-            later.unlink()
+        self.checkpoints.drop_after(checkpoint.iteration(path))
         print(
             f"back to {path.name}, attempt {gan.attempt + 1} of {self.watch.rollbacks}: other "
             f"noise, {0.5 ** (gan.attempt + 1):g} of the learning rates",
             flush=True,
         )
-        return True
 
     def conclusion(self) -> str:
         """What was found in the whole run, in one line."""
@@ -149,7 +150,9 @@ class Health(Callback):
 
     @property
     def _healthy(self) -> Path:
-        return self.checkpoints.folder / checkpoint.name(self.checkpoints.pinned or 0)
+        """The last healthy checkpoint; what was to be the last may have had no finite weights."""
+        pinned = self.checkpoints.folder / checkpoint.name(self.checkpoints.pinned or 0)
+        return pinned if pinned.exists() else pinned.with_name(checkpoint.name(self._before))
 
     def _may_go_back(self, gan: GAN) -> bool:
         return gan.attempt < self.watch.rollbacks and self._healthy.exists()
@@ -202,13 +205,14 @@ class Health(Callback):
         self.verdicts.append(verdict)
         if trainer.is_global_zero:
             tqdm.write(f"iteration {verdict.iteration:,}: {verdict}")
+            sys.stdout.flush()  # a log file is read while the run goes on
             for logger in trainer.loggers:
                 if hasattr(logger, "alert"):
                     logger.alert(verdict.ailment, str(verdict), verdict.iteration)
         if self.watch.action == "snapshot":
             self._keep(trainer, gan, verdict)
         if self.watch.action in ("stop", "rollback"):
-            self.ended = verdict
+            self.ended = self.ended or verdict
             trainer.should_stop = True
 
     def _keep(self, trainer: Trainer, gan: GAN, verdict: Verdict) -> None:

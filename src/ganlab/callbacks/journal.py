@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, Trainer
 
 from ganlab.callbacks.intervals import due
 from ganlab.gan import GAN
-from ganlab.loggers import MetricsFile
+from ganlab.loggers import MetricsFile, WandbRun
 from ganlab.observations import NonFiniteError
 
 
@@ -37,8 +37,8 @@ class Journal(Callback):
 
     def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
         for logger in trainer.loggers:
-            if isinstance(logger, MetricsFile):
-                logger.go_on(gan.iterations)
+            if isinstance(logger, MetricsFile | WandbRun):
+                logger.go_on(gan.iterations, gan.attempt)
         self._read_at = (time.monotonic(), gan.images_seen)
 
     def on_train_batch_start(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]

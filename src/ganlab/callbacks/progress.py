@@ -62,7 +62,10 @@ class Progress(Callback):
     def _say(self, gan: GAN) -> None:
         if time.monotonic() - self._said_at > QUIET_SECONDS:
             self._said_at = time.monotonic()
-            print(f"iteration {gan.iterations} of {gan.total_iterations}, {self._reading()}")
+            print(
+                f"iteration {gan.iterations} of {gan.total_iterations}, {self._reading()}",
+                flush=True,
+            )
 
     def _reading(self) -> str:
         shown = {"images_per_second": "{:.0f} images/s", "loss/d": "D {:.3f}", "loss/g": "G {:.3f}"}

@@ -54,6 +54,8 @@ class Scores(Callback):
         self.scorer = self.plan.scorer(data, device)
 
     def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+        if not self.checkpoints.has_best:  # the run has gone back to where there was none
+            self.best, self.since_best = None, 0
         trainer.should_stop |= self.exhausted  # killed after the checkpoint with which it ended
 
     def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]

@@ -1,5 +1,6 @@
 """The scores of one generator at one time, with their protocol."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -33,7 +34,7 @@ class Scorecard:
 
     def better(self, other: "Scorecard | None", by: str) -> bool:
         """Whether this one's score named `by` is better than another's, or the first."""
-        if other is None:
+        if other is None or math.isnan(other.scores[by].value):
             return True
         return as_loss(self.scores[by].value, by) < as_loss(other.scores[by].value, by)
 
