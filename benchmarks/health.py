@@ -27,6 +27,7 @@ from options import asked
 
 from ganlab.composer import Composer, without_hydra
 from ganlab.data import MNIST
+from ganlab.lab.failures import Data, words
 from ganlab.pictures import save
 from ganlab.preflight import checked
 from ganlab.runs import Run, folder_name
@@ -52,14 +53,11 @@ class Row(NamedTuple):
 
 Rows = dict[Row, list[str]]  # with the overrides
 
-FAILURES = {  # experiment -> the name by which it is to be called
+FAILURES = {  # laboratory -> the name by which what fails there is to be called
     "overpowered_discriminator": "discriminator-won",
     "mode_collapse": "mode-collapse",
     "one_image": "one-image",
     "oscillation": "oscillation",
-    "ring/overpowered_discriminator": "discriminator-won",
-    "ring/mode_collapse": "mode-collapse",
-    "ring/oscillation": "oscillation",
 }
 LOSSES = (
     *("nonsaturating", "minimax", "least_squares", "hinge", "wasserstein"),
@@ -88,9 +86,9 @@ def rows(options: dict[str, str]) -> Rows:
     root, only = Path(options["root"]).expanduser(), options["only"].split(",")
     made: Rows = {}
     if "failures" in only:
-        made |= failing(root)
+        made |= failing("mnist", root) | failing("ring_2d")
     if "stacked" in only:
-        made |= stacked(root)
+        made |= failing("stacked_mnist", root)
     if "memorisation" in only:
         made |= memorising(ten_images(root, Path(options["output"]) / "ten"))
     for model in (model for model in MODELS if model in only):
@@ -98,37 +96,26 @@ def rows(options: dict[str, str]) -> Rows:
     return made
 
 
-def failing(root: Path) -> Rows:
-    """The experiments that fail on purpose; they take their own time."""
-    there = {name: [] if name.startswith("ring/") else [f"data.root={root}"] for name in FAILURES}
-    return {
-        Row(name, ailment): [f"experiment=failure/{name}", *there[name]]
-        for name, ailment in FAILURES.items()
-    }
-
-
-def stacked(root: Path) -> Rows:
-    """Those on images once more, with three digits a picture."""
-    return {
-        Row(f"{row.what}, stacked_mnist", row.ailment): [*words, "data=stacked_mnist"]
-        for row, words in failing(root).items()
-        if not row.what.startswith("ring/")
-    }
+def failing(on: Data, root: Path | None = None) -> Rows:
+    """What fails on purpose, and takes its own time; points are drawn, images lie somewhere."""
+    where = [f"data.root={root}"] if root is not None else []
+    names = [name for name in FAILURES if root is not None or name != "one_image"]
+    return {Row(f"{name}, {on}", FAILURES[name]): [*words(name, on), *where] for name in names}
 
 
 def memorising(folder: Path) -> Rows:
     """A GAN that sees the same few images again and again."""
-    words = ["data=folder", f"data.root={folder}", "data.size=28", *MODELS["vanilla"]]
-    return {Row("vanilla, ten images", "memorisation"): [*words, "iterations=3000"]}
+    shown = ["data=folder", f"data.root={folder}", "data.size=28", "iterations=3000"]
+    return {Row("vanilla, ten images", "memorisation"): [*shown, *MODELS["vanilla"]]}
 
 
-def healthy(model: str, words: list[str], options: dict[str, str]) -> Rows:
+def healthy(model: str, data: list[str], options: dict[str, str]) -> Rows:
     """A model with every loss, and with what that needs."""
     made: Rows = {}
     for loss in LOSSES:
         needs, length = NEEDS.get((model, loss), []), f"iterations={options['iterations']}"
         row = Row(", ".join([model, loss, *needs]), "")
-        made[row] = [*words, *MODELS[model], f"loss={loss}", *needs, length]
+        made[row] = [*data, *MODELS[model], f"loss={loss}", *needs, length]
     return made
 
 
@@ -142,9 +129,9 @@ def ten_images(root: Path, folder: Path) -> Path:
     return folder
 
 
-def trained(composer: Composer, words: list[str]) -> Run:
+def trained(composer: Composer, overrides: list[str]) -> Run:
     """The run of some overrides, finished now or before."""
-    cfg, mistakes = composer.compose(words)
+    cfg, mistakes = composer.compose(overrides)
     if mistakes:
         raise SystemExit("\n".join(mistakes))
     config = checked(without_hydra(cfg))
@@ -181,8 +168,8 @@ def main() -> None:
     composer = Composer()
     found: dict[Row, list[Run]] = defaultdict(list)
     for seed in range(int(options["seeds"])):
-        for row, words in rows(options).items():
-            found[row].append(trained(composer, [*words, *shared, f"seed={seed}"]))
+        for row, overrides in rows(options).items():
+            found[row].append(trained(composer, [*overrides, *shared, f"seed={seed}"]))
     print(table(found))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from ganlab.config import conf_dir
 from ganlab.health import Verdict
 from ganlab.lab.training import planned, trained
 
@@ -61,9 +62,15 @@ def failing(name: str, on: Data, overrides: Sequence[str]) -> list[Path]:
         ConfigError: all mistakes.
         JobFailed: health.action has ended the run.
     """
-    folder = "failure/ring" if on == "ring_2d" else "failure"
-    data = ["data=stacked_mnist"] if on == "stacked_mnist" else []
-    run = trained(planned([f"experiment={folder}/{name}", *data, *overrides]))
+    run = trained(planned([*words(name, on), *overrides]))
     for known in run.summary().get("health", []):
         print(f"iteration {known['iteration']:,}: {Verdict(**known)}")
     return [run.samples / "samples.gif", run.path / "curves.png"]
+
+
+def words(name: str, on: Data) -> list[str]:
+    """What to say to `ganlab train`: some failures take a recipe of their own on other data."""
+    own = f"failure/{on.partition('_')[0]}/{name}"
+    if (conf_dir() / "experiment" / f"{own}.yaml").exists():
+        return [f"experiment={own}"]
+    return [f"experiment=failure/{name}", f"data={on}"]
