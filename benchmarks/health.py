@@ -25,13 +25,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that 
 import torch
 from options import asked
 
-from ganlab.composer import Composer, without_hydra
+from ganlab.composer import Composer
 from ganlab.data import MNIST
 from ganlab.lab.failures import Data, words
+from ganlab.lab.training import planned, trained
 from ganlab.pictures import save
-from ganlab.preflight import checked
-from ganlab.runs import Run, folder_name
-from ganlab.train import train
+from ganlab.runs import Run
 
 OPTIONS = {
     "seeds": "5",
@@ -129,19 +128,6 @@ def ten_images(root: Path, folder: Path) -> Path:
     return folder
 
 
-def trained(composer: Composer, overrides: list[str]) -> Run:
-    """The run of some overrides, finished now or before."""
-    cfg, mistakes = composer.compose(overrides)
-    if mistakes:
-        raise SystemExit("\n".join(mistakes))
-    config = checked(without_hydra(cfg))
-    name = folder_name(cfg.hydra.runtime.choices, config.get("regularizer", {}))
-    run = train(config, name)
-    if not run.finished:
-        raise SystemExit("interrupted; the same command goes on")
-    return run
-
-
 def table(found: Mapping[Row, list[Run]]) -> str:
     """Markdown: of each row how many runs were judged rightly, and all that was said of them."""
     lines = [
@@ -167,9 +153,11 @@ def main() -> None:
     shared = ["logger=csv", "trainer=cpu", f"output_dir={options['output']}"]
     composer = Composer()
     found: dict[Row, list[Run]] = defaultdict(list)
+    wanted = rows(options)
     for seed in range(int(options["seeds"])):
-        for row, overrides in rows(options).items():
-            found[row].append(trained(composer, [*overrides, *shared, f"seed={seed}"]))
+        for row, overrides in wanted.items():
+            plan = planned([*overrides, *shared, f"seed={seed}"], composer)
+            found[row].append(trained(plan))
     print(table(found))
 
 
