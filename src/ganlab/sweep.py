@@ -28,7 +28,6 @@ from ganlab.scoring.tables import Row
 from ganlab.spec import at_least
 from ganlab.study import AGAIN
 
-SHORT = {"is"}  # what is a short name as well as a full one
 COLUMNS = ("frechet", "is", "kernel", "precision", "recall")
 
 
@@ -129,8 +128,8 @@ def judged(
     """
     jobs, asked = jobs_in(Path(folder)), by
     by = by or deciding(jobs)
-    short = by if by in SHORT else score_named(by)
-    name, by = (by, short) if short not in (None, by) else (None, by)
+    short = score_named(by) or by  # 'fid' is frechet by one protocol; 'is' is short already
+    name, by = (by if short != by else None), short
     found = results(jobs, by, checkpoint, name or shared(jobs, by))
     if asked is not None:
         require_scored(found, asked, folder)
