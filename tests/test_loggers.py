@@ -2,6 +2,8 @@
 
 import csv
 import io
+import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 from PIL import Image
 
 from commands import run_train, runs_in, smoke
+from conftest import small_gan
+from ganlab.callbacks import Journal, Progress
 from ganlab.loggers import AXES, MetricsFile
 
 READINGS = {"loss/d", "loss/g", "D(x)", "D(G(z))", "grad_norm/d", "grad_norm/g"}
@@ -72,3 +76,19 @@ def test_tensorboard_shows_the_readings_and_pictures_at_their_iterations(tmp_pat
     assert sorted(pictures) == [0, 3]
     for step, png in pictures.items():
         assert (pixels(png) == pixels(run / "samples" / f"iteration-{step:07d}.png")).all()
+
+
+def test_a_log_file_has_each_line_at_once(monkeypatch):
+    """Whoever reads it while the run goes on must not wait for 8 KiB."""
+
+    class Log(io.StringIO):
+        on_disk = ""
+
+        def flush(self):
+            self.on_disk = self.getvalue()
+
+    progress, log = Progress(Journal(1)), Log()
+    monkeypatch.setattr(sys, "stdout", log)
+    monkeypatch.setattr(progress, "_said_at", -math.inf)
+    progress._say(small_gan())
+    assert log.on_disk == log.getvalue() == "iteration 0 of 4, \n"

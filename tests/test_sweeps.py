@@ -9,6 +9,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -289,6 +290,21 @@ def test_jobs_that_are_one_run_are_refused(tmp_path):
     assert outcome.code == 2
     assert "'log_every=1' and 'log_every=2' are the same run, '" in outcome.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_slurm_requeues_must_not_begin_anew(tmp_path):
+    words = smoke(tmp_path, "seed=0,1", "resume=never", "hydra/launcher=slurm")
+    outcome = run_train("-m", *words)
+    assert outcome.code == 2
+    assert "  resume: never would start anew each time that Slurm requeues a job\n" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_score_that_is_no_number_is_outdone_by_any(swept):
+    card = card_of(Run(runs_in(swept[0])[0]), "frechet")
+    none = replace(card, scores={**card.scores, "frechet": Score(float("nan"))})
+    assert card.better(none, "frechet")
+    assert not none.better(card, "frechet")
 
 
 def test_a_job_that_cannot_begin_is_no_mistake_of_a_sweep_that_runs(tmp_path):
