@@ -361,14 +361,9 @@ class Invented:
         return replace(found, scores={**found.scores, "frechet": Score(value)})
 
 
-@pytest.mark.parametrize(
-    ("every", "best", "scored"), [(4, (8, 35.0), {8, 10}), (6, (6, 10.0), {6, 10})]
-)
-@pytest.mark.usefixtures("no_chart")
-def test_scores_of_an_attempt_that_was_undone_are_gone_with_its_best_checkpoint(
-    tmp_path, monkeypatch, every, best, scored
-):
-    """NaN at 7: with checkpoints at 4 the best one, of 6, is undone, with one at 6 it is not."""
+@pytest.fixture
+def invented(monkeypatch) -> dict[str, Any]:
+    """How such a run is scored; in its first attempt G's loss is NaN at iteration 7."""
     prepare = Scores.prepare
 
     def prepared(scores, *where):
@@ -377,12 +372,34 @@ def test_scores_of_an_attempt_that_was_undone_are_gone_with_its_best_checkpoint(
 
     monkeypatch.setattr(Scores, "prepare", prepared)
     spoiled(monkeypatch, 7)
-    plan = completed(*WON, "metrics=classifier", "metrics.n=20", "metrics.every=2")["metrics"]
-    run = run_of(tmp_path, "rollback", **{**CALM, "checkpoint_every": every}, metrics=plan)
+    return completed(*WON, "metrics=classifier", "metrics.n=20", "metrics.every=2")["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("every", "best", "scored"), [(4, (8, 35.0), {8, 10}), (6, (6, 10.0), {6, 10})]
+)
+@pytest.mark.usefixtures("no_chart")
+def test_scores_of_an_attempt_that_was_undone_are_gone_with_its_best_checkpoint(
+    tmp_path, invented, every, best, scored
+):
+    """NaN at 7: with checkpoints at 4 the best one, of 6, is undone, with one at 6 it is not."""
+    run = run_of(tmp_path, "rollback", **{**CALM, "checkpoint_every": every}, metrics=invented)
     card = card_of(run, "frechet")
     assert (card.iterations, card.scores["frechet"].value) == best
     assert checkpoint.read(run.best_checkpoint())["iterations"] == best[0]
     assert {s["iterations"] for s in summary(run.path)["scores"]} == scored
+
+
+@pytest.mark.usefixtures("no_chart")
+def test_scores_that_an_undone_attempt_has_written_down_are_gone(tmp_path, monkeypatch, invented):
+    """Stopped at 5 and 6 it has noted 30 and 10, and what made them is lost with best.ckpt."""
+    for stop, noted in ((5, {4}), (6, {4, 6})):
+        with signalled(monkeypatch, signal.SIGINT, stop):
+            run = run_of(tmp_path, "rollback", **CALM, metrics=invented)
+        assert {s["iterations"] for s in summary(run.path)["scores"]} == noted
+    run = run_of(tmp_path, "rollback", **CALM, metrics=invented)
+    assert {s["iterations"] for s in summary(run.path)["scores"]} == {8, 10}
+    assert card_of(run, "frechet").scores["frechet"].value == 35.0
 
 
 @pytest.mark.usefixtures("no_chart")
