@@ -109,7 +109,7 @@ class Health(Callback):
         found = dict(zip(tensors, torch.stack(list(tensors.values())).tolist(), strict=True))
         found = trainer.strategy.broadcast(found)  # each process has seen its share of the images
         for name in (n for n in found if n not in SCORES):  # which are logged anyway
-            gan.observations.add(f"health/{name}", torch.tensor(found[name]))
+            gan.observations.add(f"health/{name}", found[name])
         for verdict in self.detector.read({**found, "iterations": gan.iterations}):
             self._act(trainer, gan, verdict)
 

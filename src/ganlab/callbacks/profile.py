@@ -30,7 +30,7 @@ METHODS = {  # of the GAN -> label
     "manual_backward": "backward",
     "_update": "optimizer",
     "begin_iteration": "noise",
-    "_finish_iteration": "bookkeeping/EMA and counters",
+    "_average": "bookkeeping/EMA",
 }
 
 
@@ -149,7 +149,8 @@ def labelled(trainer: Trainer, gan: GAN, besides: Callback) -> Iterator[tuple[An
     for name, regularizer in gan.regularizers.items():
         for method in ("penalty", "g_penalty", "project"):
             yield regularizer, method, f"regularizer.{name}"
-    yield trainer.datamodule, "transfer_batch_to_device", "data"  # type: ignore[attr-defined]
+    for name in ("transfer_batch_to_device", "_gather"):
+        yield trainer.datamodule, name, "data"  # type: ignore[attr-defined]
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         for hook in ("on_train_batch_start", "on_train_batch_end"):
             if callback is not besides and hook in vars(type(callback)):
