@@ -1,8 +1,8 @@
 """A device beside the CPU on a machine that has none: its tensors must not meet the CPU's.
 
-`SecondDevice` is a mode in which every tensor's memory has a label, the CPU or "xpu:0".  The numbers lie in
-the CPU's memory and the CPU computes them; what is pretended is where they are.  What a GPU would
-refuse is refused: an operation on tensors of both, unless it is one of torch's exceptions (copies,
+`SecondDevice` is a mode in which every tensor's memory has a label, the CPU or "xpu:0".  The numbers
+lie in the CPU's memory and the CPU computes them; what is pretended is where they are.  What a GPU
+would refuse is refused: an operation on tensors of both, unless it is one of torch's exceptions (copies,
 indices on the CPU, numbers without dimensions in elementwise operations).
 """
 
@@ -94,7 +94,7 @@ class SecondDevice(TorchFunctionMode):
         if wanted is None or wanted.type == "meta":
             return self.put(func(*args, **kwargs), there=self.is_there(tensor) and wanted is None)
         crosses = (wanted.type == THERE.type) != self.is_there(tensor)
-        swap = lambda word: HERE if isinstance(word, str | torch.device) else word  # noqa: E731
+        swap = lambda word: HERE if isinstance(word, str | torch.device) else word
         words, kwargs = [swap(w) for w in words], {k: swap(v) for k, v in kwargs.items()}
         result = func(tensor, *words, **kwargs)
         if result is tensor and crosses:
