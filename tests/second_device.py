@@ -1,9 +1,9 @@
 """A device beside the CPU on a machine that has none: its tensors must not meet the CPU's.
 
-`SecondDevice` is a mode in which every tensor's memory has a label, the CPU or "xpu:0".  The numbers
-lie in the CPU's memory and the CPU computes them; what is pretended is where they are.  What a GPU
-would refuse is refused: an operation on tensors of both, unless it is one of torch's exceptions (copies,
-indices on the CPU, numbers without dimensions in elementwise operations).
+`SecondDevice` is a mode in which every tensor's memory has a label, the CPU or "xpu:0".  The
+numbers lie in the CPU's memory and the CPU computes them; what is pretended is where they are.
+What a GPU would refuse is refused: an operation on tensors of both, unless it is one of torch's
+exceptions (copies, indices on the CPU, numbers without dimensions in elementwise operations).
 """
 
 import contextlib
