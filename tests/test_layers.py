@@ -17,7 +17,7 @@ LAYERS = (
         {"losses", "regularizers", "conditioning", "augment", "critique", "combinations"}
         | {"distributions", "theory"}
         | {"latent", "ema", "observations", "optim", "batch", "pictures", "networks", "metrics"}
-        | {"checkpoint", "game_optimizers", "breakdown", "diagnostics", "health"},
+        | {"checkpoint", "background", "game_optimizers", "breakdown", "diagnostics", "health"},
         {"torch", "torchvision", "numpy", "PIL"},
     ),
     (

@@ -45,7 +45,8 @@ def cuda_graph(work: Work, noise: torch.Generator) -> tuple[Any, Callable[[], No
     """
     graph = torch.cuda.CUDAGraph()
     graph.register_generator_state(noise)
-    with torch.cuda.graph(graph):
+    # Other threads may use the device meanwhile, such as one that writes a checkpoint.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         result = work()
     return result, graph.replay
 

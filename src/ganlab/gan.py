@@ -213,7 +213,7 @@ class GAN(LightningModule):
         if not self._d_is_independent:
             return self.judge(real, code), self.judge(fake, code)
         seen = torch.cat([self._augmented(real), self._augmented(fake)])
-        both = self.conditioning.judge(self.discriminator, seen, code.repeat(2, 1))
+        both = self.conditioning.judge(self.discriminator, seen, torch.cat([code, code]))
         of_real, of_fake = both.halves()
         return replace(of_real, images=real), replace(of_fake, images=fake)
 
@@ -261,6 +261,8 @@ class GAN(LightningModule):
         All ranks together draw what one alone would.
         """
         n, ranks = len(labels), self.trainer.world_size
+        if ranks == 1:
+            return self._draw(labels, self.noise).to(self.dtype)
         z = self._draw(labels.repeat(ranks), self.noise)
         return z.narrow(0, n * self.trainer.global_rank, n).to(self.dtype)
 
@@ -295,7 +297,8 @@ class GAN(LightningModule):
 
     def _draw(self, labels: Tensor, generator: torch.Generator) -> Tensor:
         noise = self.latent.sample(len(labels), generator)
-        return torch.cat([noise, self.conditioning.code(labels, generator)], dim=1)
+        code = self.conditioning.code(labels, generator)
+        return torch.cat([noise, code], dim=1) if code.shape[1] else noise
 
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0, labels: Tensor | None = None) -> Tensor:
@@ -330,7 +333,7 @@ class GAN(LightningModule):
 
     def optimizer(self, player: int) -> Optimizer:
         """The optimizer of player G or D, without Lightning's wrapper."""
-        return cast("list[Optimizer]", self.optimizers(use_pl_optimizer=False))[player]
+        return self.trainer.strategy.optimizers[player]
 
     def case(self) -> tuple[bool, ...]:
         """What Python decides about the next iteration: wanted norms, lazy terms that are due."""
