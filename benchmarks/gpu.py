@@ -34,8 +34,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]  # the checkout that this file is part of
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this file is part of
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import loops
 import many
@@ -51,6 +51,7 @@ from ganlab.session import quiet_lightning
 from ganlab.train import train
 from graphs import EACH, ON_CUDA, apart
 
+ROOT = Path(__file__).parents[1]
 PARTS = ("graphs", "default", "resume", "speed", "scoring", "many")
 OPTIONS = {"parts": ",".join(PARTS), "device": "cuda", "scale": "1.0"}
 USED = {  # the models of loops.GAMES as a user trains them
