@@ -141,7 +141,11 @@ class Captured:
         graph = self._graph_for(batch)
         if graph is None:
             self.eager(batch)
-            return
+        else:
+            self.replay(graph, batch)
+
+    def replay(self, graph: Graph, batch: RealImages) -> None:
+        """Plays an iteration on these images."""
         for static, now in zip(graph.batch.tensors(), batch.tensors(), strict=True):
             static.copy_(now)
         graph.replay()

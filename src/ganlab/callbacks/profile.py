@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ganlab import breakdown, files
 from ganlab.breakdown import Operator, Span
+from ganlab.capture import Captured
 from ganlab.gan import GAN
 
 PREFIX = "ganlab/"  # of the labels, among torch's own
@@ -145,6 +146,8 @@ def now(gan: GAN) -> float:
 def labelled(trainer: Trainer, gan: GAN, besides: Callback) -> Iterator[tuple[Any, str, str]]:
     """(owner, name, label) of each method that is timed."""
     yield from ((gan, name, label) for name, label in METHODS.items())
+    if isinstance(gan.play, Captured):
+        yield gan.play, "replay", "graph of both updates"
     yield gan.generator, "forward", "G forward"
     for name, regularizer in gan.regularizers.items():
         for method in ("penalty", "g_penalty", "project"):
