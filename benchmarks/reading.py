@@ -40,7 +40,7 @@ def write(folder: Path, n: int, size: int) -> None:
     random = np.random.default_rng(0)
     for i in range(n):
         path = folder / str(i % 10) / f"{i:06}.jpg"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         coarse = random.integers(0, 256, (size // 4, size // 4, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC).save(path)
 
