@@ -24,6 +24,7 @@ sys.path.append(str(ROOT / "benchmarks"))
 import health
 import many
 import memory
+import reading
 import startup
 import training
 from loops import GAMES, Criteria, Work, bare, documented, noisy, tutorial
@@ -65,7 +66,7 @@ def test_training_prints_a_row_for_every_model_and_loop():
     assert all(float(row[2]) > 0 for row in found)
 
 
-@pytest.mark.parametrize("benchmark", [training, memory, many, startup, health])
+@pytest.mark.parametrize("benchmark", [training, memory, many, startup, health, reading])
 def test_a_misspelt_option_is_answered_with_all_of_them(benchmark, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmark", "iteration=1"])
     with pytest.raises(SystemExit, match=r"(iterations|repeats|seeds)="):
@@ -115,6 +116,16 @@ def test_memory_prints_growth_and_peaks():
     assert [row[:2] for row in found[5:]] == [["8", "1"], ["128", "16"], ["128", "1"]]
     _, in_parts, at_once = (float(row[2]) for row in found[5:])
     assert in_parts < at_once
+
+
+def test_reading_prints_first_starts_and_a_second_one(tmp_path):
+    reading.write(tmp_path / "images", n=40, size=8)
+    for words in (["n=40", "size=8"], [f"root={tmp_path / 'images'}"]):
+        titles, *found = rows("reading.py", "repeats=1", *words)
+        assert titles[0].startswith("40 images, ")
+        assert [row[0] for row in found] == list(reading.WAYS)
+        assert found[0][3] == "1.00"
+        assert float(found[3][3]) > 0
 
 
 def test_every_row_of_health_is_a_config_that_can_be_made(monkeypatch, tmp_path):

@@ -17,12 +17,13 @@ LAYERS = (
         {"losses", "regularizers", "conditioning", "augment", "critique", "combinations"}
         | {"distributions", "theory"}
         | {"latent", "ema", "observations", "optim", "batch", "pictures", "networks", "metrics"}
-        | {"checkpoint", "background", "game_optimizers", "breakdown", "diagnostics", "health"},
+        | {"checkpoint", "background", "game_optimizers", "breakdown", "diagnostics", "health"}
+        | {"decoding"},
         {"torch", "torchvision", "numpy", "PIL"},
     ),
     (
-        {"gan", "capture", "distributed", "data"},
-        {"pytorch_lightning", "lightning_fabric", "sklearn", "filelock"},
+        {"gan", "capture", "distributed", "data", "cache", "progress"},
+        {"pytorch_lightning", "lightning_fabric", "sklearn", "filelock", "tqdm"},
     ),
     (
         {
@@ -36,9 +37,8 @@ LAYERS = (
             "session",
         }
         | {"signatures", "settings"}
-        | {"cache", "weights", "scoring", "jobs", "study", "results", "charts", "dashboard"},
-        {"hydra", "omegaconf", "pydantic", "yaml", "tqdm", "matplotlib"}
-        | {"wandb", "wandb_workspaces"},
+        | {"weights", "scoring", "jobs", "study", "results", "charts", "dashboard"},
+        {"hydra", "omegaconf", "pydantic", "yaml", "matplotlib"} | {"wandb", "wandb_workspaces"},
     ),
     (
         {"cli", "composer", "preflight", "train", "sweep", "sample", "evaluate", "wandb"}

@@ -8,7 +8,7 @@ from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 
 from ganlab.batch import Batch, Chosen, RealImages
-from ganlab.data.images import Images, Source, expect, in_a_file, normalised
+from ganlab.data.images import Images, Source, expect, normalised, outgrows_memory
 from ganlab.data.labels import LabelBudget
 from ganlab.latent import stream
 from ganlab.spec import PointSpec, Spec, at_least
@@ -167,10 +167,10 @@ class ImageData(LightningDataModule):
     def train_dataloader(self) -> IterationLoader:
         images, device = self._read(), self._running.strategy.root_device
         if fits(images.images, device):
-            self.images = Images(*(tensor.to(device) for tensor in images))
+            self.images = images = Images(*(tensor.to(device) for tensor in images))
         walk = functools.partial(self._walk, len(images.labels) * (1 + self.mirror), ORDER)
         orders: list[Order] = [walk()]
-        if in_a_file(images.images):
+        if images.images.device.type == "cpu" and outgrows_memory(images.images.nbytes):
             orders = [ReadingAhead(walk(), walk(), images.images)]
         if self.labels is not None:
             labeled, of_labeled = self.labeled, self._walk(len(self.labeled), LABELED)

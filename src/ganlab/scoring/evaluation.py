@@ -12,8 +12,9 @@ from ganlab.data import DataError, ImageData
 from ganlab.data.images import normalised
 from ganlab.gan import GAN
 from ganlab.metrics import Tally, frechet_infinity, memorisation, nearest, neighbourhood_by_class
+from ganlab.progress import watched
 from ganlab.scoring.plans import Plan, held_out
-from ganlab.scoring.reference import extract, watched
+from ganlab.scoring.reference import extract
 from ganlab.scoring.scorecard import Score, Scorecard, mean_of
 
 BLOCKS = 10  # of generated images, for the extrapolation

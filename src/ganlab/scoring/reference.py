@@ -1,24 +1,21 @@
 """Real images as the scores see them, computed once for all runs."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ganlab import cache
 from ganlab.data.images import Images
 from ganlab.latent import stream
 from ganlab.metrics import Moments, Tally
 from ganlab.metrics.features import Extractor, Features, exact_float32, hash_of, short_hash
+from ganlab.progress import Watch, watched
 from ganlab.spec import DataError
 
 FEWEST = 10  # images of each kind: one for each of 10 splits, and more than 5 neighbours
 CHOSEN = 31  # the stream of random numbers that chooses real images; others are in gan.py, data/
-
-Watch = Callable[[int], None]  # is told how many images were done since it was last called
 
 
 @dataclass(frozen=True)
@@ -121,14 +118,3 @@ def extract(extractor: Extractor, parts: Iterable[Tensor], watch: Watch) -> Iter
             features = extractor(images.to(device))
         yield features
         watch(len(images))
-
-
-def unwatched(_: int) -> None:
-    """Nobody wants to know."""
-
-
-@contextmanager
-def watched(text: str, total: int | None = None) -> Iterator[Watch]:
-    """A bar with time left, on a terminal; elsewhere nothing."""
-    with tqdm(desc=text, total=total, disable=None, leave=False, dynamic_ncols=True) as bar:
-        yield bar.update

@@ -17,8 +17,9 @@ from ganlab.metrics import (
     neighbourhood,
 )
 from ganlab.metrics.features import Extractor
+from ganlab.progress import Watch, unwatched
 from ganlab.scoring.protocol import Protocol, versions
-from ganlab.scoring.reference import FEWEST, Reference, Watch, extract, unwatched
+from ganlab.scoring.reference import FEWEST, Reference, extract
 from ganlab.scoring.scorecard import Score, Scorecard
 from ganlab.spec import at_least, seed_range
 
