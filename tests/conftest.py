@@ -3,6 +3,7 @@
 import collections
 import functools
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -24,6 +25,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers share what the first 
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "benchmarks"))  # inception_weights.py, and what is tested there
 SLOW = [  # the first two wait for minutes, the others start many runs or processes
     *("test_slurm.py", "test_soak.py", "test_sweeps.py", "test_resume.py", "test_wandb.py"),
     *("test_ddp.py", "test_dashboard.py", "test_package.py"),

@@ -40,6 +40,14 @@ class Reference:
     counts: Tensor
     predicted: Tensor
 
+    @classmethod
+    def of(cls, data: str, split: str, pixels: str, found: dict[str, Tensor]) -> "Reference":
+        """From what is `measured`."""
+        n, total, products = (found.pop(name) for name in ("n", "sum", "products"))
+        moments = Moments(len(total))
+        moments.n, moments.sum, moments.products = int(n), total, products
+        return cls(data, split, pixels, moments, **found)
+
 
 def reference(
     real: Images,
@@ -76,11 +84,7 @@ def reference(
         about = {"data": data, "split": split}
         return cache.Entry({key: tensor.cpu() for key, tensor in tensors.items()}, about)
 
-    found = cache.kept(name, make).tensors
-    moments = Moments(extractor.dim)
-    moments.n, moments.sum = int(found.pop("n")), found.pop("sum")
-    moments.products = found.pop("products")
-    return Reference(data, split, pixels, moments, **found)
+    return Reference.of(data, split, pixels, cache.kept(name, make).tensors)
 
 
 def measured(
