@@ -2,6 +2,7 @@
 
 import collections
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -20,6 +21,7 @@ torch.set_num_threads(1)
 __all__ = ["adam", "fit", "small_gan"]  # tests have them from here
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "benchmarks"))  # inception_weights.py, and what is tested there
 SLOW = [  # the first two wait for minutes, the others start many runs or processes
     *("test_slurm.py", "test_soak.py", "test_sweeps.py", "test_resume.py", "test_wandb.py"),
     *("test_ddp.py", "test_dashboard.py", "test_package.py"),

@@ -8,27 +8,26 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import arithmetic
+import health
+import many
+import memory
 import pytest
+import reading
+import scoring
+import startup
 import torch
+import training
+from loops import GAMES, Criteria, Work, bare, documented, noisy, tutorial
 from pytorch_lightning import Callback
 from torch.func import grad, vmap
+from training import ours, require_same
 
 from commands import completed
 from conftest import ROOT, fit, small_gan
 from ganlab.callbacks import Journal
 from ganlab.data import MNIST, Folder
 from ganlab.session import quiet_lightning
-
-sys.path.append(str(ROOT / "benchmarks"))
-
-import health
-import many
-import memory
-import reading
-import startup
-import training
-from loops import GAMES, Criteria, Work, bare, documented, noisy, tutorial
-from training import ours, require_same
 
 NARROW = {
     **GAMES,
@@ -66,10 +65,12 @@ def test_training_prints_a_row_for_every_model_and_loop():
     assert all(float(row[2]) > 0 for row in found)
 
 
-@pytest.mark.parametrize("benchmark", [training, memory, many, startup, health, reading])
+@pytest.mark.parametrize(
+    "benchmark", [training, memory, many, startup, health, scoring, arithmetic, reading]
+)
 def test_a_misspelt_option_is_answered_with_all_of_them(benchmark, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmark", "iteration=1"])
-    with pytest.raises(SystemExit, match=r"(iterations|repeats|seeds)="):
+    with pytest.raises(SystemExit, match=r"(iterations|repeats|seeds|ways)="):
         benchmark.main()
 
 

@@ -24,7 +24,7 @@ from ganlab.rescoring import Choice, subject
 from ganlab.runs import Run
 from ganlab.scoring import ByClassifier, ByInception, Scorecard, UnlikeProtocols, tables
 from ganlab.scoring.evaluation import NEAREST, Evaluation
-from ganlab.scoring.reference import extract
+from ganlab.scoring.extraction import extract
 
 SCORED = ("metrics=classifier", "metrics.every=2", "metrics.n=200")
 NAMES = ("frechet", "is", "kernel", "precision", "recall", "density", "coverage", "modes", "kl")
