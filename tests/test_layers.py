@@ -112,17 +112,6 @@ def is_lazy(tree: ast.Module, statement: ast.stmt) -> bool:
     return any(statement in ast.walk(node) for node in [*functions, *for_types])
 
 
-def too_long(name: str, source: str) -> list[str]:
-    """The file, and each of its functions, that nobody reads at one sitting."""
-    lines = len(source.splitlines())
-    found = [f"{name}: {lines} lines"] if lines > 400 else []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = node.end_lineno - node.lineno + 1
-            found += [f"{name}.{node.name}: {length} lines"] if length > 50 else []
-    return found
-
-
 @pytest.mark.parametrize("module", modules())
 def test_each_module_imports_only_its_own_layer_and_those_below(module):
     assert forbidden(module, modules()[module].read_text()) == []
@@ -166,14 +155,6 @@ def test_the_check_lets_pass_what_is_allowed():
 def test_every_module_has_a_layer():
     parts = {name.partition(".")[0] for name in modules()}
     assert parts == set().union(*(names for names, _ in LAYERS))
-
-
-def test_no_file_and_no_function_is_long():
-    for name, file in modules().items():
-        assert too_long(name, file.read_text()) == []
-    body = "    pass\n" * 50
-    assert too_long("a", f"def f():\n{body}") == ["a.f: 51 lines"]
-    assert too_long("a", "x = 1\n" * 401) == ["a: 401 lines"]
 
 
 def test_importing_the_package_loads_nothing_heavy():
