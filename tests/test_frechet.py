@@ -134,6 +134,18 @@ def test_the_quick_way_needs_no_symmetric_roots(smallest, monkeypatch):
     assert trace_of_common_root(a, b).item() == pytest.approx(exact, rel=1e-9)
 
 
+def test_features_that_one_set_has_constant_are_left_out(monkeypatch):
+    """Others in each set; the distance is that by symmetric roots, which need not be taken."""
+    a, b = spread_over(0.1), spread_over(0.1, seed=1)
+    for covariance, constant in ((a, [3, 8]), (b, [8, 20])):
+        covariance[constant] = covariance[:, constant] = 0
+    exact = by_symmetric_roots(a, b).item()
+    nothing = trace_of_common_root(torch.zeros_like(a), b)
+    monkeypatch.setattr(frechet, "square_root", None)
+    assert trace_of_common_root(a, b).item() == pytest.approx(exact, rel=1e-12)
+    assert nothing == 0
+
+
 @pytest.mark.parametrize("smallest", [1e-7, 1e-9, 0])
 def test_a_covariance_near_a_singular_one_is_taken_the_long_way(smallest):
     a, b = spread_over(max(smallest, 1e-30)), spread_over(0.5, seed=1)

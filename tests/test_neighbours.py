@@ -13,6 +13,7 @@ from ganlab.metrics import (
     nearest,
     neighbourhood,
     neighbourhood_by_class,
+    neighbours,
 )
 from ganlab.metrics.neighbours import Tile
 
@@ -117,6 +118,15 @@ def test_matrix_products_alone_are_rejected_there(name, monkeypatch):
     products = lambda tile, i, j: tile.squared[i, j].clamp(min=0).sqrt()
     monkeypatch.setattr(Tile, "exact", products)
     assert neighbourhood(real, fake, 3) != pytest.approx(exact, rel=1e-6)
+
+
+def test_the_pairs_compared_at_once_do_not_change_a_digit(monkeypatch):
+    real, fake = clusters(60, 8, 0) + 0.1, clusters(48, 8, 1) + 0.1
+    expected, found = neighbourhood(real, fake, 3), nearest(fake, real, 4)
+    for at_once in (1, 2**30):
+        monkeypatch.setitem(neighbours.GATHERED, "cpu", at_once)
+        assert neighbourhood(real, fake, 3) == expected
+        assert all(map(torch.equal, nearest(fake, real, 4), found))
 
 
 @pytest.mark.parametrize("offset", [0, 1000])

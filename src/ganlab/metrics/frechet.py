@@ -41,8 +41,13 @@ def trace_of_common_root(a: Tensor, b: Tensor) -> Tensor:
 
     With M = L_a^T L_b it is the sum of M's singular values.  Cholesky's factors take a sixteenth of
     the time of symmetric roots, and the eigenvalues of M M^T half of that of singular values.  Both
-    lose what is small beside the largest, so singular covariances are taken the longer way.
+    lose what is small beside the largest, so singular covariances are taken the longer way; but a
+    feature that one set has constant, as networks with ReLUs do, adds nothing and is left out.
     """
+    varied = (a.diagonal() > 0) & (b.diagonal() > 0)
+    if not varied.any():
+        return a.new_zeros(())
+    a, b = a[varied][:, varied], b[varied][:, varied]
     lower = cholesky(a), cholesky(b)
     if lower[0] is None or lower[1] is None:
         return torch.linalg.svdvals(square_root(a).T @ square_root(b)).sum()
