@@ -1,8 +1,9 @@
-"""What every test may rely on: one thread, no account, no network, a small GAN."""
+"""What every test may rely on: one thread, no GPU, no account, no network, a small GAN."""
 
 import collections
 import functools
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -24,10 +25,38 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers share what the first 
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).parents[1]
+NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "DISABLE_MPS": "1"}  # as torch and Lightning read it
 SLOW = [  # the first two wait for minutes, the others start many runs or processes
     *("test_slurm.py", "test_soak.py", "test_sweeps.py", "test_resume.py", "test_wandb.py"),
     *("test_ddp.py", "test_dashboard.py", "test_package.py"),
 ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests and all processes that they start see the CPU alone, except by `pytest -m cuda`.
+
+    So `trainer=auto` is the same everywhere, and so are the results.  Nothing before this asks
+    torch for a GPU, and torch looks when it is asked.
+    """
+    if config.option.markexpr != "cuda":
+        os.environ.update(NO_GPU)
+        sys.addaudithook(require_no_gpu)
+
+
+def require_no_gpu(event: str, args: tuple) -> None:
+    """Raises RuntimeError if a process would be started that sees a GPU."""
+    if (
+        event == "subprocess.Popen"
+        and args[3] is not None
+        and not NO_GPU.items() <= args[3].items()
+    ):
+        raise RuntimeError(f"{args[1]} would see a GPU: begin its environment with os.environ")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA GPU, which `pytest -m cuda` shows to the tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

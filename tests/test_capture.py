@@ -247,7 +247,7 @@ RMSPROP = functools.partial(torch.optim.RMSprop, lr=1e-3)  # has no such form on
 ON_CUDA = EACH | {"rmsprop": {"g_rule": lambda: UpdateRule(RMSPROP)}}
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.cuda
 @pytest.mark.parametrize("options", ON_CUDA.values(), ids=ON_CUDA)
 def test_cuda_graphs_end_where_python_ends(options):
     gpu = {"accelerator": "gpu", "devices": 1}
