@@ -5,11 +5,15 @@ import functools
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+from ganlab import figures
 from ganlab.data import Digits, ImageData
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian
@@ -148,6 +152,20 @@ def differing(mine, theirs, where: str = "") -> list[str]:
     else:
         return [] if mine == theirs else [where]
     return [name for key, pair in pairs.items() for name in differing(*pair, f"{where}/{key}")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _white_curves() -> Iterator[None]:
+    """curves.png is a white page, but in test_curves.py: to draw one is half of a short run."""
+
+    def white(figure) -> np.ndarray:
+        width, height = figure.canvas.get_width_height()
+        return np.full((height, width, 3), 255, np.uint8)
+
+    drawn = SimpleNamespace(read=figures.read, curves=figures.curves, to_pixels=white)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ganlab.callbacks.curves.figures", drawn)
+        yield
 
 
 @pytest.fixture
