@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import gc
 import os
 import sys
 import tempfile
@@ -68,6 +69,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = collections.Counter(item.path for item in items)
     rank = {name: place for place, name in enumerate(SLOW)}
     items.sort(key=lambda item: (rank.get(item.path.name, len(SLOW)), -tests[item.path]))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # each job of a sweep collects garbage: it need not look through all of torch
 
 
 def adam(lr: float = 2e-4):
@@ -155,8 +160,11 @@ def differing(mine, theirs, where: str = "") -> list[str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _white_curves() -> Iterator[None]:
-    """curves.png is a white page, but in test_curves.py: to draw one is half of a short run."""
+def _quick() -> Iterator[None]:
+    """What takes most of the time of so short runs; who tests just that overrides this fixture.
+
+    curves.png is a white page, and classifiers are trained for 20 updates in place of 500.
+    """
 
     def white(figure) -> np.ndarray:
         width, height = figure.canvas.get_width_height()
@@ -165,6 +173,7 @@ def _white_curves() -> Iterator[None]:
     drawn = SimpleNamespace(read=figures.read, curves=figures.curves, to_pixels=white)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ganlab.callbacks.curves.figures", drawn)
+        patch.setattr("ganlab.metrics.classifier.USUAL", dict.fromkeys((True, False), (20, 16)))
         yield
 
 

@@ -60,8 +60,8 @@ def picture(path):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _white_curves():
-    """Here they are drawn."""
+def _quick():
+    """Here curves are drawn."""
 
 
 @pytest.fixture(scope="module")
