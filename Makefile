@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-lo
 HAS_GPU := $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check lint types build clean
+.PHONY: help demo test soak gpu check lint types build clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ /' | awk '{n=$$1; $$1=""; printf "  make %-8s%s\n", n, $$0}'
@@ -25,6 +25,9 @@ test: $(READY)  ## the test suite; no account, no network; what needs a GPU wher
 
 soak: $(READY)  ## training killed fifty times at random moments, and gone on with
 	GANLAB_SOAK=50 $(PYTEST) tests/test_soak.py
+
+gpu: $(READY)  ## everything that needs a GPU, as one table, in under three minutes
+	$(BIN)/python benchmarks/gpu.py
 
 check: lint types test  ## what CI runs
 

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchvision import transforms
 
 from ganlab.callbacks import Capturing, Journal
+from ganlab.callbacks.capturing import How
 from ganlab.data import ImageData, Images
 from ganlab.data.images import normalised
 from ganlab.gan import GAN
@@ -124,6 +125,7 @@ class Work:
             "64" of the bare loop, too: in float64 no rounding hides a difference.
         workers: processes that read for the loops with a DataLoader.
         rule: of both optimizers; None: the game's Adam.
+        warm: iterations before the clock starts, of loops a, d and e.
     """
 
     game: Game
@@ -134,6 +136,7 @@ class Work:
     precision: str = "32"
     workers: int = 0
     rule: Rule | None = None
+    warm: int = 0
 
     @property
     def optimizer(self) -> Rule:
@@ -167,20 +170,40 @@ class Seconds(NamedTuple):
 
 
 class Clock(Callback):
-    """Seconds from the first iteration to the last: a context, or a callback of Lightning's."""
+    """Seconds from an iteration to the last: a context, or a callback of Lightning's.
+
+    Args:
+        warm: iterations that are not counted; a GAN of ganlab's has to train for more.
+    """
+
+    def __init__(self, warm: int = 0) -> None:
+        self.warm = warm
 
     def on_train_start(self, *_: object) -> None:
-        self.began, self.children = self._now(), children()
+        self.start()
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
+        if self.warm and module.iterations == self.warm:
+            self.start()
+        if self.warm and module.iterations == module.total_iterations:
+            self.stop()
 
     def on_train_end(self, *_: object) -> None:
+        if not self.warm:
+            self.stop()
+
+    def start(self) -> None:
+        self.began, self.children = self._now(), children()
+
+    def stop(self) -> None:
         self.ended = self._now()
 
     def __enter__(self) -> Self:
-        self.on_train_start()
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.on_train_end()
+        self.stop()
 
     def seconds(self) -> Seconds:
         """Ask when the workers have ended: only then does the system say what they used."""
@@ -236,8 +259,10 @@ def updates(
 def bare(work: Work, g: nn.Module, d: nn.Module, draw: Draw = usual) -> Seconds:
     """PyTorch alone, eager."""
     iterate = updates(work, g, d)
+    for i in range(work.warm):
+        iterate(*draw(work, i))
     with Clock() as clock:
-        for i in range(work.iterations):
+        for i in range(work.warm, work.warm + work.iterations):
             iterate(*draw(work, i))
     return clock.seconds()
 
@@ -371,10 +396,15 @@ class Random:
 
 
 def ganlab(
-    work: Work, g: nn.Module, d: nn.Module, accumulate: int = 1, callbacks: Iterable[Callback] = ()
+    work: Work,
+    g: nn.Module,
+    d: nn.Module,
+    accumulate: int = 1,
+    callbacks: Iterable[Callback] = (),
+    how: How = "auto",
 ) -> Seconds:
     """Through Lightning with ganlab's data, noise and observations, read every 50 iterations."""
-    game, n, clock = work.game, work.iterations, Clock()
+    game, n, clock = work.game, work.warm + work.iterations, Clock(work.warm)
     rule = UpdateRule(work.optimizer, accumulate=accumulate)
     options = {"latent": Gaussian(game.z), "d_steps": game.k, "iterations": n}
     gan = GAN(g, d, game.loss(), spec=game.spec, g_rule=rule, d_rule=rule, **options)
@@ -382,7 +412,9 @@ def ganlab(
     data.images = work.images
     precision = {"32": "32-true", "bf16": "bf16-mixed", "64": "64-true"}[work.precision]
     switches = {"max_steps": n, "precision": precision, "enable_progress_bar": False}
-    work.trainer(clock, callbacks=[Capturing(), Journal(50), *callbacks], **switches).fit(gan, data)
+    work.trainer(clock, callbacks=[Capturing(how), Journal(50), *callbacks], **switches).fit(
+        gan, data
+    )
     return clock.seconds()
 
 

@@ -13,12 +13,13 @@ Iterations per second are those of all runs together, in training: the processes
 imported before the clock does.  The tiny model is the vanilla one with hidden layers of 32.
 """
 
+import contextlib
 import functools
 import multiprocessing
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing.pool import Pool
 from pathlib import Path
@@ -50,7 +51,7 @@ NARROW = {
     "generator": functools.partial(VANILLA.generator, hidden=(32, 32)),
     "discriminator": functools.partial(VANILLA.discriminator, hidden=(32, 32)),
 }
-MODELS = {"tiny": replace(VANILLA, **NARROW), "vanilla": VANILLA}
+MODELS = {"tiny": replace(VANILLA, **NARROW), "vanilla": VANILLA, "dcgan": GAMES["dcgan"]}
 N = 10_000  # images in the data set
 
 Players = tuple[dict[str, Tensor], dict[str, Tensor]]
@@ -139,6 +140,24 @@ def compare(options: dict[str, str], pool: Pool) -> None:
             print(f"| {model} | {name} | {cells} |", flush=True)
 
 
+@contextlib.contextmanager
+def workers(n: int, threads: int, device: str = "cpu") -> Iterator[Pool]:
+    """Processes that have imported everything and trained once."""
+    way = multiprocessing.get_context("spawn")
+    warm = OPTIONS | {"iterations": "1", "device": device}
+    with way.Pool(n, quiet, (threads,)) as pool:
+        pool.starmap(train, [("tiny", warm)] * n, chunksize=1)
+        yield pool
+
+
+def together(pool: Pool, model: str, n: int, iterations: int, device: str) -> float:
+    """Iterations per second of n runs at once, all of them counted."""
+    options = OPTIONS | {"n": str(n), "iterations": str(iterations), "device": device}
+    began = time.perf_counter()
+    at_once(model, options, pool)
+    return n * iterations / (time.perf_counter() - began)
+
+
 def quiet(threads: int) -> None:
     torch.set_num_threads(threads)
     quiet_lightning()
@@ -148,10 +167,7 @@ def main() -> None:
     options = asked(OPTIONS, __doc__)
     threads = int(options["threads"])
     quiet(threads)
-    way = multiprocessing.get_context("spawn")
-    with way.Pool(int(options["at_once"]), quiet, (threads,)) as pool:
-        warm = options | {"iterations": "1"}
-        pool.starmap(train, [("tiny", warm)] * int(options["at_once"]), chunksize=1)
+    with workers(int(options["at_once"]), threads, options["device"]) as pool:
         compare(options, pool)
 
 

@@ -1,15 +1,23 @@
 """FID, IS, KID, precision and recall of the same images: ganlab beside the usual libraries.
 
-    python benchmarks/scoring.py [n=1000] [repeats=3] [threads=1] [size=32] [weights=FILE]
+    python benchmarks/scoring.py [n=1000] [repeats=3] [only=ganlab,...] [device=auto] [threads=...]
+                                 [size=32] [weights=FILE]
 
 Both sides are computed, n real and n generated images each, from uint8 tensors in memory to the
 last number; nothing is cached, and each process has loaded its network before the clock starts,
 except torch-fidelity's, which loads it in each call as it is used.  Every pass is a process of
 its own, interleaved over the repeats: torch-fidelity's `calculate_metrics` by its defaults,
-torchmetrics as its documentation shows it, ganlab.  Without weights, random ones of the same
-structure take the same time.  torchmetrics has no precision and recall in this form.  A ratio is
-the seconds of a library over ganlab's; CPU seconds count where other programs use the machine too.
-The memory of four times as many images is that with as many features kept for what compares pairs.
+torchmetrics as its documentation shows it, ganlab in the parts in which it scores a run.  Without
+weights, random ones of the same structure take the same time.  torchmetrics has no precision and
+recall in this form.  A ratio is the seconds of a library over ganlab's; CPU seconds count where
+other programs use the machine too.  The memory of four times as many images is that with as many
+features kept for what compares pairs.  One thread on a CPU, all of them beside a GPU.
+
+Then images/s of each stage of ganlab's, on a GPU in a process that has done all of it before:
+real images, G, the extractor and the sums by themselves, then a whole scoring with all that
+follows.
+Last, the distance of n images of each kind at most 128 by the device and by the CPU in float64,
+network and all.  only=ganlab needs no other library.
 """
 
 import json
@@ -20,18 +28,47 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]  # the checkout that this file is part of
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this is part of
+
+from options import asked
+
+from ganlab.data.images import Images
+from ganlab.gan import GAN
+from ganlab.latent import Gaussian
+from ganlab.losses import Hinge
+from ganlab.metrics import Moments, Tally, frechet_distance, kernel_distance, neighbourhood
+from ganlab.metrics.features import Extractor, Features
+from ganlab.metrics.inceptionv3 import Inception
+from ganlab.metrics.resize import resize
+from ganlab.networks import SNDCGANDiscriminator, SNDCGANGenerator
+from ganlab.optim import UpdateRule
+from ganlab.progress import unwatched
+from ganlab.scoring import Scorer
+from ganlab.scoring.extraction import extract, tallied
+from ganlab.scoring.reference import Reference, measured
+from ganlab.spec import ImageSpec
 
 Scores = dict[str, float]
-BATCH = 64
+BATCH = 64  # what the other libraries' documentation says
 STORED = 10_000  # features of each kind for what compares pairs, by default
+AGREED = 128  # images of each kind whose features are computed in float64, half a second each
 SHOWN = ("fid", "is", "kid", "precision", "recall")
+OPTIONS = {
+    "n": "1000",
+    "repeats": "3",
+    "only": "torch-fidelity,torchmetrics,ganlab",
+    "device": "auto",
+    "threads": "",
+    "size": "32",
+    "weights": "",
+}
 
 
 def images(n: int, size: int, seed: int) -> Tensor:
@@ -105,19 +142,10 @@ def by_torchmetrics(file: str, real: Tensor, fake: Tensor, device: str, kept: in
 
 
 def by_ganlab(file: str, real: Tensor, fake: Tensor, device: str, kept: int):
-    from ganlab.metrics import Tally, frechet_distance, kernel_distance, neighbourhood
-    from ganlab.metrics.inceptionv3 import Inception
-
     extractor = Inception(file).to(device)
 
-    def passed(pixels: Tensor) -> Tally:
-        tally = Tally(extractor.dim, extractor.classes, len(pixels), kept=kept, device=device)
-        for part in pixels.split(BATCH):
-            tally.update(extractor(part.to(device)))
-        return tally
-
     def scored() -> Scores:
-        a, b = passed(real), passed(fake)
+        a, b = (passed(extractor, pixels, kept) for pixels in (real, fake))
         shares = neighbourhood(a.vectors, b.vectors, k=3)
         return {
             "fid": frechet_distance(a.moments, b.moments),
@@ -130,38 +158,171 @@ def by_ganlab(file: str, real: Tensor, fake: Tensor, device: str, kept: int):
     return scored
 
 
+def passed(extractor: Extractor, pixels: Tensor, kept: int = 0) -> Tally:
+    """The product's own pass over real images, in their order."""
+    return tallied(extractor, pixels, torch.arange(len(pixels)), kept, unwatched)
+
+
 PASSES = {"torch-fidelity": by_torch_fidelity, "torchmetrics": by_torchmetrics, "ganlab": by_ganlab}
 
+# ganlab by itself --------------------------------------------------------------------------------
 
-def measured(name: str, file: str, n: int, size: int, kept: int, threads: int) -> None:
+
+@contextmanager
+def weights_file(given: str) -> Iterator[str]:
+    """The file that is given, or one of random weights that is there for a while."""
+    if given:
+        yield given
+        return
+    import inception_weights
+
+    with tempfile.TemporaryDirectory() as folder:
+        yield str(inception_weights.make(Path(folder) / "random.pth"))
+
+
+def throughput(device: str, n: int, weights: str = "") -> dict[str, float]:
+    """Images/s of each stage of a scoring of n generated images by Inception, and peak memory.
+
+    On a GPU each stage has been run once before: libraries are loaded, kernels chosen.
+
+    Args:
+        device: cpu or cuda.
+        n: real images of 32 x 32, and generated ones by SNDCGAN; 10 or more.
+        weights: a file of Inception's weights; empty: random ones.
+
+    Returns:
+        images/s: `real`, from the machine's memory to their sums; `generation`, `extraction` and
+        `sums` of generated images one after the other; `scoring`, all of it and every score of
+        what was generated.  `scores`, the seconds of what follows the last image.  `memory`, MiB:
+        what tensors took on the GPU, or the process on a CPU.
+    """
+    spec = ImageSpec(channels=3, size=32, classes=10)
+    rule, network = UpdateRule(torch.optim.SGD), SNDCGANGenerator(spec, 128)
+    players = network, SNDCGANDiscriminator(spec), Hinge()
+    gan = GAN(*players, spec=spec, latent=Gaussian(128), g_rule=rule, d_rule=rule).to(device)
+    with weights_file(weights) as file:
+        extractor = Inception(file).to(device)
+    real = Images(images(n, 32, 0), torch.arange(n) % 10)
+
+    def run() -> dict[str, float]:
+        seconds = {}
+
+        def timed(name: str, work: Callable):
+            start = time.perf_counter()
+            result = work()
+            if device != "cpu":
+                torch.cuda.synchronize()
+            seconds[name] = time.perf_counter() - start
+            return result
+
+        found = timed("real", lambda: measured(real, extractor, n, min(n, STORED), 10))
+        scorer = Scorer(extractor, Reference.of("noise", "train", "", found), n)
+        made = timed("generation", lambda: list(scorer.images(gan, slice(n), 0)))
+        features = timed("extraction", lambda: list(extract(extractor, made, unwatched)))
+        tally = Tally(extractor.dim, extractor.classes, n, device=device)
+        timed("sums", lambda: [tally.update(part) for part in features])
+        timed("scores", lambda: scorer.card(gan, tally))
+        timed("scoring", lambda: scorer(gan))
+        return seconds
+
+    if device != "cpu":
+        run()
+        torch.cuda.reset_peak_memory_stats()
+    seconds = run()
+    rates = {name: n / taken for name, taken in seconds.items() if name != "scores"}
+    return {**rates, "scores": seconds["scores"], "memory": memory(device)}
+
+
+def memory(device: str) -> float:
+    """The most that there was so far, MiB."""
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # Linux
+
+
+class InFloat64(Extractor):
+    """The same network and the same pictures, in float64 from the first convolution on."""
+
+    def __init__(self, file: str) -> None:
+        network = Inception(file).double()
+        super().__init__("float64", network.weights, "", network.dim, network.classes)
+        self.network = network
+
+    @torch.no_grad()
+    def forward(self, pixels: Tensor) -> Features:
+        parts = [self.vectors(part) for part in pixels.split(4)]
+        return Features(torch.cat(parts), self.network.head(torch.cat(parts)))
+
+    def vectors(self, pixels: Tensor) -> Tensor:
+        x = (resize(pixels, self.network.kind).double() - 128) / 128
+        return self.network.trunk(self.network.stem(x))
+
+
+def agreement(device: str, n: int = AGREED, weights: str = "", dims: int = 2048) -> dict:
+    """The Frechet distance of the same images by the product's pass and all in float64 on a CPU.
+
+    The second set is the first with every eighth image another one, so that the distance is as
+    small as between a good generator and its data, and rounding shows.
+
+    Args:
+        device: cpu or cuda, of the product's pass.
+        n: images in each set; 10 or more.
+        weights: a file of Inception's weights; empty: random ones.
+        dims: how many of the features are compared; 128 take no time.
+
+    Returns:
+        product, float64: both distances; difference: |product / float64 - 1|, to be under 1e-4.
+    """
+    real = images(n, 32, 0)
+    fake = torch.where((torch.arange(n) % 8 == 0)[:, None, None, None], images(n, 32, 1), real)
+    with weights_file(weights) as file:
+        ways = {"product": Inception(file).to(device), "float64": InFloat64(file)}
+    found = {name: distance(extractor, real, fake, dims) for name, extractor in ways.items()}
+    return {**found, "difference": abs(found["product"] / found["float64"] - 1)}
+
+
+def distance(extractor: Extractor, real: Tensor, fake: Tensor, dims: int = 2048) -> float:
+    """The Frechet distance of uint8 images in the first so many features."""
+    sides = [Moments(dims), Moments(dims)]
+    for side, pixels in zip(sides, (real, fake), strict=True):
+        whole = passed(extractor, pixels).moments
+        side.n, side.sum = whole.n, whole.sum[:dims]
+        side.products = whole.products[:dims, :dims]
+    return frechet_distance(*sides)
+
+
+# Side by side ------------------------------------------------------------------------------------
+
+
+def measure(name: str, file: str, device: str, n: int, size: int, kept: int, threads: int) -> None:
     """One pass in this process; prints its seconds, peak memory and scores."""
     torch.set_num_threads(threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     real, fake = images(n, size, 0), images(n, size, 1)
     scored = PASSES[name](file, real, fake, device, kept)
     start, busy = time.perf_counter(), time.process_time()
     scores = scored()
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # MiB; Linux
-    memory = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else memory
-    print(json.dumps({"seconds": seconds, "cpu": busy, "memory": memory, "scores": scores}))
+    found = {"seconds": seconds, "cpu": busy, "memory": memory(device), "scores": scores}
+    print(json.dumps(found))
 
 
-def in_a_process(name: str, *arguments: object) -> dict:
-    """`measured` in a process of its own."""
-    command = [sys.executable, "-W", "ignore", __file__, "--pass", name, *map(str, arguments)]
+def in_a_process(*arguments: object) -> dict:
+    """`measure` in a process of its own."""
+    command = [sys.executable, "-W", "ignore", __file__, "--pass", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(arguments[-1])}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compare(n: int, repeats: int, threads: int, size: int, file: str) -> None:
+def compare(
+    names: list[str], file: str, device: str, n: int, size: int, threads: int, repeats: int
+) -> None:
     """Prints two Markdown tables: speed and scores, and ganlab's memory by n."""
     kept = min(n, STORED)
-    runs: dict[str, list[dict]] = {name: [] for name in PASSES}
+    runs: dict[str, list[dict]] = {name: [] for name in names}
     for _ in range(repeats):
         for name, made in runs.items():
-            made.append(in_a_process(name, file, n, size, kept, threads))
+            made.append(in_a_process(name, file, device, n, size, kept, threads))
     titles = ["", "seconds", "CPU seconds", "images/s", "ratio", "CPU ratio", *SHOWN]
     print("| " + " | ".join(titles) + " |\n|" + "---|" * len(titles))
     for name, made in runs.items():
@@ -176,28 +337,41 @@ def compare(n: int, repeats: int, threads: int, size: int, file: str) -> None:
         scores = [f"{made[0]['scores'][k]:.5f}" if k in made[0]["scores"] else "" for k in SHOWN]
         print("| " + " | ".join([name, *speed, *scores]) + " |", flush=True)
     print("\n| ganlab, images of each kind | peak memory, MiB | of it images |\n|---|---|---|")
-    many = in_a_process("ganlab", file, 4 * n, size, kept, threads)
+    many = in_a_process("ganlab", file, device, 4 * n, size, kept, threads)
     for count, run in ((n, runs["ganlab"][0]), (4 * n, many)):
         print(f"| {count} | {run['memory']:.0f} | {2 * count * 3 * size**2 / 2**20:.0f} |")
 
 
+def by_stage(device: str, n: int, file: str) -> None:
+    """Prints ganlab's stages as a Markdown table, and how it agrees with float64."""
+    found = throughput(device, n, file)
+    print("\n| stage | images/s |\n|---|---|")
+    for name in ("real", "generation", "extraction", "sums", "scoring"):
+        print(f"| {name} | {found[name]:.2f} |")
+    print("\n| after the last image, s | memory, MiB |\n|---|---|")
+    print(f"| {found['scores']:.2f} | {found['memory']:.0f} |")
+    found = agreement(device, min(n, AGREED), file)
+    print("\n| " + " | ".join(found) + " |\n|" + "---|" * len(found))
+    print("| " + " | ".join(f"{value:.3g}" for value in found.values()) + " |")
+
+
 def main() -> None:
     if sys.argv[1:2] == ["--pass"]:
-        name, file, *numbers = sys.argv[2:]
-        measured(name, file, *map(int, numbers))
+        name, file, device, *numbers = sys.argv[2:]
+        measure(name, file, device, *map(int, numbers))
         return
-    options = {"n": "1000", "repeats": "3", "threads": "1", "size": "32", "weights": ""}
-    given = {name: value for name, _, value in (word.partition("=") for word in sys.argv[1:])}
-    if given.keys() - options.keys():
-        raise SystemExit(__doc__)
-    options |= given
-    numbers = [int(options[name]) for name in ("n", "repeats", "threads", "size")]
-    with tempfile.TemporaryDirectory() as folder:
-        if not options["weights"]:
-            import inception_weights
-
-            options["weights"] = str(inception_weights.make(Path(folder) / "random.pth"))
-        compare(*numbers, options["weights"])
+    options = asked(OPTIONS, __doc__)
+    names, device = options["only"].split(","), options["device"]
+    if not {"ganlab"} <= set(names) <= PASSES.keys():
+        raise SystemExit(f"only: ganlab, and of {', '.join(PASSES)} which you like")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    n, size, repeats = (int(options[name]) for name in ("n", "size", "repeats"))
+    threads = int(options["threads"] or (1 if device == "cpu" else os.cpu_count() or 1))
+    torch.set_num_threads(threads)
+    with weights_file(options["weights"]) as file:
+        compare(names, file, device, n, size, threads, repeats)
+        by_stage(device, n, file)
 
 
 if __name__ == "__main__":

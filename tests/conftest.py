@@ -1,7 +1,6 @@
 """What every test may rely on: one thread, no GPU, no account, no network, a small GAN."""
 
 import collections
-import functools
 import gc
 import os
 import sys
@@ -15,12 +14,7 @@ import pytest
 import torch
 
 from ganlab import figures
-from ganlab.data import Digits, ImageData
-from ganlab.gan import GAN
-from ganlab.latent import Gaussian
-from ganlab.losses import NonSaturating
-from ganlab.networks import DCGANDiscriminator, DCGANGenerator
-from ganlab.optim import UpdateRule
+from small import adam, fit, small_gan
 
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ["WANDB_ERROR_REPORTING"] = "false"
@@ -29,8 +23,11 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers share what the first 
     os.environ["GANLAB_CACHE"] = KEPT.name
 torch.set_num_threads(1)
 
+__all__ = ["adam", "fit", "small_gan"]  # tests have them from here
+
 ROOT = Path(__file__).parents[1]
 NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "DISABLE_MPS": "1"}  # as torch and Lightning read it
+sys.path.append(str(ROOT / "benchmarks"))  # inception_weights.py, and what is tested there
 SLOW = [  # the first two wait for minutes, the others start many runs or processes
     *("test_slurm.py", "test_soak.py", "test_sweeps.py", "test_resume.py", "test_wandb.py"),
     *("test_ddp.py", "test_dashboard.py", "test_package.py"),
@@ -50,12 +47,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def require_no_gpu(event: str, args: tuple) -> None:
     """Raises RuntimeError if a process would be started that sees a GPU."""
-    if (
-        event == "subprocess.Popen"
-        and args[3] is not None
-        and not NO_GPU.items() <= args[3].items()
-    ):
-        raise RuntimeError(f"{args[1]} would see a GPU: begin its environment with os.environ")
+    if event == "subprocess.Popen":
+        _, words, _, environment = args
+        if environment is not None and not NO_GPU.items() <= environment.items():
+            raise RuntimeError(f"{words} would see a GPU: begin its environment with os.environ")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -73,62 +68,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # each job of a sweep collects garbage: it need not look through all of torch
-
-
-def adam(lr: float = 2e-4):
-    return functools.partial(torch.optim.Adam, lr=lr, betas=(0.5, 0.999))
-
-
-def small_gan(iterations: int = 4, **options) -> GAN:
-    """A DCGAN of 16 x 16 digits with 8 channels; `options` replace any of GAN's arguments."""
-    spec = Digits().spec
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        networks = {
-            "generator": DCGANGenerator(spec, 8, width=8),
-            "discriminator": DCGANDiscriminator(spec, width=8),
-        }
-    chosen = {
-        **networks,
-        "loss": NonSaturating(),
-        "spec": spec,
-        "latent": Gaussian(8),
-        "g_rule": UpdateRule(adam()),
-        "d_rule": UpdateRule(adam()),
-        "iterations": iterations,
-        **options,
-    }
-    return GAN(chosen.pop("generator"), chosen.pop("discriminator"), chosen.pop("loss"), **chosen)
-
-
-def fit(gan: GAN, batch_size: int = 16, callbacks=(), **trainer):
-    """Trains on the digits to the GAN's last iteration; returns the Trainer."""
-    from pytorch_lightning import Trainer
-
-    from ganlab.session import quiet_lightning
-
-    quiet_lightning()
-    ckpt = trainer.pop("ckpt_path", None)
-    minibatches = gan.d_steps + gan.needs_real
-    labels = trainer.pop("labels", None)
-    length, seed = gan.total_iterations, gan.seed
-    data = ImageData(Digits(), batch_size, minibatches, length, seed, labels=labels)
-    made = Trainer(
-        **{
-            "accelerator": "cpu",
-            "devices": 1,
-            "max_steps": gan.total_iterations,
-            "max_epochs": -1,
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "callbacks": list(callbacks),
-            **trainer,
-        }
-    )
-    made.fit(gan, data, ckpt_path=ckpt, weights_only=True if ckpt else None)
-    return made
 
 
 def weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -1,33 +1,37 @@
 """The benchmarks run and compare like with like; training keeps nothing of what it has done."""
 
+import contextlib
 import functools
 import gc
 import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
+import arithmetic
+import gpu
+import health
+import many
+import memory
 import pytest
+import reading
+import scoring
+import startup
+import threads
 import torch
+import training
+from loops import GAMES, Criteria, Work, bare, documented, noisy, tutorial
 from pytorch_lightning import Callback
 from torch.func import grad, vmap
+from training import ours, require_same
 
 from commands import completed
 from conftest import ROOT, fit, small_gan
 from ganlab.callbacks import Journal
 from ganlab.data import MNIST, Folder
 from ganlab.session import quiet_lightning
-
-sys.path.append(str(ROOT / "benchmarks"))
-
-import health
-import many
-import memory
-import startup
-import training
-from loops import GAMES, Criteria, Work, bare, documented, noisy, tutorial
-from training import ours, require_same
 
 NARROW = {
     **GAMES,
@@ -70,10 +74,63 @@ def test_training_prints_a_row_for_every_model_and_loop():
     assert all(float(row[2]) > 0 for row in found)
 
 
-@pytest.mark.parametrize("benchmark", [training, memory, many, startup, health])
+def test_threads_are_timed_in_every_way_beside_all_company(monkeypatch, capsys):
+    """Ratios are to the first row of the same repeat."""
+    crowds = []
+
+    def company(n):
+        crowds.append(n)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(threads, "company", company)
+    monkeypatch.setattr(threads, "seconds", lambda *_: 10.0 * len(crowds))
+    monkeypatch.setattr(sys, "argv", ["threads.py", "busy=0,2", "repeats=2", "spins=77"])
+    threads.main()
+    lines = capsys.readouterr().out.splitlines()
+    found = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines[2:]]
+    ways = ["libgomp's own", "GOMP_SPINCOUNT=77", "OMP_WAIT_POLICY=PASSIVE", "OMP_NUM_THREADS=1"]
+    assert [row[:2] for row in found] == [[n, way] for n in ("0", "2") for way in ways]
+    assert crowds == [0, 0, 0, 0, 2, 2, 2, 2] * 2
+    assert found[0][2:] == ["50.0", "1.00", "1.00 - 1.00"]  # 10 and 90
+    assert found[-1][2:] == ["120.0", "4.89", "1.78 - 8.00"]  # 80 and 160
+
+
+def test_a_run_is_timed_without_its_start():
+    options = {**threads.OPTIONS, "iterations": "1", "model": "vanilla"}
+    started = time.monotonic()
+    assert 0 < threads.seconds({"OMP_NUM_THREADS": "1"}, options) < time.monotonic() - started
+
+
+def test_busy_processes_end_with_what_they_keep_company():
+    with threads.company(2) as others:
+        assert [other.poll() for other in others] == [None, None]
+    assert all(other.poll() is not None for other in others)
+
+
+def test_what_was_said_of_threads_before_is_not_heard(monkeypatch):
+    """Each way is the only word in the environment of its runs."""
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    heard = []
+
+    def run(command, env, **_):
+        heard.append({n: v for n, v in env.items() if n.startswith(("GOMP_", "OMP_"))})
+        raise SystemExit
+
+    monkeypatch.setattr(threads.subprocess, "run", run)
+    for said in threads.ways("2000").values():
+        with pytest.raises(SystemExit):
+            threads.seconds(said, threads.OPTIONS)
+    assert heard == list(threads.ways("2000").values())
+
+
+@pytest.mark.parametrize(
+    "benchmark",
+    [training, memory, many, startup, health, scoring, arithmetic, reading, threads, gpu],
+)
 def test_a_misspelt_option_is_answered_with_all_of_them(benchmark, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmark", "iteration=1"])
-    with pytest.raises(SystemExit, match=r"(iterations|repeats|seeds)="):
+    with pytest.raises(SystemExit, match=r"(iterations|repeats|seeds|ways|parts)="):
         benchmark.main()
 
 
@@ -123,6 +180,16 @@ def test_memory_prints_growth_and_peaks():
     assert [row[:2] for row in found[5:]] == [["8", "1"], ["128", "16"], ["128", "1"]]
     _, in_parts, at_once = (float(row[2]) for row in found[5:])
     assert in_parts < at_once
+
+
+def test_reading_prints_first_starts_and_a_second_one(tmp_path):
+    reading.write(tmp_path / "images", n=40, size=8)
+    for words in (["n=40", "size=8"], [f"root={tmp_path / 'images'}"]):
+        titles, *found = rows("reading.py", "repeats=1", *words)
+        assert titles[0].startswith("40 images, ")
+        assert [row[0] for row in found] == list(reading.WAYS)
+        assert found[0][3] == "1.00"
+        assert float(found[3][3]) > 0
 
 
 def test_every_row_of_health_is_a_config_that_can_be_made(monkeypatch, tmp_path):

@@ -65,6 +65,7 @@ TRAINED = {
     **trained_by("regularizer", "regularizer={}", FREE),
     **trained_by("augment", "augment={}"),
     **trained_by("latent", "latent={}"),
+    **trained_by("scale", "scale={}"),
     **trained_by("data", "data={}"),
     **trained_by("optim", "optim@g_optimizer={}", "optim@d_optimizer={}"),
     **trained_by("schedule", "schedule@g_schedule={}", "schedule@d_schedule={}"),
@@ -210,6 +211,28 @@ def test_every_other_yaml_passes_the_check_and_rehearses(name, tmp_path, monkeyp
     experiment.rehearse()
     loggers = experiment.loggers(run=Run(tmp_path), name="a run", group="a sweep")
     assert len(loggers) == len(experiment.logger)
+
+
+def widths(*overrides: str) -> tuple[int, int]:
+    model = completed(*overrides)["model"]
+    return model["generator"]["width"], model["discriminator"]["width"]
+
+
+def test_a_model_is_scaled_to_the_data_that_the_file_names_and_no_other():
+    assert widths() == widths("data=digits", "model=dcgan", "loss=hinge") == (32, 32)
+    assert widths("data=cifar10") == widths("data=mnist") == widths("~scale") == (64, 64)
+    assert widths("model=sndcgan", "data=mnist") == (64, 64)
+
+
+def test_what_is_said_wins_over_the_scale():
+    assert widths("model.generator.width=7") == (7, 32)
+    assert widths("experiment=dcgan") == widths("experiment=dcgan", "data=digits") == (128, 64)
+
+
+@pytest.mark.parametrize("name", yamls("scale"))
+def test_a_scale_is_of_a_model_and_a_data_set_that_exist(name):
+    """Hydra passes over the name of any other."""
+    assert name in {f"{data}-{model}" for data in yamls("data") for model in yamls("model")}
 
 
 def test_gpu_and_ddp_ask_for_what_their_names_say():

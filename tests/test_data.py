@@ -138,7 +138,7 @@ def served(images, batch_size, rank=0, world=1, minibatches=2, classes=0, **opti
 
 
 def transferred(data, *index):
-    return data.transfer_batch_to_device(index, torch.device("cpu"), 0)
+    return data.transfer_batch_to_device(index, torch.device("cpu"), 0).gathered()
 
 
 def test_levels_0_and_255_become_exactly_minus_one_and_one():
@@ -400,7 +400,7 @@ class Recorder(Callback):
         self.seen = []
 
     def on_train_batch_start(self, trainer, gan, batch, index):
-        self.seen.append(batch.labeled.images.clone())
+        self.seen.append(batch.gathered().labeled.images.clone())
 
 
 def test_a_run_that_goes_on_sees_the_labeled_images_it_would_have_seen(tmp_path):

@@ -19,11 +19,12 @@ from ganlab.data import Digits
 from ganlab.data.images import normalised
 from ganlab.metrics import Tally
 from ganlab.metrics.features import hash_of
+from ganlab.progress import unwatched
 from ganlab.rescoring import Choice, subject
 from ganlab.runs import Run
 from ganlab.scoring import ByClassifier, ByInception, Scorecard, UnlikeProtocols, tables
 from ganlab.scoring.evaluation import NEAREST, Evaluation
-from ganlab.scoring.reference import extract, unwatched
+from ganlab.scoring.extraction import extract
 
 SCORED = ("metrics=classifier", "metrics.every=2", "metrics.n=200")
 NAMES = ("frechet", "is", "kernel", "precision", "recall", "density", "coverage", "modes", "kl")

@@ -8,8 +8,14 @@ import torch
 from scipy.linalg import sqrtm
 
 from arrays import normal, tensor
-from ganlab.metrics import Moments, frechet_distance, frechet_infinity
-from ganlab.metrics.frechet import intercept, students_t
+from ganlab.metrics import Moments, frechet, frechet_distance, frechet_infinity
+from ganlab.metrics.frechet import (
+    cholesky,
+    intercept,
+    square_root,
+    students_t,
+    trace_of_common_root,
+)
 
 
 def gaussian(mean, covariance, n=1000):
@@ -108,6 +114,44 @@ def test_roots_of_the_products_eigenvalues_are_less_exact():
     means = np.square((a.mean(dim=0) - b.mean(dim=0)).numpy()).sum()
     usual = means + sum(map(np.trace, covariances)) - 2 * np.sqrt(values).real.sum()
     assert usual != pytest.approx(in_the_span(a, b), rel=1e-10)
+
+
+def spread_over(smallest, d=32, seed=0):
+    """A covariance whose roots go from 1 down to the smallest, in directions of its own."""
+    turn = rotation(d, seed)
+    return turn * torch.logspace(0, 2 * math.log10(smallest), d, dtype=torch.float64) @ turn.T
+
+
+def by_symmetric_roots(a, b):
+    return torch.linalg.svdvals(square_root(a).T @ square_root(b)).sum()
+
+
+@pytest.mark.parametrize("smallest", [0.5, 1e-2, 1e-5])
+def test_the_quick_way_needs_no_symmetric_roots(smallest, monkeypatch):
+    a, b = spread_over(smallest), spread_over(smallest, seed=1)
+    exact = by_symmetric_roots(a, b).item()
+    monkeypatch.setattr(frechet, "square_root", None)
+    assert trace_of_common_root(a, b).item() == pytest.approx(exact, rel=1e-9)
+
+
+@pytest.mark.parametrize("smallest", [1e-7, 1e-9, 0])
+def test_a_covariance_near_a_singular_one_is_taken_the_long_way(smallest):
+    a, b = spread_over(max(smallest, 1e-30)), spread_over(0.5, seed=1)
+    assert cholesky(a) is None
+    assert cholesky(b) is not None
+    for pair in ((a, b), (b, a), (a, a)):
+        assert torch.equal(trace_of_common_root(*pair), by_symmetric_roots(*pair))
+
+
+def test_the_quick_way_is_not_exact_for_singular_covariances(monkeypatch):
+    """So it must be told which are: made positive by as little as rounding they pass for others."""
+    features = normal(33, 40), 2 * normal(30, 40, 1)
+    a, b = (Moments.of(x).covariance + 1e-14 * torch.eye(40) for x in features)
+    centered = [(x - x.mean(dim=0)) / math.sqrt(len(x) - 1) for x in features]
+    exact = torch.linalg.svdvals(centered[0] @ centered[1].T).sum().item()
+    assert trace_of_common_root(a, b).item() == pytest.approx(exact, rel=1e-12)
+    monkeypatch.setattr(frechet, "SINGULAR", 0)
+    assert trace_of_common_root(a, b).item() != pytest.approx(exact, rel=1e-9)
 
 
 def test_the_distance_is_symmetric_and_the_same_for_turned_features():

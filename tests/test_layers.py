@@ -12,17 +12,18 @@ import ganlab
 SOURCE = Path(ganlab.__file__).parent
 # A module imports its own layer and those before it, and the libraries of all these layers.
 LAYERS = (
-    ({"spec", "schedules", "files", "published"}, set()),
+    ({"spec", "schedules", "files", "published", "threads"}, set()),
     (
         {"losses", "regularizers", "conditioning", "augment", "critique", "combinations"}
         | {"distributions", "theory"}
         | {"latent", "ema", "observations", "optim", "batch", "pictures", "networks", "metrics"}
-        | {"checkpoint", "game_optimizers", "breakdown", "diagnostics", "health"},
+        | {"checkpoint", "background", "game_optimizers", "breakdown", "diagnostics", "health"}
+        | {"decoding"},
         {"torch", "torchvision", "numpy", "PIL"},
     ),
     (
-        {"gan", "capture", "distributed", "data"},
-        {"pytorch_lightning", "lightning_fabric", "sklearn", "filelock"},
+        {"gan", "capture", "distributed", "data", "cache", "progress"},
+        {"pytorch_lightning", "lightning_fabric", "sklearn", "filelock", "tqdm"},
     ),
     (
         {
@@ -36,9 +37,8 @@ LAYERS = (
             "session",
         }
         | {"signatures", "settings"}
-        | {"cache", "weights", "scoring", "jobs", "study", "results", "charts", "dashboard"},
-        {"hydra", "omegaconf", "pydantic", "yaml", "tqdm", "matplotlib"}
-        | {"wandb", "wandb_workspaces"},
+        | {"weights", "scoring", "jobs", "study", "results", "charts", "dashboard"},
+        {"hydra", "omegaconf", "pydantic", "yaml", "matplotlib"} | {"wandb", "wandb_workspaces"},
     ),
     (
         {"cli", "composer", "preflight", "train", "sweep", "sample", "evaluate", "wandb"}
@@ -178,6 +178,10 @@ def test_no_file_and_no_function_is_long():
 
 def test_importing_the_package_loads_nothing_heavy():
     """So a notebook with torch alone can use losses, penalties, networks and pictures."""
-    tree = ast.parse((SOURCE / "__init__.py").read_text())
-    at_once = [name for statement, name in imported(tree) if not is_lazy(tree, statement)]
-    assert {name.partition(".")[0] for name in at_once} <= sys.stdlib_module_names
+    allowed = sys.stdlib_module_names | {"ganlab"}
+    for name in ("__init__", "threads"):
+        tree = ast.parse((SOURCE / f"{name}.py").read_text())
+        at_once = [module for statement, module in imported(tree) if not is_lazy(tree, statement)]
+        assert {module.partition(".")[0] for module in at_once} <= allowed
+        ours = {module for module in at_once if module.startswith("ganlab")}
+        assert ours <= {"ganlab.threads.wait_briefly"}

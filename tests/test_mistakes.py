@@ -45,6 +45,9 @@ NAMES = {
     "optim@g_optimizer=sdg": (
         f"optim@g_optimizer: there is no 'sdg'; did you mean 'sgd'? ({OPTIMIZERS})"
     ),
+    "scale=digits-dcgn": (
+        "scale: there is no 'digits-dcgn'; did you mean 'digits-dcgan'? (digits-dcgan)"
+    ),
     "batchsize=3": "batchsize: unknown; did you mean 'batch_size'?",
     "+batchsize=3": "batchsize: unknown; did you mean 'batch_size'?",
     "model.generator.widht=3": (

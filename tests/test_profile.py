@@ -15,6 +15,7 @@ from ganlab.callbacks.profile import labelled, spans, work
 from ganlab.gan import GAN
 from ganlab.regularizers import WeightClip
 from ganlab.runs import identity
+from graphs import Capturing
 
 WHOLE = Span("", 0, 100)
 NESTED = [
@@ -139,6 +140,11 @@ def test_training_is_bit_for_bit_the_same_and_the_labels_come_off(tmp_path, caps
     trace = json.loads(gzip.decompress((tmp_path / "trace.json.gz").read_bytes()))
     names = [event.get("name") for event in trace["traceEvents"]]
     assert names.count("ganlab/D step") == 3
+
+
+def test_iterations_replayed_by_a_graph_are_a_part(tmp_path):
+    fit(small_gan(iterations=12), callbacks=[Capturing(), Profile(tmp_path, iterations=3)])
+    assert "\ngraph of both updates" in (tmp_path / "profile.txt").read_text()
 
 
 def test_a_wrong_profile_would_be_seen(tmp_path, monkeypatch):

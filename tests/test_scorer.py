@@ -144,7 +144,7 @@ def test_every_score_is_what_its_function_gives_for_the_sampled_images(digits):
 def test_images_are_quantised_as_files_are_and_skipping_that_is_seen(digits):
     gan, score = small_gan(), scorer(digits)
     z = gan.fixed_latents(64)
-    (part,) = score.images(gan, torch.arange(64), 0)
+    (part,) = score.images(gan, slice(64), 0)
     assert part.dtype == torch.uint8
     assert part.shape == (64, 1, 16, 16)
     assert torch.equal(pictures.quantised(gan.generate(z)), pictures.quantised(gan.sample(64)))

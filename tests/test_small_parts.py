@@ -75,11 +75,13 @@ def one_weight(value):
     return network
 
 
-def trailing(decay, weights, start=1.0):
+def trailing(decay, weights, start=1.0, share=1.0):
     """The average after each of the trained weights in turn."""
     ema, seen = EMA(one_weight(start), decay), []
+    ema.share = share
     for step, weight in enumerate(weights, 1):
-        ema.update(one_weight(weight), step)
+        ema.begin(step)
+        ema.update(one_weight(weight))
         seen.append(ema.network.weight.item())
     return seen
 
@@ -114,6 +116,14 @@ def test_the_average_is_a_weighted_mean_of_all_weights():
     assert abs(swapped - want) > 0.1
 
 
+def test_a_share_in_memory_makes_the_same_average():
+    """A graph reads it there."""
+    weights = [3.0, -1.0, 0.5, 8.0, 2.0] * 4
+    share = torch.tensor(1.0, dtype=torch.float64)
+    assert trailing(0.9, weights, share=share) == pytest.approx(trailing(0.9, weights), rel=1e-12)
+    assert share.item() == pytest.approx(1 - 20 / 29)
+
+
 def test_decay_zero_keeps_no_past():
     assert trailing(0.0, [3.0, -1.0]) == [3.0, -1.0]
 
@@ -126,7 +136,8 @@ def test_buffers_are_copied_and_the_copy_is_not_trainable():
     with torch.no_grad():
         network(torch.full((4, 2), 7.0) + torch.randn(4, 2))  # moves the running statistics only
     assert not torch.equal(ema.network[1].running_mean, network[1].running_mean)
-    ema.update(network, 1)
+    ema.begin(1)
+    ema.update(network)
     for mine, theirs in zip(ema.network.buffers(), network.buffers(), strict=True):
         assert torch.equal(mine, theirs)
     assert ema.network[1].num_batches_tracked == 1

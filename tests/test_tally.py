@@ -121,8 +121,7 @@ def test_no_graph_is_kept():
 
 def test_nothing_is_read_before_all_images_are_seen():
     made = Tally(D, K, N).update(features(100))
-    reads = ["blocks", "moments", "vectors", "predicted", "histogram"]
-    for call in [*(lambda n=n: getattr(made, n) for n in reads), made.inception_score]:
+    for call in every_reading(made):
         with pytest.raises(ValueError, match=r"^103 images were announced, 100 seen$"):
             call()
     made.update(features(3))
@@ -140,15 +139,24 @@ def test_more_images_than_announced_are_refused():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize(("field", "name"), [("vectors", "features"), ("logits", "logits")])
-def test_features_that_are_not_finite_are_refused_and_change_nothing(field, name, value):
-    bad = features(10)
+def test_nothing_is_read_of_features_that_are_not_finite(field, name, value):
+    """Whatever comes after them, and with as many numbers of an image broken as there are."""
+    bad = features()
     getattr(bad, field)[3, 2] = value
-    made = Tally(D, K, N)
-    with pytest.raises(ValueError, match=f"^{name} must be finite$"):
-        made.update(bad)
-    made.update(features())
-    assert torch.equal(made.moments.products, tally(features()).moments.products)
-    assert made.inception_score() == tally(features()).inception_score()
+    getattr(bad, field)[8] = -value
+    made = tally(bad, [5, 5, 93], blocks=2)
+    for call in every_reading(made):
+        with pytest.raises(
+            ValueError, match=f"^{name} must be finite; those of 2 of 103 images are not$"
+        ):
+            call()
+    for call in every_reading(tally(features())):
+        call()
+
+
+def every_reading(made):
+    names = ["blocks", "moments", "vectors", "predicted", "histogram"]
+    return [*(lambda n=n: getattr(made, n) for n in names), made.inception_score]
 
 
 def test_features_of_another_shape_are_refused():
@@ -199,16 +207,26 @@ try:
     own(0).gathered()
 except ValueError as error:
     refused = str(error)
+if rank == 1:
+    vectors[50, 2] = torch.nan
+spoilt = own(shares[rank].start).gathered()
+try:
+    spoilt.moments
+except ValueError as error:
+    broken = str(error)
 moments = [(block.n, block.sum, block.products) for block in total.blocks]
 kept = (total.vectors, total.predicted, total.histogram)
-found = (mine.seen, moments, kept, total.inception_score(), refused)
+found = (mine.seen, moments, kept, total.inception_score(), refused, broken)
 torch.save(found, f"{folder}/{rank}.pt")
 distributed.destroy_process_group()
 """
 
 
 def test_two_processes_tally_what_one_does(tmp_path):
-    """Of unequal shares, on both ranks; both saying that theirs is the first is refused."""
+    """Of unequal shares, on both ranks; both saying that theirs is the first is refused.
+
+    What one of them has seen that is not finite both know.
+    """
     found = features()
     torch.save(tuple(found), tmp_path / "features.pt")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
@@ -220,7 +238,7 @@ def test_two_processes_tally_what_one_does(tmp_path):
     assert [process.returncode for process in running] == [0, 0], errors
     one = tally(found, kept=60, blocks=4, splits=3)
     for rank, share in ((0, 41), (1, 62)):
-        seen, moments, kept, score, refused = torch.load(tmp_path / f"{rank}.pt")
+        seen, moments, kept, score, refused, broken = torch.load(tmp_path / f"{rank}.pt")
         assert seen == share
         for (n, total, products), block in zip(moments, one.blocks, strict=True):
             assert n == block.n
@@ -230,3 +248,4 @@ def test_two_processes_tally_what_one_does(tmp_path):
             assert torch.equal(got, whole)
         assert score == pytest.approx(one.inception_score(), rel=1e-13)
         assert refused == "the processes' shares are not the 103 images, each once"
+        assert broken == "features must be finite; those of 1 of 103 images are not"

@@ -12,10 +12,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 from filelock import FileLock
+from PIL import Image
 from pytorch_lightning.utilities import rank_zero_only
 
 from commands import Outcome, run_main, run_train, runs_in, smoke
@@ -495,12 +495,13 @@ def test_of_several_processes_only_the_first_has_a_run(tmp_path, monkeypatch, ra
         raise StartedError
 
     (tmp_path / "config.yaml").write_text("seed: 0\n")
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     monkeypatch.setattr(wandb, "init", init)
     monkeypatch.setattr(rank_zero_only, "rank", rank)
     logger = WandbRun(Run(tmp_path), name="a", group=None, mode="offline")
     asks = [
         lambda: logger.log_metrics({"iterations": 1, "fid": 1.0}),
-        lambda: logger.log_picture("samples", np.zeros((4, 4, 3), np.uint8), 1),
+        lambda: logger.log_picture("samples", tmp_path / "a.png", 1),
         lambda: logger.experiment,
     ]
     for ask in asks:

@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganlab.threads import wait_briefly
+
 if TYPE_CHECKING:
     from ganlab.gan import GAN
     from ganlab.runs import Which
 
 __version__ = "0.1.0"
+
+wait_briefly()  # here: every command and every process that works for one passes before torch
 
 
 def load(run: str | Path, checkpoint: "Which" = "last", *, trust: bool = False) -> "GAN":

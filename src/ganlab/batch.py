@@ -1,6 +1,7 @@
 """What the data hands to the GAN."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
@@ -48,3 +49,49 @@ class Batch(NamedTuple):
         images, labels = cut(self.images), cut(self.labels)
         labeled = self.labeled._cut(cut) if self.labeled is not None else [None] * len(labels)
         return [Batch(*parts) for parts in zip(images, labels, labeled, strict=True)]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A Batch that is yet to be gathered: which images it has, as indices on the data's device.
+
+    Where the data is on the device that trains, gathering is part of the iteration, so a graph
+    repeats it, and only indices change from one iteration to the next.
+
+    Args:
+        index: int64 (n, m), of the images.
+        labeled: of the same shape, of the labeled images; None where all labels are known.
+        gather: index -> Batch of the same shape.
+    """
+
+    index: Tensor
+    labeled: Tensor | None
+    gather: Callable[[Tensor], Batch]
+
+    @property
+    def size(self) -> int:
+        """Images in a minibatch, m."""
+        return self.index.shape[-1]
+
+    def gathered(self) -> Batch:
+        """The images themselves."""
+        images = self.gather(self.index)
+        if self.labeled is None:
+            return images
+        return images._replace(labeled=self.gather(self.labeled))
+
+    def unbind(self) -> list[Batch]:
+        """One minibatch for each update."""
+        return self.gathered().unbind()
+
+    def clone(self) -> "Chosen":
+        """The same with indices in memory of their own."""
+        labeled = self.labeled.clone() if self.labeled is not None else None
+        return Chosen(self.index.clone(), labeled, self.gather)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """The indices."""
+        yield from (index for index in (self.index, self.labeled) if index is not None)
+
+
+RealImages = Batch | Chosen  # of one iteration

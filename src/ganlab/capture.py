@@ -1,9 +1,10 @@
 """A whole iteration as one CUDA graph: hundreds of small kernels are launched by one call.
 
 At the sizes of most GANs a GPU waits for Python.  A graph holds the kernels of both players'
-updates, optimizers included, with the addresses they read and write; what changes from one
-iteration to the next stands at such an address: the minibatches, the seeds of random numbers, the
-learning rates.  What Python decides anew, such as a lazy penalty, has a graph for each case.
+updates, from gathering real images to the average of weights, with the addresses they read and
+write; what changes from one iteration to the next stands at such an address: which images, the
+seeds of random numbers, learning rates.  What Python decides at each iteration, such as a lazy
+penalty, has a graph for each case.
 """
 
 import inspect
@@ -17,10 +18,10 @@ from pytorch_lightning import Trainer
 from torch import Tensor
 
 from ganlab.augment import DiffAugment, NoAugment
-from ganlab.batch import Batch
+from ganlab.batch import RealImages
 from ganlab.gan import GAN, D, G
 from ganlab.networks.discriminator import stranger
-from ganlab.observations import Observations
+from ganlab.observations import Layout, Observations
 from ganlab.optim import UpdateRule
 
 WARM = 3  # iterations before the first graph: libraries choose kernels, optimizers make their state
@@ -44,7 +45,8 @@ def cuda_graph(work: Work, noise: torch.Generator) -> tuple[Any, Callable[[], No
     """
     graph = torch.cuda.CUDAGraph()
     graph.register_generator_state(noise)
-    with torch.cuda.graph(graph):
+    # Other threads may use the device meanwhile, such as one that writes a checkpoint.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         result = work()
     return result, graph.replay
 
@@ -86,13 +88,14 @@ class Graph:
     """One case of an iteration.
 
     Args:
-        batch: where it reads real images.
-        observed: where it leaves what it observes, as `Observations.state` does.
+        batch: where it reads real images, or which they are.
+        layout, observed: where it leaves what it observes, as `Observations.packed` does.
         replay: computes it once.
     """
 
-    batch: Batch
-    observed: dict[str, Any]
+    batch: RealImages
+    layout: Layout
+    observed: Tensor
     replay: Callable[[], None]
 
 
@@ -122,6 +125,8 @@ class Captured:
         for state in self._states():
             if "step" in state:
                 state["step"] = torch.as_tensor(state["step"], device=gan.device)
+        if gan.ema is not None:
+            gan.ema.share = torch.tensor(float(gan.ema.share), device=gan.device).to(gan.dtype)
 
     def release(self) -> None:
         """Gives the iterations back to Python."""
@@ -129,18 +134,24 @@ class Captured:
         self.graphs.clear()
         for group in self._groups():
             group["lr"], group["capturable"] = float(group["lr"]), False
+        if self.gan.ema is not None:
+            self.gan.ema.share = float(self.gan.ema.share)
 
-    def __call__(self, batch: Batch) -> None:
+    def __call__(self, batch: RealImages) -> None:
         graph = self._graph_for(batch)
         if graph is None:
             self.eager(batch)
-            return
+        else:
+            self.replay(graph, batch)
+
+    def replay(self, graph: Graph, batch: RealImages) -> None:
+        """Plays an iteration on these images."""
         for static, now in zip(graph.batch.tensors(), batch.tensors(), strict=True):
             static.copy_(now)
         graph.replay()
         self._count(graph)
 
-    def _graph_for(self, batch: Batch) -> Graph | None:
+    def _graph_for(self, batch: RealImages) -> Graph | None:
         """The graph of this case; None: it is Python's turn."""
         if self.warm:
             self.warm -= 1
@@ -157,12 +168,12 @@ class Captured:
 
     def _count(self, graph: Graph) -> None:
         """What Python would have noted; Lightning hears of G's update, as from its own wrapper."""
-        self.gan.observations.extend(graph.observed)
+        self.gan.observations.add_packed(graph.layout, graph.observed.clone())
         self.gan.d_updates += self.gan.d_steps
         self._wrapper._on_before_step()
         self._wrapper._on_after_step()
 
-    def _tried(self, batch: Batch) -> Graph:
+    def _tried(self, batch: RealImages) -> Graph:
         """A new graph, which makes the same updates as Python; the GAN is as it was.
 
         Raises:
@@ -180,8 +191,8 @@ class Captured:
             expected = [copied(parameters) for parameters in players]
             restore(state, before)
             with self._unnoticed() as seen:
-                work = lambda: (self.eager(static), seen.state())[1]  # noqa: E731
-                observed, replay = self.record(work, self.gan.noise)
+                work = lambda: (self.eager(static), seen.packed())[1]  # noqa: E731
+                (layout, observed), replay = self.record(work, self.gan.noise)
             restore(state, before)
             self.gan.begin_iteration()
             replay()
@@ -192,7 +203,7 @@ class Captured:
         finally:
             restore(state, before)
             self.gan.begin_iteration()
-        return Graph(static, observed, replay)
+        return Graph(static, layout, observed, replay)
 
     @contextmanager
     def _unnoticed(self) -> Iterator[Observations]:

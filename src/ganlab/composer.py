@@ -126,6 +126,7 @@ class Composer:
         found = [
             f"{o.partition('=')[0]}: say {self.mounted(o)}" for o in overrides if self.mounted(o)
         ]
+        found += [mistake for o in overrides if (mistake := self._passed_over(o))]
         remaining = [o for o in overrides if not self.mounted(o)]
         while True:
             try:
@@ -171,10 +172,21 @@ class Composer:
     @functools.cached_property
     def _mounted(self) -> dict[str, str]:
         """'g_optimizer' -> 'optim@g_optimizer': the groups that the defaults mount elsewhere."""
+        return {d.package: f"{d.group}@{d.package}" for d in self._chosen if d.package and d.group}
+
+    @functools.cached_property
+    def _chosen(self) -> list[GroupDefault]:
+        """The choices that the defaults make."""
         primary = self.loader.repository.load_config(CONFIG)
         defaults = primary.defaults_list or [] if primary else []
-        chosen = [default for default in defaults if isinstance(default, GroupDefault)]
-        return {d.package: f"{d.group}@{d.package}" for d in chosen if d.package and d.group}
+        return [default for default in defaults if isinstance(default, GroupDefault)]
+
+    def _passed_over(self, override: str) -> str | None:
+        """What is wrong with the choice of an optional group: Hydra says nothing."""
+        name, _, choice = override.partition("=")
+        optional = any(default.group == name and default.optional for default in self._chosen)
+        options = self.loader.get_group_options(name) if optional else [choice]
+        return None if choice in options else no_such_choice(name, choice, options)
 
     def _load(self, overrides: list[str]) -> DictConfig:
         return self.loader.load_configuration(CONFIG, overrides, RunMode.RUN)
@@ -194,13 +206,17 @@ class Composer:
             package, extra = NEEDS[name]
             chosen = (culprit or name).partition("=")[2] or name
             return f"{key}: '{chosen}' needs {package}; pip install 'ganlab[{extra}]'"
-        options = self.loader.get_group_options(group)
-        return f"{key}: there is no '{name}'{nearest(name, options)} ({', '.join(options)})"
+        return no_such_choice(key, name, self.loader.get_group_options(group))
 
     def _unknown_key(self, error: Exception, overrides: list[str]) -> str | None:
         """The override of a key that no YAML has."""
         named = re.search(r"Could not override '([\w.@/]+)'", str(error))
         return next((o for o in overrides if named and o.partition("=")[0] == named[1]), None)
+
+
+def no_such_choice(key: str, name: str, options: list[str]) -> str:
+    """A sentence with the nearest choice and all of them."""
+    return f"{key}: there is no '{name}'{nearest(name, options)} ({', '.join(options)})"
 
 
 def plain_values(override: Override) -> list[str]:

@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class EMA(nn.Module):
@@ -25,11 +25,26 @@ class EMA(nn.Module):
             raise ValueError(f"ema must be at least 0 and less than 1, got {decay}")
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        self.share: float | Tensor = 1.0  # of the new weights, 1 - b; a tensor where graphs read it
+
+    def begin(self, step: int) -> None:
+        """Sets how far the average moves in the generator's update number `step` (from 1)."""
+        share = 1 - min(self.decay, step / (step + 9))
+        if isinstance(self.share, Tensor):
+            self.share.fill_(share)
+        else:
+            self.share = share
 
     @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
-        """Moves the average after the generator's update number `step` (from 1)."""
-        beta = min(self.decay, step / (step + 9))
-        torch._foreach_lerp_(list(self.network.parameters()), list(network.parameters()), 1 - beta)
-        for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
-            mine.copy_(theirs)
+    def update(self, network: nn.Module) -> None:
+        """Moves the average towards the weights of `network`."""
+        mine: list[Tensor] = list(self.network.parameters())
+        theirs: list[Tensor] = list(network.parameters())
+        if isinstance(self.share, Tensor):  # lerp takes a weight from memory for each tensor alone
+            apart = list(torch._foreach_sub(theirs, mine))
+            torch._foreach_mul_(apart, self.share)
+            torch._foreach_add_(mine, apart)
+        else:
+            torch._foreach_lerp_(mine, theirs, self.share)
+        if buffers := list(self.network.buffers()):
+            torch._foreach_copy_(buffers, list(network.buffers()))

@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 from torch.optim import Optimizer
 
 from ganlab.augment import NoAugment
-from ganlab.batch import Batch
+from ganlab.batch import Batch, RealImages
 from ganlab.combinations import refuse
 from ganlab.conditioning import NoConditioning
 from ganlab.critique import Critique, Opinion
@@ -91,19 +91,21 @@ class GAN(LightningModule):
 
     # Algorithm 1 ---------------------------------------------------------------------------------
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: RealImages, batch_idx: int) -> None:
         """One iteration of Algorithm 1 (Goodfellow et al. 2014)."""
         self.begin_iteration()
         self.play(batch)
-        self._finish_iteration(batch.size)
+        self.iterations += 1
+        self.images_seen += batch.size * self.d_steps * self.trainer.world_size
 
-    def play(self, batch: Batch) -> None:
+    def play(self, batch: RealImages) -> None:
         """Both players' updates: what an iteration computes, and what a graph can replay."""
         minibatches = batch.unbind()
         self._look_ahead(minibatches)
         for real in minibatches[: self.d_steps]:  # for k steps, each on a fresh minibatch:
             self.d_step(real)
         self.g_step(minibatches[-1])
+        self._average()
 
     def d_step(self, minibatch: Batch) -> None:
         """Updates the discriminator by its stochastic gradient (Algorithm 1, lines 3-6)."""
@@ -211,7 +213,7 @@ class GAN(LightningModule):
         if not self._d_is_independent:
             return self.judge(real, code), self.judge(fake, code)
         seen = torch.cat([self._augmented(real), self._augmented(fake)])
-        both = self.conditioning.judge(self.discriminator, seen, code.repeat(2, 1))
+        both = self.conditioning.judge(self.discriminator, seen, torch.cat([code, code]))
         of_real, of_fake = both.halves()
         return replace(of_real, images=real), replace(of_fake, images=fake)
 
@@ -259,6 +261,8 @@ class GAN(LightningModule):
         All ranks together draw what one alone would.
         """
         n, ranks = len(labels), self.trainer.world_size
+        if ranks == 1:
+            return self._draw(labels, self.noise).to(self.dtype)
         z = self._draw(labels.repeat(ranks), self.noise)
         return z.narrow(0, n * self.trainer.global_rank, n).to(self.dtype)
 
@@ -293,7 +297,8 @@ class GAN(LightningModule):
 
     def _draw(self, labels: Tensor, generator: torch.Generator) -> Tensor:
         noise = self.latent.sample(len(labels), generator)
-        return torch.cat([noise, self.conditioning.code(labels, generator)], dim=1)
+        code = self.conditioning.code(labels, generator)
+        return torch.cat([noise, code], dim=1) if code.shape[1] else noise
 
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0, labels: Tensor | None = None) -> Tensor:
@@ -328,7 +333,7 @@ class GAN(LightningModule):
 
     def optimizer(self, player: int) -> Optimizer:
         """The optimizer of player G or D, without Lightning's wrapper."""
-        return cast("list[Optimizer]", self.optimizers(use_pl_optimizer=False))[player]
+        return self.trainer.strategy.optimizers[player]
 
     def case(self) -> tuple[bool, ...]:
         """What Python decides about the next iteration: wanted norms, lazy terms that are due."""
@@ -340,7 +345,7 @@ class GAN(LightningModule):
         self.noise = torch.Generator(self.device)
 
     def begin_iteration(self) -> None:
-        """Makes random numbers and learning rates those of this iteration."""
+        """Makes random numbers, learning rates and averages those of this iteration."""
         again = (self.attempt,) if self.attempt else ()  # the same noise would end the same way
         self.noise.manual_seed(mixed(self.seed, NOISE, self.iterations, *again))
         # Dropout and the like draw from the global generators, differently on each rank.
@@ -349,6 +354,8 @@ class GAN(LightningModule):
         progress, scale = self.iterations / self.total_iterations, 0.5**self.attempt
         for player, rule in ((G, self.g_rule), (D, self.d_rule)):
             rule.set_rate(self.optimizer(player), progress, scale)
+        if self.ema is not None:
+            self.ema.begin(self.iterations + 1)
 
     def _update(self, player: int, *, extrapolate: bool = False) -> None:
         """One step of G's or D's optimizer, with the gradients averaged over ranks.
@@ -377,13 +384,12 @@ class GAN(LightningModule):
         if rule.clip is not None:
             torch._foreach_mul_(tensors, (rule.clip / (norm + 1e-6)).clamp(max=1.0))
 
-    def _finish_iteration(self, images: int) -> None:
-        self.iterations += 1
-        self.images_seen += images * self.d_steps * self.trainer.world_size
+    def _average(self) -> None:
+        """Running statistics become those of all ranks, the average of weights moves on."""
         if self.trainer.world_size > 1:  # each rank's BatchNorm saw its own share of the images
             average_over_ranks([b for b in self.buffers() if b.is_floating_point()])
         if self.ema is not None:
-            self.ema.update(self.generator, self.iterations)
+            self.ema.update(self.generator)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["iterations"], checkpoint["images_seen"] = self.iterations, self.images_seen
@@ -394,4 +400,4 @@ class GAN(LightningModule):
         self.iterations, self.images_seen = checkpoint["iterations"], checkpoint["images_seen"]
         self.d_updates = self.iterations * self.d_steps
         self.attempt = checkpoint.get("attempt", 0)
-        self.observations.load_state(checkpoint["observations"], self.device)
+        self.observations.load_state(checkpoint["observations"])

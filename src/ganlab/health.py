@@ -4,6 +4,7 @@ Nothing here looks at a network or draws a number, so a verdict is a function of
 metrics.csv under health/, and can be had again from there.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import inf
@@ -227,7 +228,8 @@ def diagnosis(window: Sequence[Reading], *, warm: bool, fewest: int = FEWEST) ->
 
 def first(known: Sequence[Ailment], window: Sequence[Reading], fewest: int) -> Ailment | None:
     """The first of some ailments that the means of a window show."""
-    return next((a for a in known if a.found(means(window, min(fewest, a.takes)))), None)
+    found = functools.cache(functools.partial(means, window))
+    return next((a for a in known if a.found(found(min(fewest, a.takes)))), None)
 
 
 def means(window: Sequence[Reading], fewest: int) -> dict[str, float]:

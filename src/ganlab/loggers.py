@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
+from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -89,8 +90,9 @@ class TensorBoardRun(TensorBoardLogger):
         super().__init__(run.path, name="tensorboard", version="")
 
     @rank_zero_only
-    def log_picture(self, name: str, pixels: np.ndarray, step: int) -> None:
-        """uint8 (H, W, 3)."""
+    def log_picture(self, name: str, file: Path, step: int) -> None:
+        """A PNG file of RGB."""
+        pixels = np.asarray(Image.open(file).convert("RGB"))
         self.experiment.add_image(name, pixels, step, dataformats="HWC")
 
     @rank_zero_only
@@ -164,11 +166,11 @@ class WandbRun(WandbLogger):
         self._keep_best(metrics)
 
     @rank_zero_only
-    def log_picture(self, name: str, pixels: np.ndarray, step: int) -> None:
-        """uint8 (H, W, 3); W&B would show a float image black."""
+    def log_picture(self, name: str, file: Path, step: int) -> None:
+        """A PNG file, which W&B copies."""
         import wandb
 
-        image = wandb.Image(pixels, caption=f"iteration {step:,}")
+        image = wandb.Image(str(file), caption=f"iteration {step:,}")
         self._log({name: image, "iterations": step})
 
     @rank_zero_only

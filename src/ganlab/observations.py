@@ -2,7 +2,8 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,8 +19,31 @@ class NonFiniteError(Exception):
     """A loss, a penalty, a gradient or a weight is NaN or infinite: training cannot go on."""
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Where each observation stands in a vector of them: scalars by name, then logits.
+
+    Args:
+        scalars: (name, how many) in the order of the vector.
+        logits: (how many of real images, how many of generated ones) of each of D's passes.
+    """
+
+    scalars: tuple[tuple[str, int], ...]
+    logits: tuple[tuple[int, int], ...]
+
+    def unpack(self, vector: Tensor) -> tuple[dict[str, Tensor], list[tuple[Tensor, Tensor]]]:
+        """The scalars (n,) by name, and the logits of each pass, as views."""
+        sizes = [n for _, n in self.scalars] + [n for pair in self.logits for n in pair]
+        parts = iter(vector.split(sizes))
+        scalars = {name: next(parts) for name, _ in self.scalars}
+        return scalars, [(next(parts), next(parts)) for _ in self.logits]
+
+
 class Observations:
-    """Collects scalars and logits on the device; `read` averages them and waits once.
+    """Collects scalars and logits wherever they are; `read` averages them and waits once.
+
+    Some come from the device that trains, some from callbacks that count on the CPU, some from a
+    checkpoint.  They meet only when they are read.
 
     Args:
         score: maps logits to what the loss takes D(x) for.
@@ -30,12 +54,14 @@ class Observations:
         self.norms = False  # whether gradient norms are wanted; set for iterations that are read
         self._scalars: dict[str, list[Tensor]] = defaultdict(list)
         self._logits: list[tuple[Tensor, Tensor]] = []
+        self._packed: list[tuple[Layout, Tensor]] = []  # of graphs, not yet looked at
 
-    def add(self, name: str, value: Tensor) -> None:
+    def add(self, name: str, value: Tensor | float) -> None:
         """Notes one scalar; no copy leaves the device."""
-        self._scalars[name].append(value.detach())
+        tensor = value.detach() if isinstance(value, Tensor) else torch.tensor(float(value))
+        self._scalars[name].append(tensor)
 
-    def add_all(self, values: Mapping[str, Tensor]) -> None:
+    def add_all(self, values: Mapping[str, Tensor | float]) -> None:
         """Notes several scalars."""
         for name, value in values.items():
             self.add(name, value)
@@ -44,30 +70,49 @@ class Observations:
         """Notes D's logits on one minibatch, (N,) each."""
         self._logits.append((real.detach(), fake.detach()))
 
+    def add_packed(self, layout: Layout, vector: Tensor) -> None:
+        """Notes what another's `packed` gave; the vector must not change afterwards."""
+        self._packed.append((layout, vector))
+
+    def packed(self) -> tuple[Layout, Tensor]:
+        """Everything noted, as one vector: a graph leaves its observations so."""
+        self._unpack()
+        scalars = {name: together(values) for name, values in self._scalars.items()}
+        logits = [part.flatten() for pair in self._logits for part in pair]
+        sizes = [len(part) for part in logits]
+        layout = Layout(
+            tuple((name, len(values)) for name, values in scalars.items()),
+            tuple(zip(sizes[::2], sizes[1::2], strict=True)),
+        )
+        return layout, torch.cat([*scalars.values(), *logits])
+
     def latest(self, name: str) -> Tensor | None:
         """The scalar noted last, if any was since the last reading."""
+        self._unpack()
         noted = self._scalars.get(name)
-        return noted[-1] if noted else None
+        return noted[-1].flatten()[-1] if noted else None
 
     def latest_logits(self) -> tuple[Tensor, Tensor] | None:
-        """D's logits on the last minibatch of real and of generated images, if there are any."""
+        """D's logits noted last, on real and on generated images."""
+        self._unpack()
         return self._logits[-1] if self._logits else None
 
     def read(self) -> dict[str, float]:
-        """Means since the last reading, by name; empty if nothing was noted.
+        """Means since the last reading: of every scalar, and D(x) and D(G(z)) of the logits.
 
         Raises:
             NonFiniteError: one of them is NaN or infinite.
         """
+        self._unpack()
         if not self._scalars:
             return {}
-        means = {name: torch.stack(values).float().mean() for name, values in self._scalars.items()}
+        means = {name: together(values).float().mean() for name, values in self._scalars.items()}
         if self._logits:
             real, fake = zip(*self._logits, strict=True)
             means["D(x)"], means["D(G(z))"] = self._score(real), self._score(fake)
         self._scalars.clear()
         self._logits.clear()
-        values = torch.stack(list(means.values())).tolist()
+        values = together(list(means.values())).tolist()
         read = dict(zip(means, values, strict=True))
         if bad := [name for name, value in read.items() if not math.isfinite(value)]:
             raise NonFiniteError(", ".join(f"{name} is {read[name]}" for name in bad))
@@ -75,27 +120,35 @@ class Observations:
 
     def state(self) -> dict[str, Any]:
         """What was noted since the last reading, as tensors, for a checkpoint."""
+        self._unpack()
         logits = zip(*self._logits, strict=True)
         return {
-            "scalars": {name: torch.stack(values) for name, values in self._scalars.items()},
-            "logits": [torch.cat([part.flatten() for part in parts]) for parts in logits],
+            "scalars": {name: together(values) for name, values in self._scalars.items()},
+            "logits": [together(parts) for parts in logits],
         }
 
-    def extend(self, state: Mapping[str, Any]) -> None:
-        """Notes all of what another's `state` holds; later changes of its tensors are not seen."""
-        for name, values in state["scalars"].items():
-            self._scalars[name].extend(values.clone())
-        if state["logits"]:
-            real, fake = (part.clone() for part in state["logits"])
-            self._logits.append((real, fake))
-
-    def load_state(self, state: Mapping[str, Any], device: torch.device) -> None:
+    def load_state(self, state: Mapping[str, Any]) -> None:
         """Goes on from there: the next reading is that of a run which never stopped."""
         for name, values in state["scalars"].items():
-            self._scalars[name] = list(values.to(device))
+            self._scalars[name] = [values]
         if state["logits"]:
-            real, fake = (part.to(device) for part in state["logits"])
+            real, fake = state["logits"]
             self._logits = [(real, fake)]
 
     def _score(self, logits: tuple[Tensor, ...]) -> Tensor:
-        return self.score(torch.cat([part.flatten().float() for part in logits])).mean()
+        return self.score(together(logits).float()).mean()
+
+    def _unpack(self) -> None:
+        for layout, vector in self._packed:
+            scalars, logits = layout.unpack(vector)
+            for name, values in scalars.items():
+                self._scalars[name].append(values)
+            self._logits += logits
+        self._packed.clear()
+
+
+def together(tensors: Sequence[Tensor]) -> Tensor:
+    """All numbers of these tensors as one vector, on the accelerator if one of them is there."""
+    devices = {tensor.device: None for tensor in tensors}
+    device = next((d for d in devices if d.type != "cpu"), torch.device("cpu"))
+    return torch.cat([tensor.to(device).flatten() for tensor in tensors])

@@ -80,7 +80,7 @@ def save_picture(pixels: np.ndarray, path: str) -> Path:
 def save_sheets(gan: GAN, stem: str, seed: int) -> list[Path]:
     """Writes a picture of what each code does."""
     shown = samples.sheets(gan, seed)
-    return [save_picture(pixels, f"{stem}-{name}.png") for name, pixels in shown]
+    return [save_picture(paint(images), f"{stem}-{name}.png") for name, images, paint in shown]
 
 
 def save_singles(images: Tensor, folder: Path) -> Path:

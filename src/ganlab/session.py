@@ -15,12 +15,14 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
 from ganlab import checkpoint
+from ganlab.background import Background
 from ganlab.callbacks import (
     Capturing,
     Checkpoints,
     Classification,
     Curves,
     Health,
+    HealthReadings,
     Interruption,
     Journal,
     ModeCoverage,
@@ -69,8 +71,11 @@ class Session:
         self.data = experiment.image_data(self.gan)
         self.data.prepare_data()
         self.data.setup()
-        self.journal = Journal(experiment.log_every)
-        self.checkpoints = Checkpoints(run.checkpoints, experiment.checkpoint_every)
+        self.background = background = Background()
+        self.journal = Journal(experiment.log_every, background)
+        self.checkpoints = Checkpoints(
+            run.checkpoints, experiment.checkpoint_every, background=background
+        )
         self.interruption = Interruption(self.checkpoints)
         names = self.gan.conditioning.names_classes
         self.classification = Classification(
@@ -82,11 +87,10 @@ class Session:
         plan = experiment.plan()
         self.scores = Scores(plan, self.journal, self.checkpoints) if plan is not None else None
         watch, kept = experiment.watch(), run.path / "health"
-        self.health = (
-            Health(watch, self.data, self.checkpoints, kept, self.samples.paint)
-            if watch is not None
-            else None
-        )
+        self.health: Health | None = None
+        if watch is not None:
+            readings = HealthReadings(watch, self.data)
+            self.health = Health(watch, readings, self.checkpoints, kept, self.samples.paint)
         self.loggers: list[Logger] = [
             MetricsFile(run.path / "metrics.csv"),
             *experiment.loggers(run=run, name=title, group=group),
@@ -114,9 +118,9 @@ class Session:
         """Grids of images; of points clouds."""
         folder, every = self.run.samples, experiment.sample_every
         if self.data.images is None or not isinstance(self.data.spec, PointSpec):
-            return SampleGrids(folder, every)
+            return SampleGrids(folder, every, background=self.background)
         cloud = Cloud(self.data.images.images, density_of(experiment.source))
-        return SampleGrids(folder, every, POINTS_DRAWN, cloud)
+        return SampleGrids(folder, every, POINTS_DRAWN, cloud, self.background)
 
     def _coverage(self, experiment: Experiment) -> list[Callback]:
         """Counts modes where the data has them and they are known."""
@@ -132,8 +136,9 @@ class Session:
             *([Profile(self.run.path)] if experiment.profile else []),  # what follows is looked at
             self.classification,  # the journal reads what it finds
             *self.coverage,  # likewise
-            *([self.health] if self.health is not None else []),  # and what this one does
+            *([self.health.readings] if self.health is not None else []),  # and what these do
             self.journal,  # before what follows: no GAN is drawn or saved that is not finite
+            *([self.health] if self.health is not None else []),
             self.samples,
             *others,
             *([self.scores] if self.scores is not None else []),

@@ -10,6 +10,7 @@ from ganlab.callbacks.interruption import Interruption
 from ganlab.callbacks.journal import Journal
 from ganlab.callbacks.profile import Profile
 from ganlab.callbacks.progress import Progress
+from ganlab.callbacks.readings import HealthReadings
 from ganlab.callbacks.samples import SampleGrids
 from ganlab.callbacks.scores import Scores
 
@@ -19,6 +20,7 @@ __all__ = [
     "Classification",
     "Curves",
     "Health",
+    "HealthReadings",
     "Interruption",
     "Journal",
     "ModeCoverage",

@@ -9,6 +9,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from ganlab import checkpoint, files
+from ganlab.background import Background, Snapshot
 from ganlab.callbacks.intervals import due
 from ganlab.gan import GAN
 from ganlab.observations import NonFiniteError
@@ -21,20 +22,25 @@ class Checkpoints(Callback):
     best.ckpt beside them is for whoever scores the GAN.
 
     A GAN with a weight that is NaN or infinite is never saved, so the newest file is always good.
+    Files are written while training goes on; when it ends they are there.
 
     Args:
         folder: where checkpoints go.
         every: iterations between two checkpoints.
         keep: how many to keep.
+        background: writes the files; None: one for this callback alone.
     """
 
-    def __init__(self, folder: Path, every: int, keep: int = 2) -> None:
+    def __init__(
+        self, folder: Path, every: int, keep: int = 2, background: Background | None = None
+    ) -> None:
         self.folder, self.every, self.keep = folder, every, keep
+        self.background = background or Background()
         self.pinned: int | None = None  # the iteration of one more that is kept
         self._saved = -1
 
     def setup(self, trainer: Trainer, gan: GAN, stage: str) -> None:  # type: ignore[override]
-        trainer.strategy.checkpoint_io = WholeFiles()
+        trainer.strategy.checkpoint_io = WholeFiles(self.background)
 
     def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
         first = trainer.strategy.broadcast(gan.iterations)
@@ -50,6 +56,11 @@ class Checkpoints(Callback):
 
     def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
         self.save(trainer, gan)
+        self.background.drain()
+
+    def on_exception(self, trainer: Trainer, gan: GAN, exception: BaseException) -> None:  # type: ignore[override]
+        if isinstance(exception, Exception):  # who presses Ctrl-C twice does not want to wait
+            self.background.settle()
 
     def save(self, trainer: Trainer, gan: GAN) -> None:
         """Saves now, unless this iteration is saved already.
@@ -63,9 +74,12 @@ class Checkpoints(Callback):
         self._saved = gan.iterations
         if trainer.is_global_zero:
             pinned = checkpoint.name(self.pinned) if self.pinned is not None else ""
-            for old in checkpoint.listed(self.folder)[: -self.keep]:
-                if old.name != pinned:
-                    old.unlink()
+            self.background.submit(lambda: self._remove_old(pinned))
+
+    def _remove_old(self, pinned: str) -> None:
+        for old in checkpoint.listed(self.folder)[: -self.keep]:
+            if old.name != pinned:
+                old.unlink()
 
     def save_best(self, trainer: Trainer, gan: GAN) -> None:
         """Saves best.ckpt in place of the one before, which these weights have outdone.
@@ -99,26 +113,45 @@ class Checkpoints(Callback):
             NonFiniteError: a weight is NaN or infinite.
         """
         require_finite(gan)
+        self.background.deliver()  # who goes on from here need not make what came before
         trainer.save_checkpoint(path)  # all ranks call it, the first one writes
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes beside, in the same folder.
+    """Has checkpoints written in the background, as they are when it is asked.
 
-    Lightning writes to the machine's temporary folder first, which may be small, and from another
-    disk a checkpoint does not arrive whole or not at all.
+    Args:
+        background: writes them.
     """
+
+    def __init__(self, background: Background) -> None:
+        self.background = background
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
-        file = io.BytesIO()  # torch's own writer does not say that a disk is full
-        torch.save(checkpoint, file)
-        files.write(Path(path), file.getbuffer())
+        now = Snapshot(checkpoint)
+        self.background.submit(lambda: write(now.arrived(), Path(path)))
+
+
+def write(content: dict[str, Any], path: Path) -> None:
+    """Writes a checkpoint whole or not at all.
+
+    Lightning writes to the machine's temporary folder first, which may be small, and from another
+    disk a checkpoint does not arrive whole or not at all.
+    """
+    file = io.BytesIO()  # torch's own writer does not say that a disk is full
+    torch.save(content, file)
+    files.write(path, file.getbuffer())
 
 
 def require_finite(gan: GAN) -> None:
-    """Raises NonFiniteError, naming the first tensor of the GAN that is not finite."""
-    for name, tensor in gan.state_dict().items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise NonFiniteError(f"by iteration {gan.iterations}, {name} is not finite")
+    """Raises NonFiniteError, naming the first tensor of the GAN that is not finite.
+
+    Waits for the device once.
+    """
+    floats = {name: t for name, t in gan.state_dict().items() if t.is_floating_point()}
+    finite = torch.stack([torch.isfinite(tensor).all() for tensor in floats.values()]).tolist()
+    if not all(finite):
+        first = next(name for name, good in zip(floats, finite, strict=True) if not good)
+        raise NonFiniteError(f"by iteration {gan.iterations}, {first} is not finite")

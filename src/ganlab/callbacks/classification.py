@@ -59,9 +59,9 @@ class Classification(Callback):
     def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
         if self.held_out is None or not due(gan, self.every) or not trainer.is_global_zero:
             return
-        gan.observations.add("test_error", torch.tensor(error(*gan.d_networks, self.held_out)))
+        gan.observations.add("test_error", error(*gan.d_networks, self.held_out))
         if self.supervised is not None:
-            gan.observations.add("test_error/supervised", torch.tensor(self.supervised))
+            gan.observations.add("test_error/supervised", self.supervised)
 
     def _read(self) -> Images | None:
         try:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from pytorch_lightning import Callback, Trainer
 
 from ganlab.callbacks.intervals import due
@@ -31,6 +30,6 @@ class ModeCoverage(Callback):
         if not due(gan, self.every) or not trainer.is_global_zero:
             return
         found = self.mixture.coverage(gan.sample(SAMPLES))
-        gan.observations.add("modes_covered", torch.tensor(found.modes))
-        gan.observations.add("high_quality", torch.tensor(found.high_quality))
-        gan.observations.add("kl_modes", torch.tensor(found.kl))
+        gan.observations.add("modes_covered", found.modes)
+        gan.observations.add("high_quality", found.high_quality)
+        gan.observations.add("kl_modes", found.kl)

@@ -41,11 +41,12 @@ class Curves(Callback):
         likely = is_probability(gan.observations.score)
         name = self.folder.absolute().parent.name
         pixels = figures.to_pixels(figures.curves(readings, name, probability=likely))
-        pictures.save(self.folder / "curves.png", pixels)
+        file = self.folder / "curves.png"
+        pictures.save(file, pixels)
         last = int(readings["iterations"][1][-1])  # a failure may have come after it
         for logger in trainer.loggers:
             if hasattr(logger, "log_picture"):
-                logger.log_picture("curves", pixels, last)
+                logger.log_picture("curves", file, last)
 
 
 def is_probability(score: Any) -> bool:

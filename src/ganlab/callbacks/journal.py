@@ -8,6 +8,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 
+from ganlab.background import Background
 from ganlab.callbacks.intervals import due
 from ganlab.gan import GAN
 from ganlab.loggers import MetricsFile, WandbRun
@@ -21,10 +22,11 @@ class Journal(Callback):
 
     Args:
         every: iterations between two readings; each waits once for the device.
+        background: has pictures to log, which go before any later row; None: there are none.
     """
 
-    def __init__(self, every: int) -> None:
-        self.every = every
+    def __init__(self, every: int, background: Background | None = None) -> None:
+        self.every, self.background = every, background or Background()
         self.seconds = 0.0
         self.latest: dict[str, float] = {}
         self._read_at: tuple[float, int] = (inf, 0)  # training has not begun
@@ -69,6 +71,7 @@ class Journal(Callback):
 
     def record(self, trainer: Trainer, gan: GAN, metrics: Mapping[str, float]) -> None:
         """Tells all loggers, against the three axes as they are now."""
+        self.background.deliver()
         axes = {
             "iterations": gan.iterations,
             "images_seen": gan.images_seen,

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ganlab import breakdown, files
 from ganlab.breakdown import Operator, Span
+from ganlab.capture import Captured
 from ganlab.gan import GAN
 
 PREFIX = "ganlab/"  # of the labels, among torch's own
@@ -30,7 +31,7 @@ METHODS = {  # of the GAN -> label
     "manual_backward": "backward",
     "_update": "optimizer",
     "begin_iteration": "noise",
-    "_finish_iteration": "bookkeeping/EMA and counters",
+    "_average": "bookkeeping/EMA",
 }
 
 
@@ -145,11 +146,14 @@ def now(gan: GAN) -> float:
 def labelled(trainer: Trainer, gan: GAN, besides: Callback) -> Iterator[tuple[Any, str, str]]:
     """(owner, name, label) of each method that is timed."""
     yield from ((gan, name, label) for name, label in METHODS.items())
+    if isinstance(gan.play, Captured):
+        yield gan.play, "replay", "graph of both updates"
     yield gan.generator, "forward", "G forward"
     for name, regularizer in gan.regularizers.items():
         for method in ("penalty", "g_penalty", "project"):
             yield regularizer, method, f"regularizer.{name}"
-    yield trainer.datamodule, "transfer_batch_to_device", "data"  # type: ignore[attr-defined]
+    for name in ("transfer_batch_to_device", "_gather"):
+        yield trainer.datamodule, name, "data"  # type: ignore[attr-defined]
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         for hook in ("on_train_batch_start", "on_train_batch_end"):
             if callback is not besides and hook in vars(type(callback)):

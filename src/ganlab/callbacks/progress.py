@@ -10,11 +10,12 @@ from tqdm import tqdm
 from ganlab.callbacks.journal import Journal
 from ganlab.gan import GAN
 
-QUIET_SECONDS = 30.0  # between two lines where there is no terminal
+FIRST_SECONDS = 5.0  # of training, after which a log file has its first line
+QUIET_SECONDS = 30.0  # between two lines
 
 
 class Progress(Callback):
-    """A bar with time left and images per second; in a log file, a line every half minute.
+    """A bar with time left and images per second; a line soon and every half minute in a log file.
 
     Lightning's own bars redraw per iteration or from a thread of their own, which costs up to as
     much as a small GAN's iteration.
@@ -26,11 +27,12 @@ class Progress(Callback):
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.bar: tqdm[Any] | None = None
-        self._said_at = 0.0
+        self._began: tuple[float, int] | None = None  # when the first iteration here was done
+        self._says_at = 0.0
 
     def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
         if trainer.is_global_zero:
-            self._said_at = time.monotonic()
+            self._began, self._says_at = None, time.monotonic() + FIRST_SECONDS
             self.bar = tqdm(
                 total=gan.total_iterations,
                 initial=gan.iterations,
@@ -46,7 +48,7 @@ class Progress(Callback):
         if self.bar.disable:
             self._say(gan)
         elif gan.iterations % self.journal.every == 0:
-            self.bar.set_postfix_str(self._reading(), refresh=False)
+            self.bar.set_postfix_str(", ".join(self._readings()), refresh=False)
         self.bar.update()
 
     def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
@@ -60,14 +62,34 @@ class Progress(Callback):
             self.bar.close()
 
     def _say(self, gan: GAN) -> None:
-        if time.monotonic() - self._said_at > QUIET_SECONDS:
-            self._said_at = time.monotonic()
-            print(
-                f"iteration {gan.iterations} of {gan.total_iterations}, {self._reading()}",
-                flush=True,
-            )
+        """A line, where one is due; the first iteration, which takes longer, sets no pace."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = (now, gan.iterations)
+        elif now > self._says_at:
+            self._says_at = now + QUIET_SECONDS
+            done = f"iteration {gan.iterations} of {gan.total_iterations}"
+            left = time_left(gan, now, *self._began)
+            print(", ".join([done, *left, *self._readings()]), flush=True)
 
-    def _reading(self) -> str:
+    def _readings(self) -> list[str]:
         shown = {"images_per_second": "{:.0f} images/s", "loss/d": "D {:.3f}", "loss/g": "G {:.3f}"}
         latest = self.journal.latest
-        return ", ".join(text.format(latest[k]) for k, text in shown.items() if k in latest)
+        return [text.format(latest[k]) for k, text in shown.items() if k in latest]
+
+
+def time_left(gan: GAN, now: float, began: float, start: int) -> list[str]:
+    """What the iterations left take at the pace since `start`, which was done when it `began`.
+
+    A run that goes on is judged by what it does here: what it did before may have been elsewhere.
+    """
+    left, done = gan.total_iterations - gan.iterations, gan.iterations - start
+    return [f"about {spoken(left * (now - began) / done)} left"] if left else []
+
+
+def spoken(seconds: float) -> str:
+    """A length of time as people say it: 8 s, 75 s, 25 min, 7 h, 3 days."""
+    for unit, length in (("s", 1), ("min", 60), ("h", 3600)):
+        if seconds < 120 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 86400:.0f} days"

@@ -1,5 +1,6 @@
 """Pictures of samples from fixed noise: how the generator changes, and only it."""
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
 from ganlab import pictures
+from ganlab.background import Background, Snapshot
 from ganlab.callbacks.intervals import due
 from ganlab.gan import GAN
 from ganlab.spec import PointSpec
@@ -21,19 +23,27 @@ class SampleGrids(Callback):
     """Saves samples/iteration-N.png at intervals and samples.gif at the end; tells the loggers.
 
     Where G is told a code, its sheets go beside it: samples/classes/iteration-N.png, classes.gif.
-    Drawing does not disturb training: it uses no shared random numbers and leaves modes alone.
+    Drawing does not disturb training: it uses no shared random numbers and leaves modes alone, and
+    pictures are made while training goes on.
 
     Args:
         folder: where the pictures go.
         every: iterations between two pictures; there is one before the first and after the last.
         n: samples in each.
         paint: makes a picture of samples: a grid of images; of points a cloud (figures.Cloud).
+        background: makes the pictures; None: one for this callback alone.
     """
 
     def __init__(
-        self, folder: Path, every: int, n: int = 64, paint: Painter = pictures.grid
+        self,
+        folder: Path,
+        every: int,
+        n: int = 64,
+        paint: Painter = pictures.grid,
+        background: Background | None = None,
     ) -> None:
         self.folder, self.every, self.n, self.paint = folder, every, n, paint
+        self.background = background or Background()
 
     def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
         if gan.iterations == 0:
@@ -46,6 +56,7 @@ class SampleGrids(Callback):
     def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
         if not trainer.is_global_zero:
             return
+        self.background.drain()
         for folder, name in [(self.folder, "samples"), *((f, f.name) for f in self._sheets())]:
             frames = sorted(folder.glob("iteration-*.png"))
             pictures.animate(frames, self.folder / f"{name}.gif")
@@ -54,26 +65,42 @@ class SampleGrids(Callback):
         """Saves and logs one picture of each kind."""
         if not trainer.is_global_zero:
             return
-        self._save(trainer, gan, "samples", self.folder, self.paint(gan.sample(self.n)))
-        for name, pixels in sheets(gan):
-            self._save(trainer, gan, name, self.folder / name, pixels)
+        self._draw(trainer, gan, "samples", self.folder, gan.sample(self.n), self.paint)
+        for name, images, paint in sheets(gan):
+            self._draw(trainer, gan, name, self.folder / name, images, paint)
 
-    def _save(
-        self, trainer: Trainer, gan: GAN, name: str, folder: Path, pixels: np.ndarray
+    def _draw(
+        self,
+        trainer: Trainer,
+        gan: GAN,
+        name: str,
+        folder: Path,
+        images: Tensor,
+        paint: Painter,
     ) -> None:
-        folder.mkdir(exist_ok=True)
-        pictures.save(folder / f"iteration-{gan.iterations:07d}.png", pixels)
-        for logger in trainer.loggers:
-            if hasattr(logger, "log_picture"):
-                logger.log_picture(name, pixels, gan.iterations)
+        """Has a picture made of images as they are now, and told to the loggers afterwards."""
+        iteration, now = gan.iterations, Snapshot(images)
+        file = folder / f"iteration-{iteration:07d}.png"
+
+        def make() -> None:
+            folder.mkdir(exist_ok=True)
+            pictures.save(file, paint(now.arrived()))
+
+        def tell(_: None) -> None:
+            for logger in trainer.loggers:
+                if hasattr(logger, "log_picture"):
+                    logger.log_picture(name, file, iteration)
+
+        self.background.submit(make, then=tell)
 
     def _sheets(self) -> list[Path]:
         return sorted(folder for folder in self.folder.iterdir() if folder.is_dir())
 
 
-def sheets(gan: GAN, seed: int = 0) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, picture) of what each code does to images: in a row the noise is the same."""
+def sheets(gan: GAN, seed: int = 0) -> Iterator[tuple[str, Tensor, Painter]]:
+    """(name, images, painter) of what each code does to images: in a row the noise is the same."""
     if isinstance(gan.spec, PointSpec):
         return
     for name, latents in gan.sheets(ROWS, seed).items():
-        yield name, pictures.grid(gan.generate(latents), columns=len(latents) // ROWS)
+        paint = functools.partial(pictures.grid, columns=len(latents) // ROWS)
+        yield name, gan.generate(latents), paint

@@ -1,22 +1,32 @@
 """Any images in a folder or a zip: size, channels and classes are read off the files."""
 
 import contextlib
-import io
-import zipfile
-from concurrent.futures import ThreadPoolExecutor
+import functools
+import hashlib
+import json
+import math
+import os
+import time
+from array import array
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import PIL
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
 
+from ganlab.data import workers
 from ganlab.data.images import Images, allocate
+from ganlab.data.kept import NotKeptError, Place, found, kept
+from ganlab.decoding import Decoder, reason
+from ganlab.progress import watched
 from ganlab.spec import DataError, ImageSpec, at_least
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-CHANNELS = {"1": 1, "L": 1, "P": 3, "RGB": 3}
 NAMED = 5  # how many broken files a message lists
+SHORT, LONG = 0.5, 3.0  # seconds of decoding that are not worth a file, and that are worth a line
 
 
 class Folder:
@@ -25,6 +35,11 @@ class Folder:
     All images must be of one size, square, and all grey or all RGB, unless `size` and `channels`
     say what to make of them.  Every file is decoded before training starts, and those that cannot
     be used are named.
+
+    The decoded images are kept in ~/.cache/ganlab/images (or $GANLAB_CACHE/images) unless that is
+    done in half a second: N x channels x size x size bytes, which later runs map as long as the
+    files' names, sizes and times are the same.  All that is kept takes at most GANLAB_CACHE_GB
+    (default 20): what was read longest ago goes first.  The folder may be removed at any time.
 
     Args:
         root: a folder or a .zip file.
@@ -37,36 +52,37 @@ class Folder:
         if channels not in (None, 1, 3):
             raise ValueError(f"channels must be 1 or 3, got {channels}")
         self.root, self.size, self.channels = Path(root), size, channels
+        self.decoder = Decoder(self.root, size, channels)
 
     @cached_property
     def names(self) -> list[str]:
         """Paths of the images relative to the root, sorted."""
         if not self.root.exists():
             raise DataError(f"data.root: there is no folder or zip '{self.root}'")
-        found = sorted(name for name in self._listing() if is_image(name))
-        if not found:
+        archive = self.decoder.archive
+        listing = archive.namelist() if archive else files_below(self.root)
+        names = sorted(filter(is_image, listing))
+        if not names:
             raise DataError(
                 f"data.root: no images ({', '.join(sorted(SUFFIXES))}) in '{self.root}'"
             )
-        return found
+        return names
 
     @cached_property
     def classes(self) -> list[str]:
         """Names of the classes, sorted; empty where images lie at the top or in one subfolder."""
-        parents = {str(PurePosixPath(name).parent) for name in self.names}
+        parents = set(self._parents)
         return sorted(parents) if len(parents) > 1 and "." not in parents else []
 
     @cached_property
     def spec(self) -> ImageSpec:
         """Read off the first image's header."""
+        first = self.names[0]
         try:
-            with self._open(self.names[0]) as image:
-                channels = self.channels or CHANNELS.get(image.mode, 0)
-                size = self.size or image.width
-                self._refuse(image, channels, size)
+            image = self.decoder.spec(first)
         except Exception as error:
-            raise DataError(f"data: {self._where(self.names[0])}: {_reason(error)}") from error
-        return ImageSpec(channels, size, len(self.classes))
+            raise DataError(f"data: '{self.root / first}': {reason(error)}") from error
+        return ImageSpec(image.channels, image.size, len(self.classes))
 
     def check(self) -> None:
         """Raises DataError if there are no images or the first cannot be used."""
@@ -76,92 +92,122 @@ class Folder:
         """Nothing to download."""
 
     def read(self) -> Images:
-        spec, broken = self.spec, []
-        images = allocate(len(self.names), *spec.shape)
-
-        def decode(index: int) -> str | None:
-            try:
-                with self._open(self.names[index]) as image:
-                    images[index] = self._pixels(image, spec)
-            except Exception as error:  # noqa: BLE001 - damaged files make decoders raise anything
-                return f"  {self._where(self.names[index])}: {_reason(error)}"
-            return None
-
-        with ThreadPoolExecutor() as pool:
-            broken = [line for line in pool.map(decode, range(len(self.names))) if line]
-        if broken:
-            more = [f"  ... and {len(broken) - NAMED} more"] if len(broken) > NAMED else []
-            count = f"{len(broken)} of {len(self.names)} images cannot be used:"
-            raise DataError("\n".join([f"data: {count}", *broken[:NAMED], *more]))
-        return Images(images, self._labels())
-
-    def _labels(self) -> torch.Tensor:
+        shape, key = (len(self.names), *self.spec.shape), self._key()
+        images = found(key, shape)
+        if images is None:
+            images = self._decoded(key, shape)
         index = {name: i for i, name in enumerate(self.classes)}
-        return torch.tensor([index.get(str(PurePosixPath(n).parent), 0) for n in self.names])
+        return Images(images, torch.tensor([index.get(parent, 0) for parent in self._parents]))
 
-    def _listing(self) -> list[str]:
-        if self.root.is_dir():
-            return [
-                p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file()
-            ]
-        return self._archive.namelist()
+    def _decoded(self, key: str, shape: tuple[int, ...]) -> Tensor:
+        """All images, kept for later starts where that is worth it and can be done."""
+        work = workers.seconds(self.decoder, self.names, self.spec)
+        if work > SHORT:
+            try:
+                return kept(key, shape, functools.partial(self._decode, work))
+            except NotKeptError as error:
+                print(f"images are not kept for later starts: {error}", flush=True)
+        images = allocate(*shape)
+        self._decode(work, into(images))
+        return images
+
+    def _decode(self, work: float, place: Place) -> None:
+        """Decodes all images, which takes one processor so many seconds.
+
+        Raises:
+            DataError: some cannot be used.
+        """
+        n, began, broken = len(self.names), time.monotonic(), {}
+        batches = workers.decoded(self.decoder, self.names, self.spec, work)
+        with watched(f"reading {n:,} images", n) as watch, contextlib.closing(batches):
+            for start, pixels, refused in batches:
+                place(start, pixels)
+                broken.update({start + i: why for i, why in refused})
+                watch(len(pixels) // math.prod(self.spec.shape))
+        if broken:
+            raise DataError(self._complaint(broken))
+        if (taken := time.monotonic() - began) > LONG:
+            print(f"{n:,} images are read, in {taken:.0f} s", flush=True)
+
+    def _complaint(self, broken: dict[int, str]) -> str:
+        """The first images that cannot be used, and how many there are."""
+        count = f"{len(broken)} of {len(self.names)} images cannot be used:"
+        first = [f"  '{self.root / self.names[i]}': {broken[i]}" for i in sorted(broken)[:NAMED]]
+        more = [f"  ... and {len(broken) - NAMED} more"] if len(broken) > NAMED else []
+        return "\n".join([f"data: {count}", *first, *more])
+
+    def _key(self) -> str:
+        """Another one for other pixels, whatever they depend on: 32 hexadecimal digits."""
+        root, archive, stamps = str(self.root.resolve()), self.decoder.archive, array("q")
+        if archive:
+            stamps.extend(stamp(root))
+            for entry in map(archive.getinfo, self.names):
+                stamps.extend((entry.file_size, entry.CRC, entry.header_offset))
+        else:
+            for name in self.names:
+                stamps.extend(stamp(f"{root}/{name}"))
+        about = [root, self.size, self.channels, PIL.__version__, self.names]
+        digest = hashlib.sha256(json.dumps(about).encode())
+        digest.update(stamps.tobytes())
+        return digest.hexdigest()[:32]
 
     @cached_property
-    def _archive(self) -> zipfile.ZipFile:
-        """Opened once: its directory may be long, and reading from several threads is safe."""
-        try:
-            return zipfile.ZipFile(self.root)
-        except Exception as error:
-            raise DataError(f"data.root: '{self.root}' is no folder and no zip: {error}") from error
+    def _parents(self) -> list[str]:
+        """Of each image the folder that it is in, relative to the root; "." is the root itself."""
+        folders = [name.rpartition("/")[0] for name in self.names]
+        spelled = {folder: str(PurePosixPath(folder)) for folder in set(folders)}
+        return [spelled[folder] for folder in folders]
 
-    def _open(self, name: str) -> Image.Image:
-        """The image as a person sees it: photographs say in EXIF which side is up."""
-        folder = self.root.is_dir()
-        content = (self.root / name).read_bytes() if folder else self._archive.read(name)
-        image: Image.Image = Image.open(io.BytesIO(content))
-        image.load()  # may raise; damaged EXIF beside sound pixels does no harm
-        with contextlib.suppress(Exception):
-            image = ImageOps.exif_transpose(image)
-        return image
 
-    def _where(self, name: str) -> str:
-        return f"'{self.root / name}'"
+def stamp(path: str) -> tuple[int, int, int]:
+    """What changes with a file's content: size, when that was written, when anything was."""
+    try:
+        there = os.stat(path)  # noqa: PTH116 - a Path takes twice the time
+    except OSError:  # decoding will say so
+        return 0, 0, 0
+    return there.st_size, there.st_mtime_ns, there.st_ctime_ns
 
-    def _refuse(self, image: Image.Image, channels: int, size: int) -> None:
-        """Raises ValueError for an image that would have to be changed without being asked to."""
-        if image.mode.startswith(("I", "F")):
-            raise ValueError(f"mode {image.mode} (16 or 32 bits); save it with 8 bits per channel")
-        clear = " with transparency" if "transparency" in image.info else ""
-        if self.channels is None and (clear or CHANNELS.get(image.mode) != channels):
-            known = {0: "grey or RGB", 1: "grey", 3: "RGB"}[channels]
-            raise ValueError(
-                f"mode {image.mode}{clear}, expected {known}; set data.channels=1 or 3 to convert"
-            )
-        if self.size is None and image.size != (size, size):
-            found = f"{image.width} x {image.height} pixels"
-            raise ValueError(
-                f"{found}, expected {size} x {size}; set data.size to resize all images"
-            )
 
-    def _pixels(self, image: Image.Image, spec: ImageSpec) -> torch.Tensor:
-        self._refuse(image, spec.channels, spec.size)
-        image.info.pop("transparency", None)  # dropped on purpose: Pillow would warn of it
-        image = image.convert("L" if spec.channels == 1 else "RGB")
-        if image.size != (spec.size, spec.size):
-            image = ImageOps.fit(image, (spec.size, spec.size), Image.Resampling.LANCZOS)
-        pixels = np.asarray(image).reshape(spec.size, spec.size, spec.channels)
-        return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+def into(images: Tensor) -> Place:
+    """Puts pixels into a tensor (N, C, H, W)."""
+    rows = images.view(len(images), -1).numpy()
+
+    def place(start: int, pixels: bytes) -> None:
+        part = np.frombuffer(pixels, np.uint8).reshape(-1, rows.shape[1])
+        rows[start : start + len(part)] = part
+
+    return place
+
+
+def files_below(root: Path) -> Iterator[str]:
+    """Paths relative to the root; links to folders are not followed, closed folders are passed."""
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        with contextlib.suppress(PermissionError), os.scandir(root / folder) as entries:
+            for entry in entries:
+                if is_file(entry):
+                    yield folder + entry.name
+                elif entry.is_dir(follow_symlinks=False):
+                    folders.append(f"{folder}{entry.name}/")
+
+
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """A link that leads nowhere is none."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def is_image(name: str) -> bool:
     """Whether a path names an image; hidden files and those that macOS puts into zips do not."""
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return path.suffix.lower() in SUFFIXES and not hidden and not name.endswith("/")
+    folder, _, file = name.rpartition("/")
+    known = file[file.rfind(".") :].lower() in SUFFIXES
+    return known and not file.startswith(".") and not is_hidden(folder)
 
 
-def _reason(error: Exception) -> str:
-    """One line; Pillow's own message for an unknown file repeats a Python object."""
-    if isinstance(error, UnidentifiedImageError) or not str(error):
-        return "not an image, or damaged"
-    return str(error).splitlines()[0]
+@functools.lru_cache
+def is_hidden(folder: str) -> bool:
+    parts = PurePosixPath(folder).parts
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)

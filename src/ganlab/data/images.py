@@ -75,21 +75,21 @@ def resized(images: Tensor, size: int) -> Tensor:
 def allocate(*shape: int) -> Tensor:
     """An uninitialised uint8 tensor: in memory, or in a temporary file where that is too large.
 
-    Beyond half of the machine's memory the tensor maps an unlinked file in the system's temporary
-    folder, so the operating system keeps just the pages in use.
+    The file is an unlinked one in the system's temporary folder, so the operating system keeps
+    just the pages in use.
     """
     size = int(torch.Size(shape).numel())
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size <= memory // 2:
+    if not outgrows_memory(size):
         return torch.empty(shape, dtype=torch.uint8)
     with tempfile.NamedTemporaryFile(prefix="ganlab-images-") as file:
         file.truncate(size)
         return torch.from_file(file.name, shared=True, size=size, dtype=torch.uint8).view(shape)
 
 
-def in_a_file(images: Tensor) -> bool:
-    """Whether `allocate` has made these pages of a file."""
-    return images.untyped_storage().filename is not None
+def outgrows_memory(size: int) -> bool:
+    """Whether so many bytes are left in a file: more than half of the machine's memory."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return size > memory // 2
 
 
 def expect(images: Tensor, rows: Tensor) -> None:

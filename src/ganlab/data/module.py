@@ -7,8 +7,8 @@ import torch
 from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 
-from ganlab.batch import Batch
-from ganlab.data.images import Images, Source, expect, in_a_file, normalised
+from ganlab.batch import Batch, Chosen, RealImages
+from ganlab.data.images import Images, Source, expect, normalised, outgrows_memory
 from ganlab.data.labels import LabelBudget
 from ganlab.latent import stream
 from ganlab.spec import PointSpec, Spec, at_least
@@ -167,10 +167,10 @@ class ImageData(LightningDataModule):
     def train_dataloader(self) -> IterationLoader:
         images, device = self._read(), self._running.strategy.root_device
         if fits(images.images, device):
-            self.images = Images(*(tensor.to(device) for tensor in images))
+            self.images = images = Images(*(tensor.to(device) for tensor in images))
         walk = functools.partial(self._walk, len(images.labels) * (1 + self.mirror), ORDER)
         orders: list[Order] = [walk()]
-        if in_a_file(images.images):
+        if images.images.device.type == "cpu" and outgrows_memory(images.images.nbytes):
             orders = [ReadingAhead(walk(), walk(), images.images)]
         if self.labels is not None:
             labeled, of_labeled = self.labeled, self._walk(len(self.labeled), LABELED)
@@ -179,29 +179,38 @@ class ImageData(LightningDataModule):
 
     def transfer_batch_to_device(
         self, batch: tuple[Tensor, ...], device: torch.device, dataloader_idx: int
-    ) -> Batch:
-        """This rank's share of the indexed images, and of the labeled ones if there are any."""
-        images, *labeled = (self._gather(index, device) for index in batch)
-        return images._replace(labeled=labeled[0]) if labeled else images
+    ) -> RealImages:
+        """This rank's share of the indexed images, and of the labeled ones if there are any.
+
+        Images that are on the device are gathered in the iteration, others now.
+        """
+        place, trainer = self._read().labels.device, self._running
+        share = self.batch_size // trainer.world_size
+        rows = [index.narrow(1, trainer.global_rank * share, share) for index in batch]
+        # Not blocking: that would wait for all kernels.
+        index, *labeled = (part.to(place, non_blocking=True) for part in rows)
+        chosen = Chosen(
+            index,
+            labeled[0] if labeled else None,
+            functools.partial(self._gather, device=device),
+        )
+        return chosen if place == device else chosen.gathered()
 
     def _walk(self, n: int, key: int) -> MinibatchOrder:
         return MinibatchOrder(n, (self.minibatches, self.batch_size), self.seed, key)
 
     def _gather(self, index: Tensor, device: torch.device) -> Batch:
-        """Gathers this rank's share of the indexed images and normalises it on the device.
+        """The indexed images, normalised on the device.
 
         Of N images, index i >= N means the mirror image of i - N.
         """
-        (images, labels), trainer = self._read(), self._running
-        share = self.batch_size // trainer.world_size
-        index = index.narrow(1, trainer.global_rank * share, share)
-        index = index.to(images.device, non_blocking=True)  # blocking would wait for all kernels
+        images, labels = self._read()
         original = index % len(labels)
         pixels = images[original].to(device, non_blocking=True)
         if self.mirror:
             mirrored = (index >= len(labels)).to(device, non_blocking=True)[..., None, None, None]
             pixels = torch.where(mirrored, pixels.flip(-1), pixels)
-        pixels = trainer.precision_plugin.convert_input(normalised(pixels))
+        pixels = self._running.precision_plugin.convert_input(normalised(pixels))
         return Batch(pixels, labels[original].to(device, non_blocking=True))
 
     @property

@@ -17,6 +17,14 @@ def finite_rows(name: str, rows: Tensor) -> Tensor:
     return rows.detach()
 
 
+def broken(rows: Tensor) -> Tensor:
+    """int64 (), on the device: how many of the rows (N, d) are not finite.
+
+    To read it is to wait for the device; to add it to others is not.
+    """
+    return rows.isfinite().all(dim=1).logical_not().sum()
+
+
 def same_width(a: int, b: int) -> None:
     """Raise ValueError unless both kinds of features have as many dimensions."""
     if a != b:

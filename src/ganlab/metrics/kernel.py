@@ -30,11 +30,12 @@ def kernel_distance(
         raise ValueError(f"subsets of {size} are too large for {len(real)} and {len(fake)} images")
     generator = torch.Generator().manual_seed(seed)
 
-    def drawn(features: Tensor) -> Tensor:
-        chosen = torch.randperm(len(features), generator=generator)[:size]
-        return features[chosen.to(features.device)].double()
+    def draw(features: Tensor) -> Tensor:
+        return torch.randperm(len(features), generator=generator)[:size]
 
-    found = torch.stack([squared_mmd(drawn(real), drawn(fake)) for _ in range(subsets)])
+    pairs = torch.stack([draw(features) for _ in range(subsets) for features in (real, fake)])
+    drawn = pairs.to(real.device).view(subsets, 2, size)  # at once: each copy waits for a GPU
+    found = torch.stack([squared_mmd(real[a].double(), fake[b].double()) for a, b in drawn])
     return found.mean().item(), found.std(correction=0).item()
 
 

@@ -39,7 +39,14 @@ class Moments:
         if features.ndim != 2 or features.shape[1] != len(self.sum):
             got = tuple(features.shape)
             raise ValueError(f"features must have shape (N, {len(self.sum)}), got {got}")
-        rows = finite_rows("features", features).to(self.sum)
+        return self.add(finite_rows("features", features))
+
+    def add(self, features: Tensor) -> "Moments":
+        """Adds features (N, d) that are known to be finite, or whose sums will not be trusted.
+
+        Unlike `update` it does not look at them, for which a GPU would have to be waited for.
+        """
+        rows = features.detach().to(self.sum)
         self.n += len(rows)
         self.sum += rows.sum(dim=0)
         self.products += rows.T @ rows

@@ -10,7 +10,8 @@ from ganlab.metrics.checks import finite_rows, same_width
 from ganlab.spec import at_least
 
 ROWS = 1024  # features compared at once
-GATHERED = 2**18  # numbers of pairs' features at once: they should stay in a processor's cache
+# Numbers of pairs' features at once: they should stay in a processor's cache, and fill a GPU.
+GATHERED = {"cpu": 2**18, "cuda": 2**23}
 
 
 class Neighbourhood(NamedTuple):
@@ -198,7 +199,8 @@ class Tile(NamedTuple):
         """Distances of the pairs (a_i, b_j), with the same digits however many are asked for."""
         if 4 * len(i) > self.squared.numel():  # most: sooner all
             return by_differences(self.a, self.b)[i, j]
-        size = max(GATHERED // self.a.shape[1], 1)
+        at_once = GATHERED.get(self.a.device.type, GATHERED["cpu"])
+        size = max(at_once // self.a.shape[1], 1)
         pairs = zip(i.split(size), j.split(size), strict=True)
         found = [by_differences(self.a[p].unsqueeze(1), self.b[q].unsqueeze(1)) for p, q in pairs]
         return torch.cat(found).flatten()

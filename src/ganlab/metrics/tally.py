@@ -8,17 +8,21 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ganlab.metrics.checks import enough_for, finite_rows
+from ganlab.metrics.checks import broken, enough_for
 from ganlab.metrics.features import Features
 from ganlab.metrics.inception import Predictions
 from ganlab.metrics.moments import Moments, summed
 from ganlab.spec import at_least
 
+FIELDS = ("features", "logits")  # what an extractor gives of an image, in the order of Features
+
 
 class Tally:
     """Sums over n images and the features of the first ones, whatever the batches.
 
-    What it found can be read when all n images have been seen; ValueError until then.
+    What it found can be read when all n images have been seen; ValueError until then, and for good
+    if a feature or a logit was not finite: that is counted where the features are and looked at
+    when something is read, so that a GPU is never waited for while images pass.
 
     The same for any number of processes: each has its own contiguous share of the n images and
     says where it starts; `gathered` is what one process would have.
@@ -60,21 +64,23 @@ class Tally:
         self._histogram = torch.zeros(classes, dtype=torch.long, device=device)
         self._vectors = torch.zeros(min(kept, n), dim, device=device)
         self._predicted = torch.zeros(min(kept, n), dtype=torch.long, device=device)
+        self._broken = torch.zeros(2, dtype=torch.long, device=device)  # images, by FIELDS
 
     def update(self, features: Features) -> "Tally":
         """Adds the features of the next images; returns itself.
 
         Raises:
-            ValueError: they are more than n, of another shape, or not finite; nothing is added.
+            ValueError: they are more than n or of another shape; nothing is added.
         """
         vectors, logits = self._checked(features)
+        self._broken += torch.stack([broken(vectors), broken(logits)])
         first = self.start + self.seen
         for block, part in zip(self._blocks, self._shares(vectors, first), strict=True):
             if len(part):  # a product of no rows is d^2 zeros to add
-                block.update(part)
+                block.add(part)
         self._predictions.update(logits, first)
         predicted = logits.argmax(dim=1)
-        self._histogram += predicted.bincount(minlength=len(self._histogram))
+        self._histogram.index_add_(0, predicted, torch.ones_like(predicted))  # bincount would wait
         kept = slice(first, first + len(vectors))
         rows = len(self._vectors[kept])
         self._vectors[kept], self._predicted[kept] = vectors[:rows], predicted[:rows]
@@ -99,6 +105,7 @@ class Tally:
         total._predictions = self._predictions.gathered()
         total._histogram = summed(self._histogram)
         total._vectors, total._predicted = summed(self._vectors), summed(self._predicted)
+        total._broken = summed(self._broken)
         return total
 
     @property
@@ -133,15 +140,18 @@ class Tally:
     def _whole(self) -> "Tally":
         if self.seen != self.n:
             raise ValueError(f"{self.n} images were announced, {self.seen} seen")
+        for name, count in zip(FIELDS, self._broken.tolist(), strict=True):
+            if count:
+                raise ValueError(
+                    f"{name} must be finite; those of {count} of {self.n} images are not"
+                )
         return self
 
     def _checked(self, features: Features) -> tuple[Tensor, Tensor]:
-        vectors = finite_rows("features", features.vectors)
-        logits = finite_rows("logits", features.logits)
-        wanted = [(len(vectors), self._vectors.shape[1]), (len(vectors), len(self._histogram))]
-        if [vectors.shape, logits.shape] != wanted:
+        vectors, logits = (rows.detach() for rows in features)
+        n, d, k = len(vectors), self._vectors.shape[1], len(self._histogram)
+        if [vectors.shape, logits.shape] != [(n, d), (n, k)]:
             got = f"{tuple(vectors.shape)} and {tuple(logits.shape)}"
-            d, k = self._vectors.shape[1], len(self._histogram)
             raise ValueError(
                 f"features and logits must have shapes (N, {d}) and (N, {k}), got {got}"
             )

@@ -12,8 +12,9 @@ from ganlab.data import DataError, ImageData
 from ganlab.data.images import normalised
 from ganlab.gan import GAN
 from ganlab.metrics import Tally, frechet_infinity, memorisation, nearest, neighbourhood_by_class
+from ganlab.progress import watched
+from ganlab.scoring.extraction import at_once, extract
 from ganlab.scoring.plans import Plan, held_out
-from ganlab.scoring.reference import extract, watched
 from ganlab.scoring.scorecard import Score, Scorecard, mean_of
 
 BLOCKS = 10  # of generated images, for the extrapolation
@@ -57,10 +58,9 @@ class Evaluation:
 
     def _covered_classes(self) -> Iterator[Scorecard]:
         real, protocol = self.scorer.reference, self.scorer.protocol(self.gan)
-        fake, classes = self.first.vectors.cpu(), len(real.counts)
-        found = neighbourhood_by_class(
-            real.vectors, real.labels, fake, classes, protocol.neighbours
-        )
+        fake, classes = self.first.vectors, len(real.counts)
+        vectors = real.vectors.to(fake.device)
+        found = neighbourhood_by_class(vectors, real.labels, fake, classes, protocol.neighbours)
         for c in real.labels.unique().tolist():
             scores = {name: Score(shares[c].item()) for name, shares in found._asdict().items()}
             one = replace(protocol, data=f"{real.data}, class {c}")
@@ -80,8 +80,7 @@ class Evaluation:
 
     def neighbours(self, rows: int) -> Tensor:
         """Rows of a generated image and the training images nearest to it, float in [-1, 1]."""
-        first = torch.arange(min(rows, self.plan.n))
-        images = torch.cat(list(self.scorer.images(self.gan, first, self.plan.seed))).cpu()
+        images = torch.cat(list(self.scorer.images(self.gan, slice(rows), self.plan.seed))).cpu()
         _, found = nearest(self._vectors(images), self._train, NEAREST)
         beside = self._images[found]  # (rows, NEAREST, C, H, W)
         return normalised(torch.cat([images.unsqueeze(1), beside], dim=1).flatten(0, 1))
@@ -116,5 +115,5 @@ class Evaluation:
 
     def _vectors(self, images: Tensor) -> Tensor:
         with watched("features", len(images)) as watch:
-            found = extract(self.scorer.extractor, images.split(256), watch)
+            found = extract(self.scorer.extractor, images.split(at_once(self.gan.device)), watch)
             return torch.cat([features.vectors.cpu() for features in found])

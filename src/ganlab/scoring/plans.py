@@ -23,8 +23,9 @@ from ganlab.metrics.classifier import (
 )
 from ganlab.metrics.features import Extractor, hash_of, short_hash
 from ganlab.metrics.inceptionv3 import Inception, tensors_of
+from ganlab.progress import watched
 from ganlab.scoring.protocol import Split
-from ganlab.scoring.reference import FEWEST, Reference, reference, watched
+from ganlab.scoring.reference import FEWEST, Reference, reference
 from ganlab.scoring.scorer import Scorer
 from ganlab.spec import ImageSpec, PointSpec, at_least, one_of, seed_range
 

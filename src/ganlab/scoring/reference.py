@@ -1,24 +1,21 @@
 """Real images as the scores see them, computed once for all runs."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ganlab import cache
 from ganlab.data.images import Images
 from ganlab.latent import stream
-from ganlab.metrics import Moments, Tally
-from ganlab.metrics.features import Extractor, Features, exact_float32, hash_of, short_hash
+from ganlab.metrics import Moments
+from ganlab.metrics.features import Extractor, hash_of, short_hash
+from ganlab.progress import watched
+from ganlab.scoring.extraction import tallied
 from ganlab.spec import DataError
 
 FEWEST = 10  # images of each kind: one for each of 10 splits, and more than 5 neighbours
 CHOSEN = 31  # the stream of random numbers that chooses real images; others are in gan.py, data/
-
-Watch = Callable[[int], None]  # is told how many images were done since it was last called
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,14 @@ class Reference:
     labels: Tensor
     counts: Tensor
     predicted: Tensor
+
+    @classmethod
+    def of(cls, data: str, split: str, pixels: str, found: dict[str, Tensor]) -> "Reference":
+        """From what is `measured`."""
+        n, total, products = (found.pop(name) for name in ("n", "sum", "products"))
+        moments = Moments(len(total))
+        moments.n, moments.sum, moments.products = int(n), total, products
+        return cls(data, split, pixels, moments, **found)
 
 
 def reference(
@@ -80,11 +85,7 @@ def reference(
         about = {"data": data, "split": split}
         return cache.Entry({key: tensor.cpu() for key, tensor in tensors.items()}, about)
 
-    found = cache.kept(name, make).tensors
-    moments = Moments(extractor.dim)
-    moments.n, moments.sum = int(found.pop("n")), found.pop("sum")
-    moments.products = found.pop("products")
-    return Reference(data, split, pixels, moments, **found)
+    return Reference.of(data, split, pixels, cache.kept(name, make).tensors)
 
 
 def measured(
@@ -95,12 +96,9 @@ def measured(
     Any order would do for the moments; the features that are kept must be a fair sample.
     """
     order = torch.randperm(len(real.labels), generator=stream("cpu", 0, CHOSEN))[:n]
-    device, labels = next(extractor.parameters()).device, real.labels[order]
-    tally = Tally(extractor.dim, extractor.classes, n, kept=kept, device=device)
-    parts = (real.images[chosen] for chosen in order.split(256))
+    labels = real.labels[order]
     with watched("real images", n) as watch:
-        for features in extract(extractor, parts, watch):
-            tally.update(features)
+        tally = tallied(extractor, real.images, order, kept, watch)
     return {
         "n": torch.tensor(n),
         "sum": tally.moments.sum,
@@ -110,25 +108,3 @@ def measured(
         "counts": labels.bincount(minlength=classes),
         "predicted": tally.histogram,
     }
-
-
-@torch.no_grad()
-def extract(extractor: Extractor, parts: Iterable[Tensor], watch: Watch) -> Iterator[Features]:
-    """The features of uint8 images (N, C, H, W), part by part, on the extractor's device."""
-    device = next(extractor.parameters()).device
-    for images in parts:
-        with exact_float32():
-            features = extractor(images.to(device))
-        yield features
-        watch(len(images))
-
-
-def unwatched(_: int) -> None:
-    """Nobody wants to know."""
-
-
-@contextmanager
-def watched(text: str, total: int | None = None) -> Iterator[Watch]:
-    """A bar with time left, on a terminal; elsewhere nothing."""
-    with tqdm(desc=text, total=total, disable=None, leave=False, dynamic_ncols=True) as bar:
-        yield bar.update

@@ -17,8 +17,10 @@ from ganlab.metrics import (
     neighbourhood,
 )
 from ganlab.metrics.features import Extractor
+from ganlab.progress import Watch, unwatched
+from ganlab.scoring.extraction import at_once, extract
 from ganlab.scoring.protocol import Protocol, versions
-from ganlab.scoring.reference import FEWEST, Reference, Watch, extract, unwatched
+from ganlab.scoring.reference import FEWEST, Reference
 from ganlab.scoring.scorecard import Score, Scorecard
 from ganlab.spec import at_least, seed_range
 
@@ -71,8 +73,8 @@ class Scorer:
         device = next(gan.generator.parameters()).device
         self.extractor.to(device)
         rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        share = torch.arange(self.n).tensor_split(ranks)[rank]
-        extractor, start = self.extractor, int(share[0])
+        start, end = (self.n * i // ranks for i in (rank, rank + 1))
+        extractor = self.extractor
         tally = Tally(
             *(extractor.dim, extractor.classes, self.n),
             kept=self.kept,
@@ -80,15 +82,15 @@ class Scorer:
             start=start,
             device=device,
         )
-        images = self.images(gan, share, self.seed if seed is None else seed)
+        images = self.images(gan, slice(start, end), self.seed if seed is None else seed)
         for features in extract(extractor, images, watch):
             tally.update(features)
         return tally.gathered() if ranks > 1 else tally
 
-    def images(self, gan: GAN, share: Tensor, seed: int) -> Iterator[Tensor]:
-        """uint8 (256, C, H, W) again and again: those of the n images whose numbers are `share`."""
+    def images(self, gan: GAN, share: slice, seed: int) -> Iterator[Tensor]:
+        """uint8 (N, C, H, W), part by part: a share of the n images."""
         z = gan.fixed_latents(self.n, seed, self.labels(seed))[share]
-        for part in z.split(256):
+        for part in z.split(at_once(z.device)):
             yield pictures.quantised(gan.generate(part))
 
     def labels(self, seed: int) -> Tensor:

@@ -1,0 +1,109 @@
+"""Readings of a run's health at intervals: how D judges, how samples compare with the data."""
+
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer
+from torch import Tensor
+
+from ganlab.callbacks.curves import is_probability
+from ganlab.callbacks.intervals import due
+from ganlab.data import ImageData
+from ganlab.data.images import normalised
+from ganlab.diagnostics import (
+    CHOICE,
+    Reference,
+    features_of,
+    logit_gap,
+    memorised,
+    ranking_accuracy,
+    total_variation,
+)
+from ganlab.figures import SCORES
+from ganlab.gan import GAN
+from ganlab.health import Watch
+from ganlab.latent import stream
+
+REAL = 2048  # real x that the reference looks at
+PART = 64  # samples at once, as in a grid; so many are compared with all training data
+NUMBERS = 2**28  # of these at most, a GiB as floats: beyond, with as many as that, drawn at random
+
+
+class HealthReadings(Callback):
+    """Notes health/... among the run's observations; nobody waits for the device.
+
+    Readings draw from no shared random numbers, leave modes alone and are functions of the
+    iteration, so the run goes on as if there were none.
+
+    Args:
+        watch: how often, and of how many samples.
+        data: the measure of samples.
+    """
+
+    def __init__(self, watch: Watch, data: ImageData) -> None:
+        self.watch, self.data = watch, data
+        self.latest: dict[str, Tensor] = {}  # scalars on the device
+        self._shares: Tensor | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"shares": self._shares}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._shares = state_dict["shares"]
+
+    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+        self._probable = is_probability(gan.loss.score)
+        parts = self._chosen(REAL).split(PART)
+        real = [features_of(normalised(part.to(gan.device))) for part in parts]
+        self._reference = Reference(torch.cat(real), self.watch.n)
+        self.noise = gan.fixed_latents(self.watch.n)
+
+    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
+        if not due(gan, self.watch.every):
+            return
+        self.latest = self._of_players(gan) | self._of_samples(gan)
+        for name in (n for n in self.latest if n not in SCORES):  # which are logged anyway
+            gan.observations.add(f"health/{name}", self.latest[name])
+
+    def _of_players(self, gan: GAN) -> dict[str, Tensor]:
+        """How D judges the last minibatch, and how large G's gradient is beside D's."""
+        readings: dict[str, Tensor] = {}
+        if (logits := gan.observations.latest_logits()) is not None:
+            real, fake = (part.flatten().float() for part in logits)
+            if self._probable:
+                score = gan.loss.score
+                readings |= {"D(x)": score(real).mean(), "D(G(z))": score(fake).mean()}
+            if gan.loss.energy:
+                real, fake = -real, -fake
+            readings["d_accuracy"] = ranking_accuracy(real, fake)
+            readings["logit_gap"] = logit_gap(real, fake)
+            readings["logit_size"] = torch.cat([real, fake]).abs().mean()
+        g, d = (gan.observations.latest(f"grad_norm/{player}") for player in "gd")
+        if g is not None and d is not None:
+            readings["gradient_ratio"] = g / d.clamp(min=1e-12)
+        return {name: value.to(gan.device).float() for name, value in readings.items()}
+
+    @torch.no_grad()
+    def _of_samples(self, gan: GAN) -> dict[str, Tensor]:
+        """How samples compare with the data, and with those of the reading before."""
+        samples = [gan.generate(z, averaged=False) for z in self.noise.split(PART)]
+        features = torch.cat([features_of(part) for part in samples])
+        readings, shares = self._reference.readings(features)
+        if self._shares is not None:
+            readings["drift"] = total_variation(shares, self._shares.to(shares))
+        self._shares = shares
+        if due(gan, self.watch.memorisation_every):
+            few = samples[0].flatten(1)
+            most = NUMBERS // few.shape[1]
+            readings["memorised"] = memorised(few, self._chosen(most))
+        return readings
+
+    def _chosen(self, most: int) -> Tensor:
+        """All real images, uint8 (N, C, H, W), or as many as that, drawn at random."""
+        if self.data.images is None:
+            raise RuntimeError("setup() has not been called")
+        images = self.data.images.images
+        if len(images) <= most:
+            return images
+        chosen = torch.randperm(len(images), generator=stream("cpu", CHOICE))[:most]
+        return images[chosen.to(images.device)]

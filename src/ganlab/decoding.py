@@ -1,0 +1,152 @@
+"""Image files as pixels: read, decoded, refused where they are not what was asked for.
+
+`python -m ganlab.decoding` is a process that does nothing else.  It imports no torch and no numpy,
+so that it begins after a tenth of a second.
+"""
+
+import contextlib
+import io
+import json
+import signal
+import socket
+import sys
+import zipfile
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ganlab.spec import DataError, ImageSpec
+
+CHANNELS = {"1": 1, "L": 1, "P": 3, "RGB": 3}
+BANDS = {1: ("L",), 3: ("R", "G", "B")}  # Pillow's names of the channels
+ENDINGS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")  # meant for who asks
+
+Refused = list[tuple[int, str]]  # which of a batch cannot be used, and why
+
+
+class Decoder:
+    """Reads images below a folder or inside a zip by their names.
+
+    Args:
+        root: the folder or the zip.
+        size: crop to the centre square and resize to so many pixels; None: as the files are.
+        channels: 1 or 3: convert to grey or RGB (transparency is dropped); None: as they are.
+    """
+
+    def __init__(self, root: Path, size: int | None, channels: int | None) -> None:
+        self.root, self.size, self.channels = root, size, channels
+
+    @cached_property
+    def archive(self) -> zipfile.ZipFile | None:
+        """The zip, opened once, for its directory may be long; None for a folder.
+
+        Raises:
+            DataError: the root is neither.
+        """
+        if self.root.is_dir():
+            return None
+        try:
+            return zipfile.ZipFile(self.root)
+        except Exception as error:
+            raise DataError(f"data.root: '{self.root}' is no folder and no zip: {error}") from error
+
+    def spec(self, name: str) -> ImageSpec:
+        """What an image is, or becomes.
+
+        Raises:
+            Exception: it cannot be used; damaged files make decoders raise anything.
+        """
+        with self._open(name) as image:
+            channels = self.channels or CHANNELS.get(image.mode, 0)
+            size = self.size or image.width
+            self._refuse(image, channels, size)
+        return ImageSpec(channels, size)
+
+    def batch(self, names: Sequence[str], spec: ImageSpec) -> tuple[bytes, Refused]:
+        """Pixels (n, C, H, W) of n images; those of images that cannot be used are 0."""
+        found, refused = [], []
+        for place, name in enumerate(names):
+            try:
+                found.append(self.pixels(name, spec))
+            except Exception as error:  # noqa: BLE001 - damaged files make decoders raise anything
+                found.append(bytes(spec.channels * spec.size**2))
+                refused.append((place, reason(error)))
+        return b"".join(found), refused
+
+    def pixels(self, name: str, spec: ImageSpec) -> bytes:
+        """One image as bytes (C, H, W).
+
+        Raises:
+            Exception: it cannot be used; damaged files make decoders raise anything.
+        """
+        with self._open(name) as image:
+            self._refuse(image, spec.channels, spec.size)
+            image.info.pop("transparency", None)  # dropped on purpose: Pillow would warn of it
+            mode, shape = "L" if spec.channels == 1 else "RGB", (spec.size, spec.size)
+            converted = image if image.mode == mode else image.convert(mode)
+            if converted.size != shape:
+                converted = ImageOps.fit(converted, shape, Image.Resampling.LANCZOS)
+            return b"".join(converted.tobytes("raw", band) for band in BANDS[spec.channels])
+
+    def _open(self, name: str) -> Image.Image:
+        """The image as a person sees it: photographs say in EXIF which side is up."""
+        archive = self.archive
+        content = archive.read(name) if archive else read(f"{self.root}/{name}")
+        image: Image.Image = Image.open(io.BytesIO(content))
+        image.load()  # may raise; damaged EXIF beside sound pixels does no harm
+        with contextlib.suppress(Exception):
+            image = ImageOps.exif_transpose(image)
+        return image
+
+    def _refuse(self, image: Image.Image, channels: int, size: int) -> None:
+        """Raises ValueError for an image that would have to be changed without being asked to."""
+        if image.mode.startswith(("I", "F")):
+            raise ValueError(f"mode {image.mode} (16 or 32 bits); save it with 8 bits per channel")
+        clear = " with transparency" if "transparency" in image.info else ""
+        if self.channels is None and (clear or CHANNELS.get(image.mode) != channels):
+            known = {0: "grey or RGB", 1: "grey", 3: "RGB"}[channels]
+            raise ValueError(
+                f"mode {image.mode}{clear}, expected {known}; set data.channels=1 or 3 to convert"
+            )
+        if self.size is None and image.size != (size, size):
+            found = f"{image.width} x {image.height} pixels"
+            raise ValueError(
+                f"{found}, expected {size} x {size}; set data.size to resize all images"
+            )
+
+
+def read(path: str) -> bytes:
+    """A whole file; `Path.read_bytes` takes twice the time for a small one."""
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        return file.read()
+
+
+def reason(error: Exception) -> str:
+    """One line; Pillow's own message for an unknown file repeats a Python object."""
+    if isinstance(error, UnidentifiedImageError) or not str(error):
+        return "not an image, or damaged"
+    return str(error).splitlines()[0]
+
+
+def answer(connection: socket.socket) -> None:
+    """Decodes until the other end is closed, which its process's death does, too.
+
+    The first line is JSON: a Decoder's arguments and an ImageSpec's.  Each further line is a list
+    of names, and is answered by a line that says what is wrong with which, and by the pixels.
+    """
+    with connection, connection.makefile("rwb") as file, contextlib.suppress(ConnectionError):
+        (root, *asked), spec = json.loads(file.readline())
+        decoder, spec = Decoder(Path(root), *asked), ImageSpec(*spec)
+        for line in file:
+            pixels, refused = decoder.batch(json.loads(line), spec)
+            file.write(json.dumps(refused).encode() + b"\n")
+            file.write(pixels)
+            file.flush()
+
+
+if __name__ == "__main__":
+    for name in ENDINGS:
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    answer(socket.socket(fileno=int(sys.argv[1])))
