@@ -18,7 +18,7 @@ help:  ## this list
 demo: $(READY)  ## train the default GAN on 1,797 handwritten digits (75 to 105 seconds on two cores)
 	$(BIN)/python -m ganlab.train
 
-test: $(READY)  ## the test suite; no account, no network; what needs a GPU where there is one
+test: $(READY)  ## the test suite; no account, no network; where there is a GPU, its tests too
 	$(PYTEST) $(TESTS)
 	@# 5: none of these needs one
 	if $(HAS_GPU); then $(BIN)/python -m pytest -m cuda $(TESTS) || test $$? = 5; fi
