@@ -7,6 +7,7 @@ TESTS  ?= tests
 # Three processes of one thread each: some tests wait for others, for servers and clusters.  The files in
 # the order of tests/conftest.py.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+HAS_GPU := $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test soak gpu check lint types build clean
@@ -17,8 +18,10 @@ help:  ## this list
 demo: $(READY)  ## train the default GAN on 1,797 handwritten digits (75 to 105 seconds on two cores)
 	$(BIN)/python -m ganlab.train
 
-test: $(READY)  ## the test suite; no account, no network
+test: $(READY)  ## the test suite; no account, no network; where there is a GPU, its tests too
 	$(PYTEST) $(TESTS)
+	@# 5: none of these needs one
+	if $(HAS_GPU); then $(BIN)/python -m pytest -m cuda $(TESTS) || test $$? = 5; fi
 
 soak: $(READY)  ## training killed fifty times at random moments, and gone on with
 	GANLAB_SOAK=50 $(PYTEST) tests/test_soak.py

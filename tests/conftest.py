@@ -1,14 +1,19 @@
-"""What every test may rely on: one thread, no account, no network, a small GAN."""
+"""What every test may rely on: one thread, no GPU, no account, no network, a small GAN."""
 
 import collections
+import gc
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+from ganlab import figures
 from small import adam, fit, small_gan
 
 os.environ.setdefault("WANDB_MODE", "offline")
@@ -21,6 +26,7 @@ torch.set_num_threads(1)
 __all__ = ["adam", "fit", "small_gan"]  # tests have them from here
 
 ROOT = Path(__file__).parents[1]
+NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "DISABLE_MPS": "1"}  # as torch and Lightning read it
 sys.path.append(str(ROOT / "benchmarks"))  # inception_weights.py, and what is tested there
 SLOW = [  # the first two wait for minutes, the others start many runs or processes
     *("test_slurm.py", "test_soak.py", "test_sweeps.py", "test_resume.py", "test_wandb.py"),
@@ -28,11 +34,40 @@ SLOW = [  # the first two wait for minutes, the others start many runs or proces
 ]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests and all processes that they start see the CPU alone, except by `pytest -m cuda`.
+
+    So `trainer=auto` is the same everywhere, and so are the results.  Nothing before this asks
+    torch for a GPU, and torch looks when it is asked.
+    """
+    if config.option.markexpr != "cuda":
+        os.environ.update(NO_GPU)
+        sys.addaudithook(require_no_gpu)
+
+
+def require_no_gpu(event: str, args: tuple) -> None:
+    """Raises RuntimeError if a process would be started that sees a GPU."""
+    if event == "subprocess.Popen":
+        _, words, _, environment = args
+        if environment is not None and not NO_GPU.items() <= environment.items():
+            raise RuntimeError(f"{words} would see a GPU: begin its environment with os.environ")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA GPU, which `pytest -m cuda` shows to the tests")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files are handed out in this order: the slow ones go first, then those of many tests."""
     tests = collections.Counter(item.path for item in items)
     rank = {name: place for place, name in enumerate(SLOW)}
     items.sort(key=lambda item: (rank.get(item.path.name, len(SLOW)), -tests[item.path]))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # each job of a sweep collects garbage: it need not look through all of torch
 
 
 def weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -61,6 +96,24 @@ def differing(mine, theirs, where: str = "") -> list[str]:
     else:
         return [] if mine == theirs else [where]
     return [name for key, pair in pairs.items() for name in differing(*pair, f"{where}/{key}")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> Iterator[None]:
+    """What takes most of the time of so short runs; who tests just that overrides this fixture.
+
+    curves.png is a white page, and classifiers are trained for 20 updates in place of 500.
+    """
+
+    def white(figure) -> np.ndarray:
+        width, height = figure.canvas.get_width_height()
+        return np.full((height, width, 3), 255, np.uint8)
+
+    drawn = SimpleNamespace(read=figures.read, curves=figures.curves, to_pixels=white)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ganlab.callbacks.curves.figures", drawn)
+        patch.setattr("ganlab.metrics.classifier.USUAL", dict.fromkeys((True, False), (20, 16)))
+        yield
 
 
 @pytest.fixture

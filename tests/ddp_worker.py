@@ -1,17 +1,21 @@
-"""One rank of two: trains a GAN and writes its weights and scores (see test_ddp.py)."""
+"""One rank of two: trains GANs and writes weights, scores and what a signal did (test_ddp.py)."""
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
 import torch
+from pytorch_lightning import Callback
 
 from conftest import fit, small_gan
 from extractors import Patches
-from ganlab.callbacks import Checkpoints, Journal, Scores
+from ganlab.callbacks import Checkpoints, Interruption, Journal, Scores
 from ganlab.data import Digits
 from ganlab.distributed import SynchronousDDP
 from ganlab.ema import EMA
+from ganlab.gan import GAN
 from ganlab.networks import DCGANDiscriminator, DCGANGenerator
 from ganlab.optim import UpdateRule
 from ganlab.regularizers import R1
@@ -45,16 +49,49 @@ def scores(folder: Path) -> Scores:
     return callback
 
 
-def main(folder: Path, norm: str, devices: int) -> None:
-    gan = made(norm)
-    strategy = SynchronousDDP(start_method="popen") if devices > 1 else "auto"
-    scored = scores(folder)
-    fit(gan, callbacks=[scored], devices=devices, strategy=strategy, precision="64-true")
+class Signalled(Callback):
+    """A signal reaches the second rank alone, in its second iteration."""
+
+    def on_train_batch_start(self, trainer, gan, *_):
+        if (gan.iterations, trainer.global_rank) == (1, 1):
+            os.kill(os.getpid(), signal.SIGUSR2)
+
+
+def in_two(gan: GAN, callbacks: list[Callback], **options) -> None:
+    """Trains on two processes, this one and one that the first call has started."""
+    strategy = SynchronousDDP(start_method="popen")
+    fit(gan, callbacks=callbacks, devices=2, strategy=strategy, **options)
+
+
+def trained(folder: Path, norm: str) -> None:
+    """Writes final weights and scores."""
+    gan, scored = made(norm), scores(folder)
+    in_two(gan, [scored], precision="64-true")
     assert isinstance(gan.ema, EMA)
-    card = folder / f"{norm}-{devices}-{gan.global_rank}.json"
+    card = folder / f"{norm}-{gan.global_rank}.json"
     card.write_text(json.dumps(scored.state_dict()))
-    torch.save(gan.state_dict(), folder / f"{norm}-{devices}-{gan.global_rank}.pt")
+    torch.save(gan.state_dict(), folder / f"{norm}-{gan.global_rank}.pt")
+
+
+def stopped(folder: Path) -> None:
+    """Writes where a signal has stopped training, and what was passed on."""
+    folder.mkdir(exist_ok=True)
+    got = []
+    signal.signal(signal.SIGUSR2, lambda number, _: got.append(number))
+    gan, checkpoints = small_gan(iterations=5), Checkpoints(folder, every=100)
+    interruption = Interruption(checkpoints)
+    in_two(gan, [Signalled(), checkpoints, interruption])
+    assert got == []
+    interruption.pass_on()
+    found = {"iterations": gan.iterations, "passed on": got}
+    (folder / f"{gan.global_rank}.json").write_text(json.dumps(found))
+
+
+def main(folder: Path) -> None:
+    for norm in ("layer", "batch"):
+        trained(folder, norm)
+    stopped(folder / "stopped")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main(Path(sys.argv[1]))

@@ -1,11 +1,14 @@
-"""A loss with which a job can be caught in the middle of its training, however fast it is."""
+"""Parts with which jobs can be caught in the middle of their training, however fast they are."""
 
 import os
 import signal
+from pathlib import Path
 
 from torch import Tensor
 
+from ganlab.gan import GAN
 from ganlab.losses import NonSaturating
+from slurm_cluster import until
 
 
 class Held(NonSaturating):
@@ -38,3 +41,14 @@ class Held(NonSaturating):
     def _wait(self) -> None:
         while os.read(self.received, 1)[0] == signal.SIGCONT:  # comes before each SIGTERM
             pass
+
+
+class Meeting(GAN):
+    """Begins to train when another process does, too: the environment says MEETING=folder."""
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        if "MEETING" in os.environ:
+            folder = Path(os.environ["MEETING"])
+            (folder / str(os.getpid())).touch()
+            until(lambda: len([*folder.iterdir()]) > 1, "another process")

@@ -132,7 +132,7 @@ def test_a_checkpoint_is_the_same_with_graphs_and_without(tmp_path):
         assert (group["lr"], group["capturable"]) == (pytest.approx(2e-4), False)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.cuda
 @pytest.mark.parametrize("options", ON_CUDA.values(), ids=ON_CUDA)
 def test_cuda_graphs_end_where_python_ends(options):
     """As near as Python ends to itself."""

@@ -28,6 +28,11 @@ SPEC = Digits().spec
 TRAIN, TEST = (Digits(split=split).read() for split in ("train", "test"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _quick():
+    """Here classifiers are trained as they are by default."""
+
+
 def noise(*shape, seed=0):
     return torch.randint(256, shape, generator=stream("cpu", seed), dtype=torch.uint8)
 

@@ -272,14 +272,14 @@ def test_every_loss_trains_with_all_regularizers_together(loss):
 
 
 def test_a_sweep_over_models_and_losses_leaves_a_finished_run_in_each_folder(tmp_path):
-    models, losses = "vanilla,dcgan,infogan", "minimax,nonsaturating,least_squares,hinge"
+    models, losses = "vanilla,dcgan,infogan", "minimax,least_squares"
     where = ["trainer=smoke", "logger=csv", f"output_dir={tmp_path}", "iterations=1"]
     outcome = run_train("-m", f"model={models}", f"loss={losses}", *where)
     assert (outcome.code, outcome.err) == (0, "")
     runs = runs_in(tmp_path)
     cells = {f"digits-{m}-{n}" for m in models.split(",") for n in losses.split(",")}
     assert {run.parent.name for run in runs} == cells
-    assert len(runs) == 12
+    assert len(runs) == 6
     for run in runs:
         summary = json.loads((run / "summary.json").read_text())
         assert (summary["status"], summary["iterations"]) == ("finished", 1)

@@ -59,6 +59,11 @@ def picture(path):
         return np.asarray(image)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _quick():
+    """Here curves are drawn."""
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The folder of a real run with a penalty."""

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,31 +18,31 @@ from ganlab.callbacks import Checkpoints
 from ganlab.scoring import Scorecard
 
 
-def run_ranks(script: str, *words: str) -> None:
-    """Runs a script of this folder, which starts the other ranks itself."""
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> Path:
+    """The folder in which two processes have written what they ended with."""
+    folder = tmp_path_factory.mktemp("ddp")
     path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     for name in ("LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_PORT", "MASTER_ADDR"):
         environment.pop(name, None)
-    command = [sys.executable, str(ROOT / "tests" / script), *words]
+    command = [sys.executable, str(ROOT / "tests" / "ddp_worker.py"), str(folder)]
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command, env=environment, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
+    return folder
 
 
 @pytest.fixture(scope="module")
-def ends(tmp_path_factory):
-    """Final weights by (norm, rank) of two-process runs, and the scores they found."""
-    folder = tmp_path_factory.mktemp("ddp")
-    for norm in ("layer", "batch"):
-        run_ranks("ddp_worker.py", str(folder), norm, "2")
+def ends(written):
+    """Final weights by (norm, rank) of two-process runs, and the scores by rank."""
     ranks = [(norm, rank) for norm in ("layer", "batch") for rank in (0, 1)]
     found = {
-        (norm, rank): torch.load(folder / f"{norm}-2-{rank}.pt", weights_only=True)
+        (norm, rank): torch.load(written / f"{norm}-{rank}.pt", weights_only=True)
         for norm, rank in ranks
     }
-    cards = {rank: json.loads((folder / f"layer-2-{rank}.json").read_text()) for rank in (0, 1)}
+    cards = {rank: json.loads((written / f"layer-{rank}.json").read_text()) for rank in (0, 1)}
     return found | cards
 
 
@@ -81,12 +82,12 @@ def test_batchnorm_normalises_each_ranks_share_by_itself(ends):
     assert any((one[n] - two[n]).abs().max() > 1e-6 for n in one if "weight" in n)
 
 
-def test_a_signal_to_one_rank_stops_all_after_the_same_iteration_and_all_pass_it_on(tmp_path):
+def test_a_signal_to_one_rank_stops_all_after_the_same_iteration_and_all_pass_it_on(written):
     """It is the first rank's handler that requeues a job, whichever rank is told."""
-    run_ranks("ddp_stop_worker.py", str(tmp_path))
-    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
+    stopped = written / "stopped"
+    found = [json.loads((stopped / f"{rank}.json").read_text()) for rank in (0, 1)]
     assert found == 2 * [{"iterations": 2, "passed on": [signal.SIGUSR2]}]
-    assert [file.name for file in tmp_path.glob("*.ckpt")] == ["iteration-0000002.ckpt"]
+    assert [file.name for file in stopped.glob("*.ckpt")] == ["iteration-0000002.ckpt"]
 
 
 def test_ranks_that_would_go_on_from_different_checkpoints_say_so(tmp_path):

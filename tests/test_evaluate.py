@@ -38,15 +38,6 @@ def trained(output_dir: Path, *overrides: str) -> Path:
     return max(runs_in(output_dir), key=lambda run: run.stat().st_mtime)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _quick_classifiers(tmp_path_factory):
-    """20 updates in place of 500, and a cache of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GANLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("ganlab.metrics.classifier.USUAL", dict.fromkeys((True, False), (20, 16)))
-        yield
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     """A run that was scored while it trained; no test changes it."""

@@ -211,12 +211,6 @@ class Iterations(Callback):
         self.seen.append(gan.iterations)
 
 
-@pytest.fixture
-def no_chart(monkeypatch):
-    """Charts take most of the time of so short a run."""
-    monkeypatch.setattr("ganlab.callbacks.Curves.draw", lambda *_: None)
-
-
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory) -> Path:
     return run_of(tmp_path_factory.mktemp("reported")).path
@@ -233,7 +227,6 @@ def test_a_verdict_is_logged_and_written_down(reported):
 
 
 @pytest.mark.parametrize("action", ["none", "snapshot"])
-@pytest.mark.usefixtures("no_chart")
 def test_looking_changes_nothing(reported, tmp_path, action):
     other = run_of(tmp_path, action) if action != "none" else run_of(tmp_path, health={})
     mine, theirs = last(reported), last(other.path)
@@ -254,7 +247,6 @@ def test_only_actions_that_change_a_run_count_in_its_identity():
     assert of("rollback", checkpoint_every=7) != of("rollback")
 
 
-@pytest.mark.usefixtures("no_chart")
 def test_a_snapshot_is_kept_when_other_checkpoints_are_rotated(tmp_path):
     run = run_of(tmp_path, "snapshot").path
     (verdict,) = summary(run)["health"]
@@ -266,7 +258,6 @@ def test_a_snapshot_is_kept_when_other_checkpoints_are_rotated(tmp_path):
     assert kept[-2:] == ["iteration-0000016.ckpt", "iteration-0000024.ckpt"]
 
 
-@pytest.mark.usefixtures("no_chart")
 def test_a_run_that_is_to_stop_ends_as_a_failure_does_and_stays_so(tmp_path):
     with pytest.raises(UnhealthyError, match=r"^discriminator-won: D\(x\)="):
         run_of(tmp_path, "stop")
@@ -282,7 +273,6 @@ def test_a_run_that_is_to_stop_ends_as_a_failure_does_and_stays_so(tmp_path):
     assert {**summary(run), "seconds": 0} == {**found, "seconds": 0}
 
 
-@pytest.mark.usefixtures("no_chart")
 def test_a_sweep_goes_on_after_a_run_that_has_stopped(tmp_path):
     words = [*WON, f"output_dir={tmp_path}", "health.action=stop"]
     outcome = run_train("-m", *words, "d_optimizer.lr=0.05,0.00001")
@@ -311,7 +301,6 @@ def test_a_rollback_tries_otherwise_from_a_healthy_checkpoint_and_then_stops(rol
     assert rates == pytest.approx([0.001 / 4, 0.05 / 4])
 
 
-@pytest.mark.usefixtures("no_chart")
 def test_a_run_that_recovers_after_going_back_finishes(tmp_path, capsys):
     """At half the rate D is not certain before the run ends.  Who looks on sees both attempts."""
     watched = Iterations()
@@ -338,7 +327,6 @@ CALM = {"d_optimizer__lr": 1e-4, "log_every": 1, "checkpoint_every": 4, "iterati
 
 
 @pytest.mark.parametrize(("at", "to"), [(7, 4), (8, 4), (9, 8)])
-@pytest.mark.usefixtures("no_chart")
 def test_a_run_goes_back_from_nan_to_the_last_checkpoint_there_is(
     tmp_path, monkeypatch, capsys, at, to
 ):
@@ -378,7 +366,6 @@ def invented(monkeypatch) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("every", "best", "scored"), [(4, (8, 35.0), {8, 10}), (6, (6, 10.0), {6, 10})]
 )
-@pytest.mark.usefixtures("no_chart")
 def test_scores_of_an_attempt_that_was_undone_are_gone_with_its_best_checkpoint(
     tmp_path, invented, every, best, scored
 ):
@@ -390,7 +377,6 @@ def test_scores_of_an_attempt_that_was_undone_are_gone_with_its_best_checkpoint(
     assert {s["iterations"] for s in summary(run.path)["scores"]} == scored
 
 
-@pytest.mark.usefixtures("no_chart")
 def test_scores_that_an_undone_attempt_has_written_down_are_gone(tmp_path, monkeypatch, invented):
     """Stopped at 5 and 6 it has noted 30 and 10, and what made them is lost with best.ckpt."""
     for stop, noted in ((5, {4}), (6, {4, 6})):
@@ -402,7 +388,6 @@ def test_scores_that_an_undone_attempt_has_written_down_are_gone(tmp_path, monke
     assert card_of(run, "frechet").scores["frechet"].value == 35.0
 
 
-@pytest.mark.usefixtures("no_chart")
 def test_the_first_of_two_verdicts_ends_a_run(tmp_path, monkeypatch):
     one, two = (Verdict(name, 2, 0, "evidence", "advice") for name in ("divergence", "one-image"))
     monkeypatch.setattr(Detector, "read", lambda *_: [one, two])
@@ -410,7 +395,6 @@ def test_the_first_of_two_verdicts_ends_a_run(tmp_path, monkeypatch):
         run_of(tmp_path, "stop")
 
 
-@pytest.mark.usefixtures("no_chart")
 def test_a_signal_in_the_iteration_of_a_verdict_stops_and_the_next_start_goes_back(
     tmp_path, monkeypatch, capsys
 ):
@@ -425,7 +409,6 @@ def test_a_signal_in_the_iteration_of_a_verdict_stops_and_the_next_start_goes_ba
     assert "back to iteration-0000000.ckpt, attempt 1 of 2" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("no_chart")
 def test_a_killed_run_ends_as_one_that_never_was(rolled_back, tmp_path, monkeypatch):
     def kill():
         raise RuntimeError("the machine is gone")
@@ -439,7 +422,6 @@ def test_a_killed_run_ends_as_one_that_never_was(rolled_back, tmp_path, monkeypa
     assert summary(rolled_back)["health"] == summary(killed)["health"]
 
 
-@pytest.mark.usefixtures("no_chart")
 def test_numbers_that_are_not_finite_are_a_divergence_from_which_a_run_goes_back(tmp_path):
     squares = {"_target_": "ganlab.losses.LeastSquares"}
     for action, times in (("report", 1), ("rollback", 3)):
@@ -450,7 +432,6 @@ def test_numbers_that_are_not_finite_are_a_divergence_from_which_a_run_goes_back
         assert [v["ailment"] for v in found["health"]] == ["divergence"] * times
 
 
-@pytest.mark.usefixtures("no_chart")
 def test_a_verdict_is_an_alert_in_weights_and_biases(tmp_path):
     run = run_of(tmp_path, logger=completed("logger=wandb")["logger"]).path
     (alert,) = (record["alert"] for record in records(run) if record["type"] == "alert")
@@ -467,7 +448,6 @@ def test_rolling_back_is_refused_where_several_devices_train(tmp_path):
     assert runs_in(tmp_path) == []
 
 
-@pytest.mark.usefixtures("no_chart")
 def test_a_discriminator_of_energies_is_right_where_its_energy_is_low(tmp_path):
     words = ("model=autoencoder", "loss=ebgan", "trainer=smoke", "logger=csv", "health.every=1")
     config = completed(*words, f"output_dir={tmp_path}")
@@ -486,7 +466,6 @@ def test_shares_have_one_panel_and_logits_another():
     }
 
 
-@pytest.mark.usefixtures("no_chart")
 def test_a_laboratory_trains_what_fails_and_says_what_ails_it(tmp_path, capsys):
     small = ["data=digits", "iterations=24", *(w for w in WON if w.startswith("health"))]
     words = [*small, "logger=csv", "d_optimizer.lr=0.05", f"output_dir={tmp_path}"]

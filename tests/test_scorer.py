@@ -390,7 +390,6 @@ def test_a_scorer_needs_images_for_every_split_and_neighbour(digits):
 
 
 def test_held_out_images_are_read_to_train_a_classifier_and_not_to_load_it(monkeypatch, capsys):
-    monkeypatch.setattr("ganlab.metrics.classifier.USUAL", {True: (20, 16)})
     data, asked = ImageData(Digits(split="train"), 16, minibatches=1, iterations=1), []
     data.setup()
     read = data.test_images

@@ -18,8 +18,9 @@ from slurm_cluster import SlurmCluster, missing_programs, until
 SLURM = ["-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1"]
 SIX = ["loss._target_=held.Held", "iterations=6", "sample_every=6", "checkpoint_every=100"]
 LIMIT = ["hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=1", "logger=wandb"]
-EIGHT = ["seed=0,1,2,3", "loss=nonsaturating,hinge"]
+FOUR = ["seed=0,1", "loss=nonsaturating,hinge"]
 EXPLODING = [
+    "hydra.launcher.gpus_per_node=1",
     *("loss=least_squares", "optim@g_optimizer=sgd", "optim@d_optimizer=sgd", "iterations=20"),
     *("g_optimizer.lr=1.0", "d_optimizer.lr=1,1e-3"),
 ]
@@ -54,6 +55,12 @@ class Outputs:
         run = self.run(seed)
         return run is not None and (run.path / "metrics.csv").exists() and len(rows(run.path)) == 2
 
+    def jobs(self) -> list[str]:
+        """Ids of all jobs so far, in order of submission: each has a folder."""
+        files = self.folder.glob("sweeps/*/slurm/*/*_submitted.pkl")
+        names = (file.parent.name for file in files)
+        return sorted(names, key=lambda name: [*map(int, name.split("_"))])
+
 
 class Command(Outputs):
     """`python -m ganlab.train -m hydra/launcher=slurm WORDS` in the background.
@@ -66,7 +73,7 @@ class Command(Outputs):
 
     def __init__(self, folder: Path, words: list[str], environment: dict[str, str]) -> None:
         super().__init__(folder)
-        self.file = folder.with_suffix(f".{len([*folder.parent.glob(f'{folder.name}.*')])}.txt")
+        self.file = folder.with_suffix(".txt")
         with self.file.open("w") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ganlab.train", *SLURM, *smoke(folder, *words)],
@@ -80,12 +87,6 @@ class Command(Outputs):
         """Its exit code and what it said, once it has ended."""
         return self.process.wait(timeout=300), self.file.read_text()
 
-    def jobs(self) -> list[str]:
-        """Ids of all jobs so far, in order of submission: each has a folder."""
-        files = self.folder.glob("sweeps/*/slurm/*/*_submitted.pkl")
-        names = (file.parent.name for file in files)
-        return sorted(names, key=lambda name: [*map(int, name.split("_"))])
-
     def log(self, job: str) -> str:
         """What a job has printed."""
         (file,) = self.folder.glob(f"sweeps/*/slurm/{job}/*_log.out")
@@ -93,7 +94,7 @@ class Command(Outputs):
 
 
 class Scene:
-    """All commands of this file, started together: jobs of one make use of the waits of others."""
+    """What waits is started together, so that jobs of one command use the waits of others."""
 
     def __init__(self, cluster: SlurmCluster, folder: Path) -> None:
         self.cluster, self.folder, self.commands = cluster, folder, list[Command]()
@@ -101,12 +102,11 @@ class Scene:
         self.limited = self.start("limited", *SIX, *LIMIT, HELD="1")
         self.spread = self.start("spread", *SIX, *EXACT, *NODES, HELD="1", **LOOPBACK)
         self.moved = self.start("moved", *SIX, "seed=0,1,2", HELD="1")
-        self.failing = self.start("failing", *EXPLODING, "hydra.launcher.gpus_per_node=1")
-        self.eight = self.start("eight", *EIGHT)
         self.plain = Outputs(folder / "plain")
         self.plain_job = self._submit_script(*smoke(self.plain.folder, *SIX))
 
     def start(self, name: str, *words: str, **environment: str) -> Command:
+        """Runs a command in the background."""
         environment = self.cluster.environment | environment
         self.commands.append(Command(self.folder / name, [*words], environment))
         return self.commands[-1]
@@ -190,7 +190,9 @@ def test_a_preempted_or_requeued_run_goes_on_to_the_same_weights(scene, disturbe
     assert same(found, scene.local(f"seed-{seed}", *SIX, f"seed={seed}"))
 
 
-def test_a_cancelled_job_is_reported_and_the_same_command_runs_what_is_missing(scene, disturbed):
+def test_a_cancelled_job_is_reported_and_the_same_command_runs_what_is_missing(
+    scene, disturbed, on_slurm
+):
     command = scene.moved
     code, said = command.end()
     assert (code, "Traceback" in said) == (1, False), said
@@ -199,11 +201,9 @@ def test_a_cancelled_job_is_reported_and_the_same_command_runs_what_is_missing(s
     assert ": 2 finished, 1 interrupted\n" in said
     assert said.endswith(f"  interrupted: seed=2 ({cancelled})\n")
     before = {seed: times(command.run(seed).path) for seed in (0, 1)}
-    again = scene.start("moved", *SIX, "seed=0,1,2")
-    code, said = again.end()
-    assert code == 0, said
-    assert said.count("finished already: ") == 2
-    assert len(again.jobs()) == 4
+    outcome = run_train(*SLURM, *smoke(command.folder, *SIX, "seed=0,1,2"))
+    assert (outcome.code, outcome.out.count("finished already: ")) == (0, 2), outcome
+    assert len(command.jobs()) == 4
     assert {seed: times(command.run(seed).path) for seed in (0, 1)} == before
     assert same(final(command.run(2)), scene.local("seed-2", *SIX, "seed=2"))
 
@@ -220,37 +220,35 @@ def test_the_script_of_the_page_is_told_requeues_and_goes_on(scene):
     assert same(found, scene.local("seed-0", *SIX, "seed=0"))
 
 
-def test_a_job_that_fails_fails_alone_and_is_reported(scene):
-    command = scene.failing
-    code, said = command.end()
-    assert (code, "Traceback" in said) == (1, False), said
-    states = {summary(run)["status"]: run for run in runs_in(command.folder)}
+def test_a_job_that_fails_fails_alone_and_is_reported(scene, on_slurm):
+    failing = Outputs(scene.folder / "failing")
+    code, out, err = run_train(*SLURM, *smoke(failing.folder, *EXPLODING))
+    assert (code, "Traceback" in out + err) == (1, False), out + err
+    states = {summary(run)["status"]: run for run in runs_in(failing.folder)}
     assert states.keys() == {"failed", "finished"}
-    assert ": 1 finished, 1 failed\n" in said
-    assert f"\n  failed: d_optimizer.lr=1 ({states['failed']}): by iteration " in said
-    shown = scene.cluster.ask("scontrol", "show", "job", command.jobs()[0])
+    assert ": 1 finished, 1 failed\n" in out
+    assert f"\n  failed: d_optimizer.lr=1 ({states['failed']}): by iteration " in out
+    shown = scene.cluster.ask("scontrol", "show", "job", failing.jobs()[0])
     assert "TresPerNode=gres:gpu:1" in shown
 
 
-def test_a_sweep_of_eight_is_one_array_and_ends_with_the_weights_of_local_runs(scene):
-    code, said = scene.eight.end()
-    assert code == 0, said
-    (array,) = {job.partition("_")[0] for job in scene.eight.jobs()}
-    assert scene.eight.jobs() == [f"{array}_{i}" for i in range(8)]
-    assert run_train("-m", *smoke(scene.folder / "eight-local", *EIGHT)).code == 0
-    pairs = zip(runs_in(scene.eight.folder), runs_in(scene.folder / "eight-local"), strict=True)
+def test_a_sweep_is_one_array_ends_with_the_weights_of_local_runs_and_is_not_submitted_again(
+    scene, on_slurm
+):
+    four = Outputs(scene.folder / "four")
+    outcome = run_train(*SLURM, *smoke(four.folder, *FOUR))
+    assert outcome.code == 0, outcome
+    (array,) = {job.partition("_")[0] for job in four.jobs()}
+    assert four.jobs() == [f"{array}_{i}" for i in range(4)]
+    assert run_train("-m", *smoke(scene.folder / "four-local", *FOUR)).code == 0
+    pairs = zip(runs_in(four.folder), runs_in(scene.folder / "four-local"), strict=True)
     found = [(final(Run(a)), final(Run(b))) for a, b in pairs]
-    assert len(found) == 8
+    assert len(found) == 4
     assert all(same(a, b) for a, b in found)
     assert not same(found[0][0], found[1][0]), "the comparison would pass on anything"
-
-
-def test_a_sweep_that_is_finished_submits_nothing(scene, on_slurm):
-    scene.eight.end()
-    before = scene.eight.jobs()
-    outcome = run_train(*SLURM, *smoke(scene.eight.folder, *EIGHT))
-    assert (outcome.code, outcome.out.count("finished already: ")) == (0, 8)
-    assert scene.eight.jobs() == before
+    outcome = run_train(*SLURM, *smoke(four.folder, *FOUR))
+    assert (outcome.code, outcome.out.count("finished already: ")) == (0, 4)
+    assert len(four.jobs()) == 4
 
 
 def test_what_slurm_refuses_is_said_and_nothing_was_started(scene, on_slurm, tmp_path):

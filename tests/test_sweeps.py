@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import os
 import re
 import shutil
 import statistics
@@ -19,7 +20,7 @@ from PIL import Image
 
 import ganlab
 from commands import completed, composer, run_sweep, run_train, runs_in, shell, smoke
-from conftest import same, weights
+from conftest import ROOT, same, weights
 from ganlab import charts, figures, results
 from ganlab.config import ConfigError
 from ganlab.jobs import Job, Sweep, card_of, jobs_in, objective
@@ -543,8 +544,8 @@ def optuna_words(outputs: Path, *words: str) -> list[str]:
         "hydra.sweeper.sampler.n_startup_trials=3",
     ]
     space = ["g_optimizer.lr=tag(log,interval(1e-6,1e-2))", "g_optimizer.betas.0=0.5"]
-    run = ["iterations=100", "batch_size=32", "ema=0.9", "log_every=100", "metrics.n=200"]
-    return [*smoke(outputs, *search, *words), *space, "d_optimizer.lr=0.001", *run]
+    run = ["iterations=40", "batch_size=32", "ema=0.9", "log_every=40", "metrics.n=200"]
+    return [*smoke(outputs, *search, *words), *space, "d_optimizer.lr=0.003", *run]
 
 
 # Optuna 2, which hydra-optuna-sweeper needs, and the SQLAlchemy of today.
@@ -616,19 +617,26 @@ def span(run: Path) -> tuple[float, float]:
 
 def test_joblib_trains_two_at_once_and_mixes_nothing(tmp_path):
     """As one after the other: the same weights, readings and grids, each in its own folder."""
-    words = ["loss=hinge,nonsaturating", "seed=0,1", "iterations=150", "log_every=1"]
+    words = ["loss=hinge,nonsaturating", "seed=0,1", "gan._target_=held.Meeting"]
     run_train("-m", *smoke(tmp_path / "one", *words))
     launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    outcome = shell("-m", "ganlab.train", "-m", *smoke(tmp_path / "two", *words, *launcher))
+    path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    (tmp_path / "meeting").mkdir()
+    outcome = shell(
+        *("-m", "ganlab.train", "-m", *smoke(tmp_path / "two", *words, *launcher)),
+        PYTHONPATH=path,
+        MEETING=str(tmp_path / "meeting"),
+        timeout=300,
+    )
     assert (outcome.returncode, outcome.stderr) == (0, "")
     assert outcome.stdout.endswith(f"{sweep_in(tmp_path / 'two')}: 4 finished\n")
     pairs = list(zip(runs_in(tmp_path / "one"), runs_in(tmp_path / "two"), strict=True))
     assert len(pairs) == 4
     for one, two in pairs:
         assert one.relative_to(tmp_path / "one") == two.relative_to(tmp_path / "two")
-        assert same(weights(ganlab.load(one)), weights(ganlab.load(two)))
+        assert same(weights(ganlab.load(one, trust=True)), weights(ganlab.load(two, trust=True)))
         readings = [(run / "metrics.csv").read_text().splitlines() for run in (one, two)]
-        assert len(readings[0]) == len(readings[1]) == 151
+        assert len(readings[0]) == len(readings[1]) == 4
     spans = sorted(span(two) for _, two in pairs)
     assert any(begun < ended for (_, ended), (begun, _) in itertools.pairwise(spans))
 
