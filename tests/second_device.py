@@ -26,6 +26,10 @@ NUMBERS_MUST_MATCH = {  # take no number of the CPU's beside tensors of a GPU's
 }
 LABEL = "there"  # an attribute of storages, which views and parameters share
 INDEXING = {"__getitem__", "__setitem__", "index_put_"}
+WAITING = {
+    *("item", "tolist", "__bool__", "__int__", "__float__", "__index__"),
+    *("bincount", "nonzero", "unique", "masked_select", "equal", "allclose"),
+}
 CROSSING = {
     "__set__",
     "copy_",
@@ -46,7 +50,15 @@ class There(torch.Generator):
 
 
 class SecondDevice(TorchFunctionMode):
-    """Labels tensors while it is entered, and refuses to mix them."""
+    """Labels tensors while it is entered, and refuses to mix them.
+
+    waits: what a GPU would have been waited for, in order: numbers that were asked of it, and
+        copies from and to the CPU's memory that block.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[str] = []
 
     @staticmethod
     def is_there(tensor: torch.Tensor) -> bool:
@@ -65,6 +77,8 @@ class SecondDevice(TorchFunctionMode):
         kwargs, name = dict(kwargs or {}), name_of(func)
         if func == torch.Tensor.device.__get__:
             return THERE if self.is_there(args[0]) else func(*args)
+        if name in WAITING and self.is_there(args[0]):
+            self.waits.append(name)
         if name in ("to", "cpu", "type"):
             return self.moved(func, args, kwargs)
         if name in ("numpy", "__array__") and self.is_there(args[0]):
@@ -94,6 +108,8 @@ class SecondDevice(TorchFunctionMode):
         if wanted is None or wanted.type == "meta":
             return self.put(func(*args, **kwargs), there=self.is_there(tensor) and wanted is None)
         crosses = (wanted.type == THERE.type) != self.is_there(tensor)
+        if crosses and not kwargs.get("non_blocking"):
+            self.waits.append("to")
         swap = lambda word: HERE if isinstance(word, str | torch.device) else word
         words, kwargs = [swap(w) for w in words], {k: swap(v) for k, v in kwargs.items()}
         result = func(tensor, *words, **kwargs)

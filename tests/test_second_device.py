@@ -9,10 +9,11 @@ import pytest
 import torch
 from pytorch_lightning import Callback
 
-from commands import run_train, runs_in, summary
+from commands import completed, run_train, runs_in, summary
 from conftest import fit, small_gan
 from ganlab import observations
 from ganlab.observations import Observations
+from ganlab.train import train as train_config
 from second_device import HERE, THERE, MixedDevicesError, OnSecondDevice, second_device
 
 NARROW = ("model.generator.width=8", "model.discriminator.width=8")
@@ -131,6 +132,46 @@ def test_a_run_goes_on_between_two_readings(tmp_path):
     assert train(tmp_path, *NARROW).code == 0
     resumed = torch.load(last, weights_only=True)["state_dict"]
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+# Who waits ----------------------------------------------------------------------------------------
+
+
+class Waits(Callback):
+    """How often each iteration waits for the device; the first of all callbacks would see less."""
+
+    def __init__(self, mode, asks=0):
+        self.mode, self.asks, self.of = mode, asks, {}
+
+    def on_train_batch_end(self, trainer, gan, *_):
+        for _ in range(self.asks):
+            next(gan.parameters()).sum().item()
+        self.of[gan.iterations], self.mode.waits = self.mode.waits, []
+
+
+def waits(folder, **options):
+    """Of a run with all defaults on, whose readings come every 4 iterations, pictures every 6."""
+    words = ("data=digits", "trainer=smoke", "trainer.accelerator=auto", "logger=csv", *NARROW)
+    words += (*EVERY_HOOK, "health.every=4", "health.patience=20", "checkpoint_every=12")
+    strategy = "trainer.strategy._target_=second_device.OnSecondDevice"
+    config = completed(*words, strategy, f"output_dir={folder}/outputs")
+    with second_device() as mode:
+        seen = Waits(mode, **options)
+        train_config(config, "it", callbacks=[seen])
+    return seen.of
+
+
+def test_iterations_wait_for_nothing_and_readings_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("ganlab.data.module.fits", lambda images, device: True)
+    of = waits(tmp_path)
+    assert [of[i] for i in (2, 3, 5, 7, 9, 10, 11)] == [[]] * 7
+    # The journal's wait, and what health then reads of a device that has nothing left to do.
+    assert of[4] == of[8] == ["tolist", "tolist"]
+    assert of[6] == ["to"], "a picture's; a CUDA GPU copies it beside its work"
+
+
+def test_an_iteration_that_waits_is_seen(tmp_path):
+    assert waits(tmp_path, asks=1)[3] == ["item"]
 
 
 # It can fail --------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 Everything takes real and generated x (N, ...) of any kind, images or points, and needs no labels.
 """
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -54,10 +56,17 @@ def features_of(x: Tensor, dim: int = DIM) -> Tensor:
     width = flat.shape[1]
     if width <= dim:
         return flat
-    generator = stream("cpu", SKETCH, width)
-    place = torch.randint(dim, (width,), generator=generator).to(flat.device)
-    sign = (2 * torch.randint(2, (width,), generator=generator) - 1).to(flat)
+    place, sign = sketch(width, dim, flat.device)
     return flat.new_zeros(len(flat), dim).index_add_(1, place, flat * sign)
+
+
+@functools.lru_cache(maxsize=8)  # a copy to a GPU would wait for what that is doing
+def sketch(width: int, dim: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """To which of `dim` sums each of `width` numbers goes, int64, and with which sign, float32."""
+    generator = stream("cpu", SKETCH, width)
+    place = torch.randint(dim, (width,), generator=generator)
+    sign = 2 * torch.randint(2, (width,), generator=generator) - 1
+    return place.to(device), sign.to(device, torch.float32)
 
 
 def distances(features: Tensor) -> Tensor:
@@ -105,7 +114,9 @@ def histogram(features: Tensor, centres: Tensor) -> Tensor:
     With centres by k-means on real x these are the bins of Richardson & Weiss 2018 (section 2).
     """
     nearest = torch.cdist(features, centres).argmin(dim=1)
-    return nearest.bincount(minlength=len(centres)).float() / len(features)
+    counts = features.new_zeros(len(centres), dtype=torch.float32)  # bincount waits for a GPU
+    counts.scatter_add_(0, nearest, torch.ones_like(nearest, dtype=torch.float32))
+    return counts / len(features)
 
 
 def effective_number(shares: Tensor) -> Tensor:

@@ -287,13 +287,14 @@ class GAN(LightningModule):
                 f"labels must be {n} numbers from 0 to {classes - 1}, got {labels[:9].tolist()}"
             )
         weight = next(self.generator.parameters())
-        return self._draw(labels.cpu(), stream("cpu", seed, SAMPLE)).to(weight)
+        z = self._draw(labels.cpu(), stream("cpu", seed, SAMPLE))
+        return z.to(weight, non_blocking=True)  # blocking would wait for all kernels
 
     def sheets(self, rows: int, seed: int = 0) -> dict[str, Tensor]:
         """Latents of pictures that show what each code does, by name; as many in every row."""
         weight = next(self.generator.parameters())
         noise = self.latent.sample(rows, stream("cpu", seed, SAMPLE))
-        return self.conditioning.sheets(noise.to(weight))
+        return self.conditioning.sheets(noise.to(weight, non_blocking=True))
 
     def _draw(self, labels: Tensor, generator: torch.Generator) -> Tensor:
         noise = self.latent.sample(len(labels), generator)
