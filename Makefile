@@ -15,7 +15,8 @@ HAS_GPU := $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_avail
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ /' | awk '{n=$$1; $$1=""; printf "  make %-8s%s\n", n, $$0}'
 
-demo: $(READY)  ## train the default GAN on 1,797 handwritten digits (75 to 105 seconds on two cores)
+demo: $(READY)  ## train the default GAN on 1,797 handwritten digits (DEMO_TIME)
+	@echo "Training on 1,797 handwritten digits: DEMO_TIME, longer beside other programs; soon it says how long."
 	$(BIN)/python -m ganlab.train
 
 test: $(READY)  ## the test suite; no account, no network; where there is a GPU, its tests too
@@ -46,6 +47,7 @@ clean:  ## remove what is made here; outputs/ stays
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ganlab needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@echo "Installing into $(VENV), once, for some minutes: with PyTorch's CUDA on Linux 3 GB to download, 6 GB on the disk."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable . --group dev

@@ -44,7 +44,7 @@ class Settings:
     d_steps: int = 1
     batch_size: int = 64
     mirror: bool = False
-    iterations: int = 2500
+    iterations: int = 3000
     ema: float | None = None
     g_clip: float | None = None
     d_clip: float | None = None
