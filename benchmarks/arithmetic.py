@@ -34,12 +34,11 @@ from torch.nn.functional import conv2d
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this is part of
 
-from options import asked
-from scoring import InFloat64, images, passed, weights_file
-
 from ganlab.data import Folder
 from ganlab.metrics import Moments, frechet_distance
 from ganlab.metrics.inceptionv3 import Inception
+from options import asked
+from scoring import InFloat64, images, passed, weights_file
 
 OPTIONS = {
     "device": "auto",

@@ -37,19 +37,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this file is part of
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import loops
-import many
-import scoring
 import torch
-from options import asked
 from PIL import Image
 from pytorch_lightning import Callback
 
+import loops
+import many
+import scoring
 from commands import completed, rows, run_train, runs_in, summary
 from ganlab import checkpoint
 from ganlab.session import quiet_lightning
 from ganlab.train import train
 from graphs import EACH, ON_CUDA, apart
+from options import asked
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("graphs", "default", "resume", "speed", "scoring", "many")

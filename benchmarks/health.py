@@ -23,7 +23,6 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this is part of
 
 import torch
-from options import asked
 
 from ganlab.composer import Composer
 from ganlab.data import MNIST
@@ -31,6 +30,7 @@ from ganlab.lab.failures import Data, words
 from ganlab.lab.training import planned, trained
 from ganlab.pictures import save
 from ganlab.runs import Run
+from options import asked
 
 OPTIONS = {
     "seeds": "5",

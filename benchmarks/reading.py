@@ -22,8 +22,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from options import asked
 from PIL import Image
+
+from options import asked
 
 SOURCE = Path(__file__).parents[1] / "src"  # of the checkout that this is part of
 sys.path.insert(0, str(SOURCE))

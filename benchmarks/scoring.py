@@ -37,8 +37,6 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this is part of
 
-from options import asked
-
 from ganlab.data.images import Images
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian
@@ -54,6 +52,7 @@ from ganlab.scoring import Scorer
 from ganlab.scoring.extraction import extract, tallied
 from ganlab.scoring.reference import Reference, measured
 from ganlab.spec import ImageSpec
+from options import asked
 
 Scores = dict[str, float]
 BATCH = 64  # what the other libraries' documentation says

@@ -10,28 +10,28 @@ import sys
 import time
 from dataclasses import replace
 
+import pytest
+import torch
+from pytorch_lightning import Callback
+from torch.func import grad, vmap
+
 import arithmetic
 import gpu
 import health
 import many
 import memory
-import pytest
 import reading
 import scoring
 import startup
 import threads
-import torch
 import training
-from loops import GAMES, Criteria, Work, bare, documented, noisy, tutorial
-from pytorch_lightning import Callback
-from torch.func import grad, vmap
-from training import ours, require_same
-
 from commands import completed
 from conftest import ROOT, fit, small_gan
 from ganlab.callbacks import Journal
 from ganlab.data import MNIST, Folder
 from ganlab.session import quiet_lightning
+from loops import GAMES, Criteria, Work, bare, documented, noisy, tutorial
+from training import ours, require_same
 
 NARROW = {
     **GAMES,

@@ -2,12 +2,12 @@
 
 import sys
 
-import gpu
 import pytest
 import torch
-from gpu import Bench, Row, table
 
+import gpu
 import graphs
+from gpu import Bench, Row, table
 
 
 def run(monkeypatch, capsys, *words):

@@ -349,7 +349,8 @@ def test_the_moving_average_follows_a_generator_with_spectral_norm():
     generator(z)
     want = generator.eval()(z)
     assert not torch.equal(average.network(z), want)
-    average.update(generator, 1)
+    average.begin(1)
+    average.update(generator)
     torch.testing.assert_close(average.network(z), want)
     assert not any(p.requires_grad for p in average.network.parameters())
 
@@ -984,7 +985,8 @@ def test_the_moving_average_follows_conditional_generators(name):
     g(z)
     want = g.eval()(z)
     assert not torch.allclose(average.network(z), want)
-    average.update(g, 1)
+    average.begin(1)
+    average.update(g)
     torch.testing.assert_close(average.network(z), want)
 
 

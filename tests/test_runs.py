@@ -66,7 +66,7 @@ def test_where_and_how_a_run_runs_is_not_its_identity(overrides):
     "override",
     [
         *("seed=1", "d_steps=2", "batch_size=32", "iterations=10", "ema=null", "g_clip=1.0"),
-        *("g_accumulate=2", "loss=hinge", "model=vanilla", "model.generator.width=32"),
+        *("g_accumulate=2", "loss=hinge", "model=vanilla", "model.generator.width=24"),
         *("g_optimizer.lr=0.1", "d_optimizer.lr=0.1", "g_optimizer.weight_decay=0.1"),
         *("schedule@g_schedule=linear", "latent.dim=64", "data.size=32", "data=mnist"),
         *("regularizer=weight_clip", "trainer.precision=bf16-mixed"),

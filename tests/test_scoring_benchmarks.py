@@ -2,15 +2,15 @@
 
 from types import SimpleNamespace
 
-import arithmetic
-import inception_weights
 import pytest
-import scoring
 import torch
-from arithmetic import Rounded, ThreeProducts, replaced, tf32
 from torch import nn
 from torch.nn.functional import conv2d
 
+import arithmetic
+import inception_weights
+import scoring
+from arithmetic import Rounded, ThreeProducts, replaced, tf32
 from ganlab.metrics.inceptionv3 import Inception
 from ganlab.scoring import extraction
 

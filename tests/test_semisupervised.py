@@ -57,7 +57,7 @@ def held_out(gan, source=None) -> ImageData:
 def train(gan, *callbacks, data=None, **options):
     """`fit` on the data that callbacks look at, too."""
     data = data or held_out(gan)
-    with mock.patch("conftest.ImageData", return_value=data):
+    with mock.patch("small.ImageData", return_value=data):
         return fit(gan, callbacks=callbacks, **options)
 
 
