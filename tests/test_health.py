@@ -5,6 +5,7 @@ import json
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,10 +13,13 @@ import torch
 from pytorch_lightning import Callback
 
 from commands import completed, rows, run_train, runs_in, summary
-from conftest import differing, same
+from conftest import differing, same, small_gan
 from ganlab import checkpoint
-from ganlab.callbacks import Scores
+from ganlab.callbacks import HealthReadings, Scores
 from ganlab.config import ConfigError
+from ganlab.data import Images
+from ganlab.data.images import normalised
+from ganlab.diagnostics import features_of
 from ganlab.figures import arranged
 from ganlab.gan import GAN
 from ganlab.health import AILMENTS, FEWEST, Detector, UnhealthyError, Verdict, Watch, diagnosis
@@ -168,6 +172,18 @@ def test_values_out_of_range_are_refused():
     with pytest.raises(ValueError, match="every must be at least 1, got 0"):
         Watch(every=0)
     assert Watch(every=100, patience=100 * FEWEST)
+
+
+def test_readings_do_not_depend_on_the_order_of_files():
+    """Of images sorted by class the first are alike; samples as diverse as all read 1.68 then."""
+    dark, light = torch.full((600, 1, 4, 4), 20), torch.full((600, 1, 4, 4), 235)
+    sorted_images = torch.cat([dark, light]) + torch.arange(1200).view(-1, 1, 1, 1) % 16
+    data = SimpleNamespace(images=Images(sorted_images.to(torch.uint8), torch.zeros(1200).long()))
+    readings = HealthReadings(Watch(), data)
+    readings.on_train_start(None, small_gan())
+    mixed = normalised(data.images.images[torch.randperm(1200)[:256]])
+    taken, _ = readings._reference.readings(features_of(mixed))
+    assert taken["diversity"].item() == pytest.approx(1, abs=0.1)
 
 
 # Runs --------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from extractors import Patches
 from ganlab import cache, pictures
 from ganlab.callbacks import Checkpoints, Journal, Scores
 from ganlab.conditioning import Concat
-from ganlab.data import DataError, Digits, ImageData
+from ganlab.data import DataError, Digits, ImageData, Images
 from ganlab.loggers import MetricsFile
 from ganlab.metrics import (
     Moments,
@@ -25,8 +25,9 @@ from ganlab.metrics import (
 from ganlab.metrics.features import hash_of
 from ganlab.networks import DCGANDiscriminator, DCGANGenerator
 from ganlab.scoring import Protocol, Score, Scorecard, Scorer
-from ganlab.scoring.plans import ByClassifier, data_name
+from ganlab.scoring.plans import ByClassifier, ByInception, data_name
 from ganlab.scoring.reference import reference
+from ganlab.spec import ImageSpec
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +190,19 @@ def test_another_seed_is_other_noise_and_the_same_one_the_same(digits):
     gan, one, two = small_gan(), scorer(digits), scorer(digits, seed=1)
     assert one(gan).scores == one(gan).scores
     assert one(gan).scores != two(gan).scores
+
+
+def test_data_without_classes_is_scored_by_held_out_images_that_have_some():
+    """STL-10 trains on images without labels, and its test images are of ten classes."""
+    held_out = Digits(split="test").read()
+    unlabeled = SimpleNamespace(
+        spec=ImageSpec(1, 16, classes=0),
+        images=Images(held_out.images, torch.zeros_like(held_out.labels)),
+        test_images=lambda: held_out,
+    )
+    assert ByInception(split="test").real_images(unlabeled).labels.unique().tolist() == [0]
+    labeled = SimpleNamespace(**vars(unlabeled) | {"spec": ImageSpec(1, 16, classes=10)})
+    assert len(ByInception(split="test").real_images(labeled).labels.unique()) == 10
 
 
 def test_classes_are_generated_in_the_proportions_of_the_data(digits):

@@ -53,7 +53,7 @@ class HealthReadings(Callback):
 
     def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
         self._probable = is_probability(gan.loss.score)
-        parts = self._chosen(REAL).split(PART)
+        parts = self._drawn(REAL).split(PART)
         real = [features_of(normalised(part.to(gan.device))) for part in parts]
         self._reference = Reference(torch.cat(real), self.watch.n)
         self.noise = gan.fixed_latents(self.watch.n)
@@ -95,15 +95,19 @@ class HealthReadings(Callback):
         if due(gan, self.watch.memorisation_every):
             few = samples[0].flatten(1)
             most = NUMBERS // few.shape[1]
-            readings["memorised"] = memorised(few, self._chosen(most))
+            images = self._images()
+            known = images if len(images) <= most else self._drawn(most)
+            readings["memorised"] = memorised(few, known)
         return readings
 
-    def _chosen(self, most: int) -> Tensor:
-        """All real images, uint8 (N, C, H, W), or as many as that, drawn at random."""
+    def _drawn(self, n: int) -> Tensor:
+        """Up to n of all real images, in a random order: files may be sorted by class."""
+        images = self._images()
+        chosen = torch.randperm(len(images), generator=stream("cpu", CHOICE))[:n]
+        return images[chosen.to(images.device)]
+
+    def _images(self) -> Tensor:
+        """All real images, uint8 (N, C, H, W), or points float32 (N, d)."""
         if self.data.images is None:
             raise RuntimeError("setup() has not been called")
-        images = self.data.images.images
-        if len(images) <= most:
-            return images
-        chosen = torch.randperm(len(images), generator=stream("cpu", CHOICE))[:most]
-        return images[chosen.to(images.device)]
+        return self.data.images.images

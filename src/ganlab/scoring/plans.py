@@ -113,6 +113,8 @@ class Plan:
         real = data.images if self.split == "train" else data.test_images()
         if real is None:
             raise DataError("metrics.split: this data holds no images out; say metrics.split=train")
+        if not data.spec.classes:  # G is told no class, even if the held-out images have some
+            real = real._replace(labels=torch.zeros_like(real.labels))
         return real
 
 
