@@ -15,8 +15,8 @@ HAS_GPU := $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_avail
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ /' | awk '{n=$$1; $$1=""; printf "  make %-8s%s\n", n, $$0}'
 
-demo: $(READY)  ## train the default GAN on 1,797 handwritten digits (DEMO_TIME)
-	@echo "Training on 1,797 handwritten digits: DEMO_TIME, longer beside other programs; soon it says how long."
+demo: $(READY)  ## train the default GAN on 1,797 handwritten digits (one to two minutes on two cores)
+	@echo "Training on 1,797 handwritten digits: one to two minutes on two cores, longer beside other programs; soon it says how long."
 	$(BIN)/python -m ganlab.train
 
 test: $(READY)  ## the test suite; no account, no network; where there is a GPU, its tests too
