@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from pytorch_lightning import Callback
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ganlab import conditioning, losses
 from ganlab.augment import DiffAugment
@@ -47,8 +47,10 @@ class Tape(TorchDispatchMode):
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         if operation is torch.ops.aten._local_scalar_dense.default:
             raise RuntimeError("operation not permitted when stream is capturing")
+        # As they are now: operations in place may change shapes, too.
+        given = aliases((args, kwargs or {}))
         result = operation(*args, **(kwargs or {}))
-        self.made.append((operation, args, kwargs or {}, result))
+        self.made.append((operation, *given, aliases(result)))
         return result
 
     @torch.no_grad()
@@ -58,6 +60,11 @@ class Tape(TorchDispatchMode):
             for old, new in zip(tree_leaves(result), tree_leaves(again), strict=True):
                 if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
                     old.copy_(new)  # neither written in place nor a view
+
+
+def aliases(found):
+    """The same memory under tensors of their own."""
+    return tree_map_only(torch.Tensor, torch.Tensor.detach, found)
 
 
 def tape(work, noise):

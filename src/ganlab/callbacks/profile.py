@@ -3,6 +3,7 @@
 import functools
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,13 +87,16 @@ class Profile(Callback):
     def _start(self, trainer: Trainer, gan: GAN) -> None:
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would say that there is no GPU
         gpu = [ProfilerActivity.CUDA] if gan.device.type == "cuda" else []
-        self._profile = profile(activities=[ProfilerActivity.CPU, *gpu])
+        made = profile(activities=[ProfilerActivity.CPU, *gpu])
+        with warnings.catch_warnings():  # some versions of torch warn of other uses
+            warnings.simplefilter("ignore", UserWarning)
+            made.start()
+        self._profile = made
+        self._whole.__enter__()
         for owner, name, label in labelled(trainer, gan, besides=self):
             if name not in vars(owner):  # what somebody has replaced stays as it is
                 setattr(owner, name, under(PREFIX + label, getattr(owner, name)))
                 self._wrapped.append((owner, name))
-        self._profile.start()
-        self._whole.__enter__()
 
     def _stop(self) -> profile | None:
         """Ends the profile, if it runs, and takes the labels off again."""
