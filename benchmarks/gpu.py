@@ -71,6 +71,7 @@ class Row:
     """A line of the table.
 
     Args:
+        part, what: of the benchmark, and what was looked at there.
         value: what was found, in words.
         needed: what it should be; empty where nothing is asked.
         good: whether it is.

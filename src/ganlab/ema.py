@@ -40,7 +40,7 @@ class EMA(nn.Module):
         """Moves the average towards the weights of `network`."""
         mine: list[Tensor] = list(self.network.parameters())
         theirs: list[Tensor] = list(network.parameters())
-        if isinstance(self.share, Tensor):  # lerp takes a weight from memory for each tensor alone
+        if isinstance(self.share, Tensor):  # _foreach_lerp_ takes no weight from memory
             apart = list(torch._foreach_sub(theirs, mine))
             torch._foreach_mul_(apart, self.share)
             torch._foreach_add_(mine, apart)

@@ -88,7 +88,7 @@ class Profile(Callback):
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would say that there is no GPU
         gpu = [ProfilerActivity.CUDA] if gan.device.type == "cuda" else []
         made = profile(activities=[ProfilerActivity.CPU, *gpu])
-        with warnings.catch_warnings():  # some versions of torch warn of other uses
+        with warnings.catch_warnings():  # torch 2.11 warns of schedules, which are not used here
             warnings.simplefilter("ignore", UserWarning)
             made.start()
         self._profile = made

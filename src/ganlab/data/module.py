@@ -187,7 +187,7 @@ class ImageData(LightningDataModule):
         place, trainer = self._read().labels.device, self._running
         share = self.batch_size // trainer.world_size
         rows = [index.narrow(1, trainer.global_rank * share, share) for index in batch]
-        # Not blocking: that would wait for all kernels.
+        # A blocking copy would wait for all kernels.
         index, *labeled = (part.to(place, non_blocking=True) for part in rows)
         chosen = Chosen(
             index,

@@ -27,7 +27,7 @@ STEP = 0.1  # seconds of work in a batch: long beside asking for it, short besid
 SHARE = 0.25  # seconds of work that are worth a process
 
 
-class Batch(NamedTuple):
+class Decoded(NamedTuple):
     """pixels: bytes (n, C, H, W) of n images from number `start` on."""
 
     start: int
@@ -62,7 +62,7 @@ def processors() -> int:
 
 def decoded(
     decoder: Decoder, names: Sequence[str], spec: ImageSpec, work: float
-) -> Generator[Batch]:
+) -> Generator[Decoded]:
     """All images, by as many processes as the work is worth, in whatever order they come.
 
     Args:
@@ -86,7 +86,7 @@ def decoded(
             busy = stack.enter_context(selectors.DefaultSelector())
             yield from _shared(workers, busy, names, starts, step)
         for start in starts:
-            yield Batch(start, *decoder.batch(names[start : start + step], spec))
+            yield Decoded(start, *decoder.batch(names[start : start + step], spec))
 
 
 def _shared(
@@ -95,8 +95,8 @@ def _shared(
     names: Sequence[str],
     starts: Iterator[int],
     step: int,
-) -> Iterator[Batch]:
-    idle, answers = workers, list[Batch]()
+) -> Iterator[Decoded]:
+    idle, answers = workers, list[Decoded]()
     while True:
         for worker, start in zip(idle, starts, strict=False):
             worker.ask(start, names[start : start + step])
@@ -150,7 +150,7 @@ class Worker:
         self.start, self.names = start, names
         self._send(names)
 
-    def answer(self) -> Batch:
+    def answer(self) -> Decoded:
         """What was asked for.
 
         Raises:
@@ -161,7 +161,7 @@ class Worker:
             line = self.file.readline()
             pixels = self.file.read(size) if line else b""
             if len(pixels) == size:
-                return Batch(self.start, pixels, json.loads(line))
+                return Decoded(self.start, pixels, json.loads(line))
         first, last = self.names[0], self.names[-1]
         raise DataError(
             f"data: a process that decodes images has ended (exit code {self.process.wait()}) "
