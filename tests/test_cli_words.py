@@ -6,7 +6,7 @@ import pytest
 
 from commands import run_main
 from ganlab import cli
-from ganlab.config import ConfigError
+from ganlab.errors import ConfigError
 
 
 def look(folder: str, columns: int = 4, *, by: str | None = None) -> None:

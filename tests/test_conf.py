@@ -10,8 +10,9 @@ from PIL import Image
 
 from commands import completed, run_train, runs_in
 from conftest import same, weights
-from ganlab.config import ConfigError, conf_dir, flattened
+from ganlab.config import conf_dir, flattened
 from ganlab.data import Images
+from ganlab.errors import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.runs import Run
 from ganlab.session import quiet_lightning

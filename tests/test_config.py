@@ -9,7 +9,6 @@ import pytest
 from commands import completed
 from ganlab import config
 from ganlab.config import (
-    ConfigError,
     complete,
     conf_dir,
     fitted,
@@ -20,6 +19,7 @@ from ganlab.config import (
     problems,
     spelled,
 )
+from ganlab.errors import ConfigError
 
 
 class Leaf:

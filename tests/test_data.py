@@ -28,7 +28,6 @@ from ganlab.data import (
     MNIST,
     STL10,
     SVHN,
-    DataError,
     Digits,
     FashionMNIST,
     Folder,
@@ -41,6 +40,7 @@ from ganlab.data import images as images_module
 from ganlab.data import sources as sources_module
 from ganlab.data.images import allocate, expect, resized
 from ganlab.data.module import IterationLoader, MinibatchOrder, ReadingAhead
+from ganlab.errors import DataError
 from ganlab.spec import ImageSpec
 
 # The order ----------------------------------------------------------------------------------------

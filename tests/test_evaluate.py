@@ -17,12 +17,13 @@ from commands import run_evaluate, run_train, runs_in, smoke
 from ganlab import pictures
 from ganlab.data import Digits
 from ganlab.data.images import normalised
+from ganlab.errors import ProtocolMismatchError
 from ganlab.metrics import Tally
 from ganlab.metrics.features import hash_of
 from ganlab.progress import unwatched
 from ganlab.rescoring import Choice, subject
 from ganlab.runs import Run
-from ganlab.scoring import ByClassifier, ByInception, Scorecard, UnlikeProtocols, tables
+from ganlab.scoring import ByClassifier, ByInception, Scorecard, tables
 from ganlab.scoring.evaluation import NEAREST, Evaluation
 from ganlab.scoring.extraction import extract
 
@@ -169,7 +170,7 @@ def test_other_words_give_other_protocols_beside_the_first(own):
     assert noted(own)[:-1] == before
     assert (added.protocol.split, added.protocol.real, added.protocol.seed) == ("test", 100, 7)
     assert added.protocol.real_hash == hash_of(Digits(split="test").read()._asdict())[:16]
-    with pytest.raises(UnlikeProtocols, match="split: train and test"):
+    with pytest.raises(ProtocolMismatchError, match="split: train and test"):
         tables.table([(Run(own), before[0]), (Run(own), added)], ["frechet"])
 
 
@@ -219,7 +220,7 @@ def test_every_class_is_scored_by_itself_where_the_generator_is_told_it(tmp_path
     assert sum(card.protocol.real for card in classes) == whole.protocol.real == 1415
     assert {card.protocol.fake for card in classes} == {20}
     assert "| digits, class 9 |" in out
-    with pytest.raises(UnlikeProtocols, match="data: digits, class 0 and digits, class 1"):
+    with pytest.raises(ProtocolMismatchError, match="data: digits, class 0 and digits, class 1"):
         tables.table([(Run(told), card) for card in classes[:2]], ["frechet"])
 
 

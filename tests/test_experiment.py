@@ -6,7 +6,7 @@ import pytest
 
 import ganlab
 from commands import completed, run_sample, run_train, runs_in
-from ganlab.config import ConfigError
+from ganlab.errors import ConfigError
 from ganlab.experiment import require_known
 
 POPEN = "torch.distributed.elastic.multiprocessing.subprocess_handler.SubprocessHandler"

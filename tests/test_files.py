@@ -12,6 +12,7 @@ import torch
 
 from conftest import differing
 from ganlab import checkpoint, files, pictures
+from ganlab.errors import DamagedError
 
 SAVED = {
     "state_dict": {"w": torch.arange(60, dtype=torch.float32), "b": torch.zeros(3)},
@@ -163,14 +164,14 @@ def test_torch_alone_reads_a_changed_weight_without_a_word(tmp_path, content):
     path.write_bytes(changed)
     wrong = torch.load(path, weights_only=True)["state_dict"]["w"]
     assert not torch.equal(wrong, SAVED["state_dict"]["w"])
-    with pytest.raises(checkpoint.DamagedError, match=r"is damaged: the checksum of .* is wrong"):
+    with pytest.raises(DamagedError, match=r"is damaged: the checksum of .* is wrong"):
         checkpoint.read(path)
 
 
 def test_a_checkpoint_with_anything_but_tensors_and_plain_data_is_refused(tmp_path):
     path = tmp_path / "a.ckpt"
     torch.save({"state_dict": {}, "callbacks": Path("a")}, path)
-    with pytest.raises(checkpoint.DamagedError, match=r"weights_only|Unsupported|WeightsUnpickler"):
+    with pytest.raises(DamagedError, match=r"weights_only|Unsupported|WeightsUnpickler"):
         checkpoint.read(path)
 
 

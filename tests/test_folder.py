@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import ExifTags, Image, ImageOps
 
-from ganlab.data import DataError, Folder
+from ganlab.data import Folder
+from ganlab.errors import DataError
 
 
 def pixels(seed=0, size=(8, 8), channels=3):

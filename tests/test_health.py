@@ -16,16 +16,15 @@ from commands import completed, rows, run_train, runs_in, summary
 from conftest import differing, same, small_gan
 from ganlab import checkpoint
 from ganlab.callbacks import HealthReadings, Scores
-from ganlab.config import ConfigError
 from ganlab.data import Images
 from ganlab.data.images import normalised
 from ganlab.diagnostics import features_of
+from ganlab.errors import ConfigError, NonFiniteError, UnhealthyError
 from ganlab.figures import arranged
 from ganlab.gan import GAN
-from ganlab.health import AILMENTS, FEWEST, Detector, UnhealthyError, Verdict, Watch, diagnosis
+from ganlab.health import AILMENTS, FEWEST, Detector, Verdict, Watch, diagnosis
 from ganlab.jobs import card_of
 from ganlab.lab import failures
-from ganlab.observations import NonFiniteError
 from ganlab.runs import Run, identity
 from ganlab.scoring.scorecard import Score
 from ganlab.train import train

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from ganlab.data import DataError, kept
+from ganlab.data import kept
 from ganlab.data.kept import HEAD, NotKeptError, found, path_of
+from ganlab.errors import DataError
 
 SHAPE = (6, 3, 4, 4)
 

@@ -9,7 +9,7 @@ import torch
 
 from commands import run_main
 from ganlab import theory
-from ganlab.config import ConfigError
+from ganlab.errors import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.lab import LABS, called, located
 from ganlab.lab.__main__ import main

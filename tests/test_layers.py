@@ -12,7 +12,7 @@ import ganlab
 SOURCE = Path(ganlab.__file__).parent
 # A module imports its own layer and those before it, and the libraries of all these layers.
 LAYERS = (
-    ({"spec", "schedules", "files", "published", "threads"}, set()),
+    ({"errors", "spec", "schedules", "files", "published", "threads"}, set()),
     (
         {"losses", "regularizers", "conditioning", "augment", "critique", "combinations"}
         | {"distributions", "theory"}

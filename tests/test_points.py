@@ -11,13 +11,12 @@ from commands import completed, rows, run_evaluate, run_sample, run_train, runs_
 from conftest import same, weights
 from ganlab import load
 from ganlab.augment import DiffAugment
-from ganlab.combinations import CombinationError
 from ganlab.conditioning import Concat
-from ganlab.config import ConfigError
 from ganlab.data import Gaussian1D, Grid2D, ImageData, Ring2D, SwissRoll2D
 from ganlab.data.images import normalised
 from ganlab.data.points import distribution_of
 from ganlab.distributions import Mixture, SwissRoll, grid, ring
+from ganlab.errors import CombinationError, ConfigError
 from ganlab.experiment import Experiment
 from ganlab.figures import Cloud
 from ganlab.gan import GAN

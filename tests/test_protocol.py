@@ -5,8 +5,9 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 
+from ganlab.errors import ProtocolMismatchError
 from ganlab.metrics.inceptionv3 import REFERENCE as WEIGHTS
-from ganlab.scoring import Protocol, Score, Scorecard, UnlikeProtocols, require_alike, tables
+from ganlab.scoring import Protocol, Score, Scorecard, require_alike, tables
 from ganlab.scoring.protocol import PROTOCOLS, score_named, thousands, versions
 from ganlab.scoring.scorecard import mean_of, spread
 
@@ -85,13 +86,13 @@ def test_every_convention_that_differs_is_named_and_what_describes_the_generator
         require_alike([("a", REFERENCE), ("b", other)])
     else:
         assert found == [f"{name}: {getattr(REFERENCE, name)} and {changed(name)}"]
-        with pytest.raises(UnlikeProtocols, match=name):
+        with pytest.raises(ProtocolMismatchError, match=name):
             require_alike([("a", REFERENCE), ("b", REFERENCE), ("c", other)])
 
 
 def test_the_refusal_says_whose_scores_and_every_difference():
     other = replace(REFERENCE, fake=10_000, split="test")
-    with pytest.raises(UnlikeProtocols) as refusal:
+    with pytest.raises(ProtocolMismatchError) as refusal:
         require_alike([("runs/a", REFERENCE), ("runs/b", other)])
     assert str(refusal.value) == (
         "'runs/a' and 'runs/b' were scored by unlike protocols: split: train and test; "

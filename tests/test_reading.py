@@ -22,10 +22,11 @@ from PIL import Image
 from commands import run_train, runs_in, smoke
 from ganlab import decoding
 from ganlab.checkpoint import listed, read
-from ganlab.data import DataError, Folder, ImageData, module, workers
+from ganlab.data import Folder, ImageData, module, workers
 from ganlab.data import folder as folder_module
 from ganlab.data.module import ReadingAhead
 from ganlab.decoding import Decoder
+from ganlab.errors import DataError
 from ganlab.spec import ImageSpec
 
 SPEC = ImageSpec(3, 8)

@@ -16,8 +16,9 @@ from conftest import ROOT
 from ganlab import cli, lab, sweep, wandb
 from ganlab.__main__ import COMMANDS
 from ganlab.composer import asks_only
-from ganlab.config import ConfigError, conf_dir, problems
+from ganlab.config import conf_dir, problems
 from ganlab.data import Folder
+from ganlab.errors import ConfigError
 from ganlab.evaluate import evaluate
 from ganlab.fetch_weights import fetch_weights
 from ganlab.preflight import preflight
@@ -94,7 +95,7 @@ def wrong_verb(functions: dict[str, Callable], words: list[str]) -> list[str]:
         return []
     try:
         return wrong_call(*cli.chosen(functions, words))
-    except cli.ConfigError as error:
+    except ConfigError as error:
         return error.problems
 
 

@@ -22,7 +22,7 @@ from conftest import TIMED, differing, fit, small_gan
 from ddp_worker import scores
 from ganlab import checkpoint, figures, session
 from ganlab.callbacks import Checkpoints, Interruption, Scores
-from ganlab.config import ConfigError
+from ganlab.errors import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.gan import GAN
 from ganlab.jobs import objective

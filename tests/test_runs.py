@@ -14,7 +14,7 @@ import ganlab
 from commands import completed, rows, run_sample, run_train, runs_in, smoke, summary, trained
 from conftest import same, weights
 from ganlab import pictures
-from ganlab.config import ConfigError
+from ganlab.errors import ConfigError
 from ganlab.gan import SAMPLE
 from ganlab.latent import stream
 from ganlab.runs import Run, differences, identity, runs_below, unused

@@ -13,7 +13,8 @@ from extractors import Patches
 from ganlab import cache, pictures
 from ganlab.callbacks import Checkpoints, Journal, Scores
 from ganlab.conditioning import Concat
-from ganlab.data import DataError, Digits, ImageData, Images
+from ganlab.data import Digits, ImageData, Images
+from ganlab.errors import DataError
 from ganlab.loggers import MetricsFile
 from ganlab.metrics import (
     Moments,

@@ -17,7 +17,8 @@ from conftest import adam, fit, same, small_gan, weights
 from ganlab.callbacks import Checkpoints, classification
 from ganlab.conditioning import ACGAN, Concat, NoConditioning, SemiSupervised
 from ganlab.critique import Opinion
-from ganlab.data import DataError, Digits, ImageData, Images, LabelBudget
+from ganlab.data import Digits, ImageData, Images, LabelBudget
+from ganlab.errors import DataError
 from ganlab.experiment import Experiment
 from ganlab.networks import VanillaDiscriminator, VanillaGenerator
 from ganlab.optim import UpdateRule

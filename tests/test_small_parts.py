@@ -14,9 +14,10 @@ from torch import nn
 from conftest import ROOT, adam
 from ganlab.critique import Critique, Opinion
 from ganlab.ema import EMA
+from ganlab.errors import NonFiniteError
 from ganlab.experiment import Experiment
 from ganlab.latent import Gaussian, Uniform, mixed, stream
-from ganlab.observations import NonFiniteError, Observations
+from ganlab.observations import Observations
 from ganlab.optim import UpdateRule, average_over_ranks, global_norm, gradients
 from ganlab.pictures import animate, grid, save, to_pixels
 from ganlab.regularizers import GradientPenalty

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from ganlab.data import MNIST, DataError, ImageData, StackedMNIST
+from ganlab.data import MNIST, ImageData, StackedMNIST
 from ganlab.data.images import resized
+from ganlab.errors import DataError
 from ganlab.metrics import class_balance
 from test_data import write_mnist
 

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from commands import composer
 from ganlab import study
-from ganlab.config import ConfigError
+from ganlab.errors import ConfigError
 from ganlab.results import best_of
 from ganlab.study import AGAIN, SWEEPER, Method, Point, Study
 

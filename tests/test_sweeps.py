@@ -22,7 +22,7 @@ import ganlab
 from commands import completed, composer, run_sweep, run_train, runs_in, shell, smoke
 from conftest import ROOT, same, weights
 from ganlab import charts, figures, results
-from ganlab.config import ConfigError
+from ganlab.errors import ConfigError
 from ganlab.jobs import Job, Sweep, card_of, jobs_in, objective
 from ganlab.runs import Run
 from ganlab.scoring.protocol import Protocol

@@ -12,7 +12,7 @@ import torch
 
 from conftest import ROOT
 from ganlab import cli, weights
-from ganlab.config import ConfigError
+from ganlab.errors import ConfigError
 from ganlab.fetch_weights import fetch_weights
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several blocks

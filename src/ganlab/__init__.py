@@ -26,7 +26,7 @@ def load(run: str | Path, checkpoint: "Which" = "last", *, trust: bool = False) 
         trust: build whatever the run's config names, such as networks of your own.
 
     Raises:
-        ganlab.config.ConfigError: the folder is no run, has no checkpoint, or names what is not
+        ganlab.errors.ConfigError: the folder is no run, has no checkpoint, or names what is not
             trusted.
     """
     from ganlab.experiment import restore

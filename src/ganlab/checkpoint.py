@@ -4,11 +4,9 @@ import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ganlab.errors import DamagedError
+
 PLAIN = (zipfile.ZIP_STORED, 0)  # how torch stores a record: not compressed, and no folder
-
-
-class DamagedError(Exception):
-    """A file is not the checkpoint that was written."""
 
 
 def name(iteration: int) -> str:

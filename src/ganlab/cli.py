@@ -21,18 +21,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ganlab import composer
 from ganlab.composer import CONFIG
-from ganlab.config import ConfigError, conf_dir, nearest, plain, problems
+from ganlab.config import conf_dir, nearest, plain, problems
+from ganlab.errors import ConfigError, DataError, JobFailedError
 from ganlab.jobs import Sweep, standing
 from ganlab.preflight import Plan, preflight
 from ganlab.signatures import hints, parameters
-from ganlab.spec import DataError
 
 HELP = {"-h", "--help"}
 INTERRUPTED = 130  # exit code, as a shell reports a program ended by Ctrl-C
-
-
-class JobFailed(Exception):  # noqa: N818 - nothing is wrong with the program
-    """A job has failed and said why; a sweep's other jobs go on."""
 
 
 def main(task: Callable[[DictConfig], Any]) -> None:
@@ -62,16 +58,16 @@ def reported(sweep: Sweep | None) -> Iterator[None]:
     """Says at the end, however it comes, how the runs of a sweep stand.
 
     Raises:
-        JobFailed: Slurm has given up a job, or a search has no score; no error of this program.
+        JobFailedError: Slurm gave up a job, or a search found no score.
     """
     try:
         yield
     except Exception as error:
         if type(error).__module__.startswith("submitit"):
-            raise JobFailed from error
+            raise JobFailedError from error
         if str(error) == "No trials are completed yet.":  # Optuna's way to say so
             print("no job has a score: there is nothing to choose from")
-            raise JobFailed from error
+            raise JobFailedError from error
         raise
     finally:
         if sweep is not None:
@@ -189,7 +185,7 @@ class exit_with_message:
             complain(error.problems)
         elif isinstance(error, DataError | HydraException | OmegaConfBaseException):
             complain([str(error)])
-        elif isinstance(error, JobFailed):
+        elif isinstance(error, JobFailedError):
             raise SystemExit(1)
         elif isinstance(error, KeyboardInterrupt):  # before training, or a second time during it
             raise SystemExit(INTERRUPTED)

@@ -7,17 +7,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ganlab.augment import NoAugment
 from ganlab.conditioning import NoConditioning
+from ganlab.errors import CombinationError
 from ganlab.losses import Loss
 from ganlab.regularizers import Regularizer
 from ganlab.spec import PointSpec, Spec
-
-
-class CombinationError(ValueError):
-    """Parts that cannot play together; `reasons` has one sentence each."""
-
-    def __init__(self, reasons: list[str]) -> None:
-        self.reasons = reasons
-        super().__init__("; ".join(reasons))
 
 
 def refuse(

@@ -19,6 +19,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
+from ganlab.errors import ConfigError
 from ganlab.signatures import Signature, hints, is_certain, is_imported, parameters, read
 
 # What ganlab passes to a node's target by itself, by the node's path.
@@ -46,14 +47,6 @@ INSTEAD = {
     "trainer.accumulate_grad_batches": "g_accumulate=... or d_accumulate=...",
 }
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
-
-
-class ConfigError(Exception):
-    """One or more mistakes in the config; the message is for the user, without a traceback."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(problems))
 
 
 class UncertainError(Exception):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ganlab.config import ConfigError
+from ganlab.errors import ConfigError
 from ganlab.loggers import AXES, readings
 from ganlab.runs import Run, varied
 from ganlab.scoring.protocol import score_named

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ganlab.spec import DataError, ImageSpec
+from ganlab.errors import DataError
+from ganlab.spec import ImageSpec
 
 CHANNELS = {"1": 1, "L": 1, "P": 3, "RGB": 3}
 BANDS = {1: ("L",), 3: ("R", "G", "B")}  # Pillow's names of the channels

@@ -15,11 +15,11 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
 from ganlab import checkpoint
-from ganlab.combinations import CombinationError
 from ganlab.conditioning import SemiSupervised
-from ganlab.config import ConfigError, locate
-from ganlab.data import DataError, ImageData, LabelBudget
+from ganlab.config import locate
+from ganlab.data import ImageData, LabelBudget
 from ganlab.data.images import Source
+from ganlab.errors import CombinationError, ConfigError, DamagedError, DataError
 from ganlab.game_optimizers import Extragradient
 from ganlab.gan import GAN
 from ganlab.health import Watch
@@ -298,7 +298,7 @@ def best(run: Run) -> dict[str, Any]:
         raise ConfigError([f"'{run.path}' has no checkpoint {scored}"])
     try:
         return checkpoint.read(path)
-    except checkpoint.DamagedError as error:
+    except DamagedError as error:
         raise ConfigError([str(error)]) from error
 
 

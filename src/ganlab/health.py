@@ -74,14 +74,6 @@ class Verdict:
         return asdict(self)
 
 
-class UnhealthyError(Exception):
-    """A verdict ends the run, as health.action says."""
-
-    def __init__(self, verdict: Verdict) -> None:
-        self.verdict = verdict
-        super().__init__(f"{verdict.ailment}: {verdict.evidence}")
-
-
 @dataclass(frozen=True)
 class Ailment:
     """A name of the field's, and the bounds between which its readings lie on average.

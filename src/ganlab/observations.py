@@ -9,14 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-ADVICE = (
-    "Usual causes: learning rates too high for this loss, 16-mixed precision (bf16-mixed has "
-    "float32's range), a wasserstein critic without weight_clip or gradient_penalty."
-)
-
-
-class NonFiniteError(Exception):
-    """A loss, a penalty, a gradient or a weight is NaN or infinite: training cannot go on."""
+from ganlab.errors import NonFiniteError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ganlab.composer import Composer, is_adaptive, looks_for_scores, without_hydra
-from ganlab.config import ConfigError, complete, plain, problems
+from ganlab.config import complete, plain, problems
+from ganlab.errors import ConfigError
 from ganlab.jobs import Job, Sweep, identity_of
 from ganlab.runs import NOT_SCIENCE, Run, folder_name, require_writable
 from ganlab.scoring.scorecard import is_distance

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ganlab import pictures
-from ganlab.data import DataError, ImageData
+from ganlab.data import ImageData
+from ganlab.errors import DataError, ProtocolMismatchError
 from ganlab.experiment import BUILT, Experiment, require_known, restore
 from ganlab.gan import GAN
 from ganlab.runs import Run, Which
-from ganlab.scoring import ByClassifier, ByInception, Plan, Scorecard, UnlikeProtocols, tables
+from ganlab.scoring import ByClassifier, ByInception, Plan, Scorecard, tables
 from ganlab.scoring.evaluation import NEAREST, Evaluation
 from ganlab.scoring.plans import data_name
 from ganlab.scoring.protocol import PROTOCOLS, Named
@@ -133,11 +134,11 @@ def subject(
 
 
 def require_one_ruler(runs: list[Run], rulers: list[dict[str, Any]]) -> None:
-    """Raises UnlikeProtocols before runs are scored whose scores could not be compared."""
+    """Raises ProtocolMismatchError before runs are scored whose scores could not be compared."""
     for run, other in zip(runs, rulers, strict=True):
         if unlike := [n for n in rulers[0] | other if rulers[0].get(n) != other.get(n)]:
             found = "; ".join(f"{n}: {rulers[0].get(n)} and {other.get(n)}" for n in unlike)
-            raise UnlikeProtocols(
+            raise ProtocolMismatchError(
                 f"'{runs[0].path}' and '{run.path}' would be scored by unlike protocols: {found}"
             )
 

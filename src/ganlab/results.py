@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ganlab.config import flattened
+from ganlab.errors import ProtocolMismatchError
 from ganlab.jobs import Job, card_of, cards, distinct
 from ganlab.runs import Run, Which, varied
-from ganlab.scoring.protocol import UnlikeProtocols
 from ganlab.scoring.scorecard import Score, Scorecard, as_loss, spread
 
 
@@ -101,7 +101,7 @@ def experiments(found: Iterable[Result], by: str) -> list[Experiment]:
     """Runs that differ by their seed alone together; of each protocol the best experiment first.
 
     Raises:
-        UnlikeProtocols: such runs were scored in different ways.
+        ProtocolMismatchError: such runs were scored in different ways.
     """
     found = list(found)
     groups: dict[str, list[Result]] = defaultdict(list)
@@ -131,7 +131,7 @@ def mean(found: Iterable[Result], by: str) -> Score | None:
     """Mean and standard deviation of a score over runs; None where none has it.
 
     Raises:
-        UnlikeProtocols: there are several scores of this short name.
+        ProtocolMismatchError: there are several scores of this short name.
     """
     found = list(found)
     require_one(found, by)
@@ -140,9 +140,9 @@ def mean(found: Iterable[Result], by: str) -> Score | None:
 
 
 def require_one(found: Iterable[Result], by: str) -> None:
-    """Raises UnlikeProtocols if there are several scores of this short name."""
+    """Raises ProtocolMismatchError if there are several scores of this short name."""
     if len(names := protocols(found, by)) > 1:
-        raise UnlikeProtocols(
+        raise ProtocolMismatchError(
             f"'{by}' is {' in some runs, in others '.join(names)}: say by=..., one of these, or "
             "evaluate all runs alike"
         )

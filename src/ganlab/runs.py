@@ -12,7 +12,8 @@ import yaml
 from filelock import FileLock, Timeout
 
 from ganlab import checkpoint, environment, files
-from ganlab.config import ConfigError, flattened
+from ganlab.config import flattened
+from ganlab.errors import ConfigError, DiskFullError, RunBusyError
 
 # Where and how a run runs, and what it writes down, but not what it computes.
 NOT_SCIENCE = (
@@ -72,14 +73,6 @@ def varied(runs: Sequence["Run"]) -> list[str]:
     configs = [dict(flattened(science(run.config()))) for run in runs]
     keys = dict.fromkeys(key for config in configs for key in config)
     return [key for key in keys if len({json.dumps(c.get(key)) for c in configs}) > 1]
-
-
-class DiskFullError(Exception):
-    """A run's disk has no room: training cannot go on; the last checkpoint is good."""
-
-
-class Busy(ConfigError):  # noqa: N818 - a sentence
-    """Another process works in a run's folder."""
 
 
 def json_of(path: Path) -> dict[str, Any]:
@@ -202,7 +195,7 @@ class Run:
         The lock is the kernel's and ends with its process, however that ends.
 
         Raises:
-            Busy: another process works in it.
+            RunBusyError: another process works in it.
             ConfigError: it cannot be written.
         """
         lock = FileLock(self.lock_file)
@@ -210,7 +203,7 @@ class Run:
             self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0.2)  # `locked` may hold it for a moment
         except Timeout as error:
-            raise Busy([self._occupied()]) from error
+            raise RunBusyError([self._occupied()]) from error
         except OSError as error:
             refuse(self.path, error.strerror)
         try:

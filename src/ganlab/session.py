@@ -31,14 +31,12 @@ from ganlab.callbacks import (
     SampleGrids,
     Scores,
 )
-from ganlab.config import ConfigError
 from ganlab.data.points import density_of, distribution_of
 from ganlab.distributions import Mixture
+from ganlab.errors import ConfigError, NonFiniteError, UnhealthyError
 from ganlab.experiment import Experiment
 from ganlab.figures import POINTS_DRAWN, Cloud
-from ganlab.health import UnhealthyError
 from ganlab.loggers import MetricsFile, WandbRun
-from ganlab.observations import NonFiniteError
 from ganlab.runs import Run, unused
 from ganlab.spec import PointSpec
 
@@ -199,7 +197,8 @@ class Session:
         """
         stopped = self.interruption.received is not None
         if self.health is not None and self.health.ended is not None and not stopped:
-            error = UnhealthyError(self.health.ended)
+            ended = self.health.ended
+            error = UnhealthyError(f"{ended.ailment}: {ended.evidence}")
             self._conclude("stopped", str(error))
             raise error
         self._conclude("finished" if self._done else "interrupted")

@@ -4,10 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 
-class DataError(Exception):
-    """Missing, corrupt or unsuitable data; the message is for the user, without a traceback."""
-
-
 def at_least(minimum: float, **values: float | None) -> None:
     """Raise ValueError unless every given value (None passes) is at least `minimum`."""
     _refuse(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ganlab import cli
-from ganlab.config import ConfigError
+from ganlab.errors import ConfigError
 from ganlab.jobs import STATES, jobs_in
 from ganlab.results import (
     Experiment,
@@ -124,7 +124,7 @@ def judged(
 
     Raises:
         ConfigError: there is no run, or none with the score that is asked for.
-        UnlikeProtocols: scores of one name cannot be compared.
+        ProtocolMismatchError: scores of one name cannot be compared.
     """
     jobs, asked = jobs_in(Path(folder)), by
     by = by or deciding(jobs)

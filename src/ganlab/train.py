@@ -17,11 +17,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from ganlab import cli
-from ganlab.config import ConfigError
+from ganlab.errors import ConfigError, DataError, DiskFullError, JobFailedError, RunBusyError
 from ganlab.jobs import Job, Sweep, objective
 from ganlab.preflight import checked
-from ganlab.runs import Busy, DiskFullError, Run, folder_name
-from ganlab.spec import DataError
+from ganlab.runs import Run, folder_name
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback
@@ -65,26 +64,29 @@ def failures_said(*, swept: bool) -> Iterator[None]:
     """Says what ended a run, where that is no error of the program.
 
     Raises:
-        JobFailed: a sweep's other jobs go on.
+        JobFailedError: a sweep's other jobs go on.
         ConfigError, DataError: alone; another process works in the run, or it cannot begin here.
     """
-    from ganlab.health import UnhealthyError
-    from ganlab.observations import ADVICE, NonFiniteError
+    from ganlab.errors import ADVICE, NonFiniteError, UnhealthyError
 
     try:
         yield
     except NonFiniteError as error:
         say(f"training failed: {error}. {ADVICE}")
-        raise cli.JobFailed from error
+        raise JobFailedError from error
     except (DiskFullError, UnhealthyError) as error:
         say(f"training stopped: {error}")
-        raise cli.JobFailed from error
+        raise JobFailedError from error
     except (ConfigError, DataError) as error:
         if not swept:
             raise
-        then = "it is left to that one" if isinstance(error, Busy) else "this job has not begun"
+        then = (
+            "it is left to that one"
+            if isinstance(error, RunBusyError)
+            else "this job has not begun"
+        )
         say(f"{error}; {then}")
-        raise cli.JobFailed from error
+        raise JobFailedError from error
 
 
 def train(

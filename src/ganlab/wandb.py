@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ganlab import cli, files
-from ganlab.config import ConfigError
+from ganlab.errors import ConfigError, JobFailedError
 from ganlab.jobs import runs_of
 from ganlab.runs import Run
 
@@ -36,7 +36,7 @@ def sync(folder: str) -> None:
     print(f"{len(ready) - len(missing)} uploaded, {len(runs) - len(waiting)} were already")
     if missing:
         sys.stderr.write(f"ganlab: not all is uploaded, and nothing is lost: {reason(said)}\n")
-        raise cli.JobFailed
+        raise JobFailedError
 
 
 def dashboard(

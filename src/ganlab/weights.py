@@ -13,7 +13,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from ganlab import cache, files
-from ganlab.config import ConfigError
+from ganlab.errors import ConfigError
 from ganlab.published import INCEPTION as REFERENCE
 
 NAME = "weights-inception-2015-12-05-6726825d.pth"

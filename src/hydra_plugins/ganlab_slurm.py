@@ -57,7 +57,7 @@ class SlurmLauncher(Launcher):
     def _submit(self, points: dict[int, list[str]]) -> "Sequence[Job[JobReturn]]":
         from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher as Theirs
 
-        from ganlab.config import ConfigError
+        from ganlab.errors import ConfigError
 
         work, state = Theirs(**self.options), Singleton.get_state()
         work.setup(hydra_context=self.context, task_function=self.task, config=self.config)
@@ -95,7 +95,7 @@ def awaited(job: "Job[JobReturn]", overrides: list[str]) -> JobReturn:
     """What a job has returned; says so if Slurm has given it up."""
     from submitit.core.utils import FailedJobError, UncompletedJobError
 
-    from ganlab.cli import JobFailed
+    from ganlab.errors import JobFailedError
 
     try:
         return job.results()[0]
@@ -104,5 +104,5 @@ def awaited(job: "Job[JobReturn]", overrides: list[str]) -> JobReturn:
         said = str(error) if crashed else f"{job.state.lower()}; its log is {job.paths.stderr}"
         print(f"Slurm's job {job.job_id}: {said}", flush=True)
         returned = JobReturn(overrides=overrides, status=JobStatus.FAILED)
-        returned.return_value = JobFailed(said)
+        returned.return_value = JobFailedError(said)
         return returned

@@ -62,9 +62,9 @@ class StudySweeper(Sweeper):
 
 def value(returned: JobReturn) -> float | None:
     """The score of a job; None if it has failed, which it has said."""
-    from ganlab.cli import JobFailed
+    from ganlab.errors import JobFailedError
 
     try:
         return returned.return_value
-    except JobFailed:
+    except JobFailedError:
         return None

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pytorch_lightning import Callback, Trainer
 
 from ganlab.capture import Captured, reason_against
-from ganlab.config import ConfigError
+from ganlab.errors import ConfigError
 from ganlab.gan import GAN
 
 How = Literal["auto", "graph", "off"]

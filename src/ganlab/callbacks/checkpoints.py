@@ -11,8 +11,8 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from ganlab import checkpoint, files
 from ganlab.background import Background, Snapshot
 from ganlab.callbacks.intervals import due
+from ganlab.errors import NonFiniteError
 from ganlab.gan import GAN
-from ganlab.observations import NonFiniteError
 from ganlab.runs import BEST
 
 

@@ -10,8 +10,9 @@ from torch.nn.functional import cross_entropy
 
 from ganlab.callbacks.intervals import due
 from ganlab.conditioning import NoConditioning
-from ganlab.data import DataError, ImageData, Images
+from ganlab.data import ImageData, Images
 from ganlab.data.images import normalised
+from ganlab.errors import DataError
 from ganlab.gan import GAN
 from ganlab.latent import mixed
 

@@ -15,9 +15,9 @@ from ganlab import checkpoint, pictures
 from ganlab.callbacks.checkpoints import Checkpoints, write
 from ganlab.callbacks.intervals import due
 from ganlab.callbacks.readings import PART, HealthReadings
+from ganlab.errors import NonFiniteError
 from ganlab.gan import GAN
 from ganlab.health import Detector, Verdict, Watch, diverged
-from ganlab.observations import NonFiniteError
 
 
 class Health(Callback):

@@ -10,9 +10,9 @@ from pytorch_lightning import Callback, Trainer
 
 from ganlab.background import Background
 from ganlab.callbacks.intervals import due
+from ganlab.errors import NonFiniteError
 from ganlab.gan import GAN
 from ganlab.loggers import MetricsFile, WandbRun
-from ganlab.observations import NonFiniteError
 
 
 class Journal(Callback):

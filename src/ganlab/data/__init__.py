@@ -7,7 +7,6 @@ from ganlab.data.module import ImageData
 from ganlab.data.points import Gaussian1D, Grid2D, Points, Ring2D, SwissRoll2D
 from ganlab.data.sources import CIFAR10, CIFAR100, MNIST, STL10, SVHN, Digits, FashionMNIST
 from ganlab.data.stacked import StackedMNIST
-from ganlab.spec import DataError
 
 __all__ = [
     "CIFAR10",
@@ -15,7 +14,6 @@ __all__ = [
     "MNIST",
     "STL10",
     "SVHN",
-    "DataError",
     "Digits",
     "FashionMNIST",
     "Folder",

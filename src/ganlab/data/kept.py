@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ganlab import cache, files
 from ganlab.data.workers import processors
-from ganlab.spec import DataError
+from ganlab.errors import DataError
 
 FORMAT = 1  # of the files; another makes all of them anew
 HEAD, BLOCK = 4096, 2**24  # bytes

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ganlab.errors import DataError
 from ganlab.latent import stream
-from ganlab.spec import DataError, at_least, seed_range
+from ganlab.spec import at_least, seed_range
 
 KEPT = 12  # the stream of random numbers that chooses; others are in module.py and gan.py
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ganlab.data.images import Images, resized
-from ganlab.spec import DataError, ImageSpec, at_least, one_of
+from ganlab.errors import DataError
+from ganlab.spec import ImageSpec, at_least, one_of
 
 ORIGINAL, MARGIN = 8, 1  # pixels of a digit, and of black around it when it is resized
 HELD_OUT = 1415  # where the last three of the digits' 14 sheets begin

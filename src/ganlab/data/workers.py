@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from ganlab.decoding import Decoder, Refused
-from ganlab.spec import DataError, ImageSpec
+from ganlab.errors import DataError
+from ganlab.spec import ImageSpec
 
 SAMPLE, PATIENCE = 16, 0.1  # images that are timed, and seconds after which fewer will do
 STEP = 0.1  # seconds of work in a batch: long beside asking for it, short beside all

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ganlab import cli
-from ganlab.config import ConfigError, nearest
+from ganlab.config import nearest
+from ganlab.errors import ConfigError
 from ganlab.signatures import parameters
 
 # name -> where its function is, imported when it is asked for; what it shows, in a line

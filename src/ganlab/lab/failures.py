@@ -60,7 +60,7 @@ def failing(name: str, on: Data, overrides: Sequence[str]) -> list[Path]:
 
     Raises:
         ConfigError: all mistakes.
-        JobFailed: health.action has ended the run.
+        JobFailedError: health.action has ended the run.
     """
     run = trained(planned([*words(name, on), *overrides]))
     for known in run.summary().get("health", []):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ganlab import cli, figures, files, load, pictures
+from ganlab import figures, files, load, pictures
 from ganlab.composer import Composer
-from ganlab.config import ConfigError
 from ganlab.data.points import density_of
+from ganlab.errors import ConfigError, JobFailedError
 from ganlab.experiment import Experiment
 from ganlab.figures import DPI, INK, POINTS_DRAWN, Cloud
 from ganlab.jobs import Job, Sweep
@@ -67,7 +67,7 @@ def grid(
     Sweep(folder).add(Job(p.run, (f"loss={n}", f"seed={s}")) for n, s, p in listed(plans))
     for loss, seed, plan in listed(plans):
         print(f"\n{loss}, seed {seed}", flush=True)
-        with contextlib.suppress(cli.JobFailed):  # it has been said; the others go on
+        with contextlib.suppress(JobFailedError):  # it has been said; the others go on
             trained(plan)
     found = {n: [last(p.run) for p in tried if p.run.finished] for n, tried in plans.items()}
     text = tables.as_markdown([row(loss, cards) for loss, cards in found.items()])

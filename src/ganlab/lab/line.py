@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from ganlab import theory
-from ganlab.config import ConfigError
 from ganlab.data.points import distribution_of
 from ganlab.distributions import Mixture
+from ganlab.errors import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.latent import Gaussian, Latent, Uniform
 

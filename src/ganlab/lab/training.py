@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganlab import cli, files, train
 from ganlab.composer import Composer, without_hydra
-from ganlab.config import ConfigError
+from ganlab.errors import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.gan import GAN
 from ganlab.preflight import checked, rehearse
@@ -57,7 +57,7 @@ def trained(plan: Planned, callbacks: Sequence[Callback] = ()) -> Run:
 
     Raises:
         SystemExit: with 130 where a signal stopped it; the same command goes on.
-        JobFailed: training cannot go on; the reason has been said.
+        JobFailedError: training cannot go on; the reason has been said.
     """
     name = plan.run.path.parent.name
     with train.failures_said(swept=False):

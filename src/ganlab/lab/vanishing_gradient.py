@@ -13,9 +13,9 @@ from torch import nn
 
 from ganlab import figures, files, pictures, theory
 from ganlab.composer import Composer
-from ganlab.config import ConfigError
 from ganlab.data.points import distribution_of
 from ganlab.distributions import Mixture
+from ganlab.errors import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.figures import DPI, INK, OTHERS, D, G
 from ganlab.gan import GAN

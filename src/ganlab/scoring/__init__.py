@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ganlab.scoring.protocol import Protocol, UnlikeProtocols, require_alike
+from ganlab.scoring.protocol import Protocol, require_alike
 from ganlab.scoring.scorecard import Score, Scorecard
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ __all__ = [
     "Score",
     "Scorecard",
     "Scorer",
-    "UnlikeProtocols",
     "require_alike",
 ]
 

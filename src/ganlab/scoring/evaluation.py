@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from ganlab.conditioning import ByClass
-from ganlab.data import DataError, ImageData
+from ganlab.data import ImageData
 from ganlab.data.images import normalised
+from ganlab.errors import DataError
 from ganlab.gan import GAN
 from ganlab.metrics import Tally, frechet_infinity, memorisation, nearest, neighbourhood_by_class
 from ganlab.progress import watched

@@ -10,10 +10,10 @@ from typing import cast
 import torch
 
 from ganlab import cache, weights
-from ganlab.config import ConfigError
-from ganlab.data import DataError, ImageData, Images
+from ganlab.data import ImageData, Images
 from ganlab.data.images import Source
 from ganlab.data.stacked import StackedMNIST
+from ganlab.errors import ConfigError, DataError
 from ganlab.metrics.classifier import (
     Classifier,
     ClassifierNetwork,

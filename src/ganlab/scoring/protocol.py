@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from ganlab.errors import ProtocolMismatchError
 from ganlab.published import INCEPTION
 
 REFERENCE_IMAGES = 50_000
@@ -121,12 +122,8 @@ def score_named(name: str) -> str | None:
     return spelled[1] if spelled else plain.get(name)
 
 
-class UnlikeProtocols(ValueError):  # noqa: N818 - a sentence
-    """Scores that must not stand beside each other."""
-
-
 def require_alike(protocols: Iterable[tuple[str, Protocol]]) -> None:
-    """Raises UnlikeProtocols, naming what differs, unless all scores can be compared.
+    """Raises ProtocolMismatchError, naming what differs, unless all scores can be compared.
 
     Args:
         protocols: (whose, protocol) of each score.
@@ -134,7 +131,7 @@ def require_alike(protocols: Iterable[tuple[str, Protocol]]) -> None:
     (first, reference), *others = protocols
     for name, protocol in others:
         if found := reference.differences(protocol):
-            raise UnlikeProtocols(
+            raise ProtocolMismatchError(
                 f"'{first}' and '{name}' were scored by unlike protocols: {'; '.join(found)}"
             )
 

@@ -22,7 +22,7 @@ def table(scored: Sequence[tuple[Run, Scorecard]], columns: Iterable[str]) -> st
         columns: short names of the scores to show.
 
     Raises:
-        UnlikeProtocols: they cannot be compared, and why.
+        ProtocolMismatchError: they cannot be compared, and why.
     """
     require_alike((str(run.path), card.protocol) for run, card in scored)
     columns = list(columns)
