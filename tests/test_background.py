@@ -8,9 +8,9 @@ import torch
 from pytorch_lightning import Callback
 
 from conftest import fit, small_gan
-from ganlab import checkpoint
-from ganlab.background import MOST, Background, Snapshot
 from ganlab.callbacks import Checkpoints
+from ganlab.storage import checkpoint
+from ganlab.storage.background import MOST, Background, Snapshot
 
 
 @pytest.fixture
@@ -143,6 +143,6 @@ def test_a_checkpoint_is_of_the_iteration_in_which_it_was_asked_for(tmp_path):
 
 
 def test_a_full_disk_ends_the_run_that_goes_on_meanwhile(tmp_path, monkeypatch):
-    monkeypatch.setattr("ganlab.files.write", lambda path, content: failing())
+    monkeypatch.setattr("ganlab.storage.files.write", lambda path, content: failing())
     with pytest.raises(OSError, match="No space left"):
         fit(small_gan(6), callbacks=[Checkpoints(tmp_path, every=2, background=Slow())])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganlab import cache
+from ganlab.storage import cache
 
 
 @pytest.fixture(autouse=True)

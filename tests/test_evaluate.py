@@ -19,13 +19,13 @@ from ganlab.data import Digits
 from ganlab.data.images import normalised
 from ganlab.errors import ProtocolMismatchError
 from ganlab.metrics import Tally
-from ganlab.metrics.features import hash_of
 from ganlab.progress import unwatched
 from ganlab.rescoring import Choice, subject
 from ganlab.runs import Run
 from ganlab.scoring import ByClassifier, ByInception, Scorecard, tables
 from ganlab.scoring.evaluation import NEAREST, Evaluation
 from ganlab.scoring.extraction import extract
+from ganlab.storage.cache import hash_of
 
 SCORED = ("metrics=classifier", "metrics.every=2", "metrics.n=200")
 NAMES = ("frechet", "is", "kernel", "precision", "recall", "density", "coverage", "modes", "kl")

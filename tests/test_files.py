@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from conftest import differing
-from ganlab import checkpoint, files, pictures
+from ganlab import pictures
 from ganlab.errors import DamagedError
+from ganlab.storage import checkpoint, files
 
 SAVED = {
     "state_dict": {"w": torch.arange(60, dtype=torch.float32), "b": torch.zeros(3)},

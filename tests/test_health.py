@@ -14,7 +14,6 @@ from pytorch_lightning import Callback
 
 from commands import completed, rows, run_train, runs_in, summary
 from conftest import differing, same, small_gan
-from ganlab import checkpoint
 from ganlab.callbacks import HealthReadings, Scores
 from ganlab.data import Images
 from ganlab.data.images import normalised
@@ -27,6 +26,7 @@ from ganlab.jobs import card_of
 from ganlab.lab import failures
 from ganlab.runs import Run, identity
 from ganlab.scoring.scorecard import Score
+from ganlab.storage import checkpoint
 from ganlab.train import train
 from test_resume import before_g_step, signalled
 from wandb_server import records

@@ -6,10 +6,10 @@ from dataclasses import asdict, fields, replace
 import pytest
 
 from ganlab.errors import ProtocolMismatchError
-from ganlab.metrics.inceptionv3 import REFERENCE as WEIGHTS
 from ganlab.scoring import Protocol, Score, Scorecard, require_alike, tables
 from ganlab.scoring.protocol import PROTOCOLS, score_named, thousands, versions
 from ganlab.scoring.scorecard import mean_of, spread
+from ganlab.storage.inception import SHA256 as WEIGHTS
 
 FACTS = {
     "extractor": "inception",

@@ -20,14 +20,14 @@ import torch
 from PIL import Image
 
 from commands import run_train, runs_in, smoke
-from ganlab import decoding
-from ganlab.checkpoint import listed, read
 from ganlab.data import Folder, ImageData, module, workers
 from ganlab.data import folder as folder_module
 from ganlab.data.module import ReadingAhead
-from ganlab.decoding import Decoder
 from ganlab.errors import DataError
 from ganlab.spec import ImageSpec
+from ganlab.storage import decoding
+from ganlab.storage.checkpoint import listed, read
+from ganlab.storage.decoding import Decoder
 
 SPEC = ImageSpec(3, 8)
 N = 40
@@ -392,7 +392,7 @@ def test_a_process_has_to_be_worth_it(tmp_path, noted, monkeypatch, work, wanted
 
 
 def test_a_process_that_decodes_imports_neither_torch_nor_numpy():
-    code = "import ganlab.decoding, sys; print('ganlab.spec' in sys.modules, *sys.modules)"
+    code = "import ganlab.storage.decoding, sys; print('ganlab.spec' in sys.modules, *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     there, *names = done.stdout.split()
     assert there == "True"

@@ -20,7 +20,7 @@ import ganlab
 from commands import completed, rows, run_sample, run_train, runs_in, smoke, summary, trained
 from conftest import TIMED, differing, fit, small_gan
 from ddp_worker import scores
-from ganlab import checkpoint, figures, session
+from ganlab import figures, session
 from ganlab.callbacks import Checkpoints, Interruption, Scores
 from ganlab.errors import ConfigError
 from ganlab.experiment import Experiment
@@ -30,6 +30,7 @@ from ganlab.loggers import MetricsFile
 from ganlab.observations import Observations
 from ganlab.runs import Run, identity
 from ganlab.scoring import ByClassifier, Scorecard
+from ganlab.storage import checkpoint
 
 SIX = ("iterations=6", "sample_every=6")
 NUMBERS = sorted(Interruption.SIGNALS)

@@ -10,7 +10,7 @@ from torch import nn
 
 from conftest import fit, same, small_gan, weights
 from extractors import Patches
-from ganlab import cache, pictures
+from ganlab import pictures
 from ganlab.callbacks import Checkpoints, Journal, Scores
 from ganlab.conditioning import Concat
 from ganlab.data import Digits, ImageData, Images
@@ -23,12 +23,13 @@ from ganlab.metrics import (
     kernel_distance,
     neighbourhood,
 )
-from ganlab.metrics.features import hash_of
 from ganlab.networks import DCGANDiscriminator, DCGANGenerator
 from ganlab.scoring import Protocol, Score, Scorecard, Scorer
 from ganlab.scoring.plans import ByClassifier, ByInception, data_name
 from ganlab.scoring.reference import reference
 from ganlab.spec import ImageSpec
+from ganlab.storage import cache
+from ganlab.storage.cache import hash_of
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ import pytest
 
 from commands import rows, run_train, summary
 from conftest import TIMED, differing
-from ganlab import checkpoint
 from ganlab.runs import Run
+from ganlab.storage import checkpoint
 from processes import training, wait_for
 
 STOPS = int(os.environ.get("GANLAB_SOAK", "12"))

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from conftest import ROOT
-from ganlab import cli, weights
+from ganlab import cli
 from ganlab.errors import ConfigError
 from ganlab.fetch_weights import fetch_weights
+from ganlab.storage import weights
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several blocks
 HASH = hashlib.sha256(CONTENT).hexdigest()
@@ -63,7 +64,7 @@ def home(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GANLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
-    monkeypatch.setattr(weights, "REFERENCE", HASH)
+    monkeypatch.setattr(weights, "SHA256", HASH)
     return tmp_path
 
 
@@ -162,8 +163,8 @@ def test_a_folder_that_cannot_be_written_is_refused(home, server):
 
 FETCH = """
 import sys
-from ganlab import weights
-weights.URL, weights.REFERENCE = sys.argv[1:]
+from ganlab.storage import weights
+weights.URL, weights.SHA256 = sys.argv[1:]
 print(weights.fetch())
 """
 

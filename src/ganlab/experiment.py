@@ -14,7 +14,6 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
-from ganlab import checkpoint
 from ganlab.conditioning import SemiSupervised
 from ganlab.config import locate
 from ganlab.data import ImageData, LabelBudget
@@ -29,6 +28,7 @@ from ganlab.scoring import Plan
 from ganlab.settings import Node, Settings
 from ganlab.signatures import hints, parameters
 from ganlab.spec import ImageSpec, PointSpec, Spec, spec_of
+from ganlab.storage import checkpoint
 
 BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers are not needed for one
     *("gan", "model", "loss", "conditioning", "regularizer", "augment", "latent"),

@@ -13,7 +13,7 @@ def fetch_weights(folder: str | None = None) -> Path:
     Args:
         folder: where to keep it; null: GANLAB_CACHE, or ~/.cache/ganlab.
     """
-    from ganlab import weights
+    from ganlab.storage import weights
 
     return weights.download(Path(folder)) if folder else weights.fetch()
 

@@ -12,10 +12,10 @@ from typing import Any, Literal, get_args
 
 from filelock import FileLock
 
-from ganlab import files
 from ganlab.errors import ConfigError
 from ganlab.runs import Run, Which, runs_below
 from ganlab.scoring.scorecard import Scorecard
+from ganlab.storage import files
 
 RECORD = "sweep.json"
 State = Literal["finished", "running", "interrupted", "failed", "stopped", "waiting"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision.utils import make_grid
 
-from ganlab import files
+from ganlab.storage import files
 
 TILE = 56  # pixels: smaller images are enlarged by a whole factor, without smoothing
 

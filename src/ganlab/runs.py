@@ -11,9 +11,10 @@ from typing import Any, Literal, NoReturn
 import yaml
 from filelock import FileLock, Timeout
 
-from ganlab import checkpoint, environment, files
+from ganlab import environment
 from ganlab.config import flattened
 from ganlab.errors import ConfigError, DiskFullError, RunBusyError
+from ganlab.storage import checkpoint, files
 
 # Where and how a run runs, and what it writes down, but not what it computes.
 NOT_SCIENCE = (

@@ -14,8 +14,6 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
-from ganlab import checkpoint
-from ganlab.background import Background
 from ganlab.callbacks import (
     Capturing,
     Checkpoints,
@@ -39,6 +37,8 @@ from ganlab.figures import POINTS_DRAWN, Cloud
 from ganlab.loggers import MetricsFile, WandbRun
 from ganlab.runs import Run, unused
 from ganlab.spec import PointSpec
+from ganlab.storage import checkpoint
+from ganlab.storage.background import Background
 
 
 class Session:

@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from ganlab import cli, files
+from ganlab import cli
 from ganlab.errors import ConfigError, JobFailedError
 from ganlab.jobs import runs_of
 from ganlab.runs import Run
+from ganlab.storage import files
 
 
 def sync(folder: str) -> None:

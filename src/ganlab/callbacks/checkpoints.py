@@ -8,12 +8,12 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from ganlab import checkpoint, files
-from ganlab.background import Background, Snapshot
 from ganlab.callbacks.intervals import due
 from ganlab.errors import NonFiniteError
 from ganlab.gan import GAN
 from ganlab.runs import BEST
+from ganlab.storage import checkpoint, files
+from ganlab.storage.background import Background, Snapshot
 
 
 class Checkpoints(Callback):

@@ -8,11 +8,11 @@ from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 
-from ganlab.background import Background
 from ganlab.callbacks.intervals import due
 from ganlab.errors import NonFiniteError
 from ganlab.gan import GAN
 from ganlab.loggers import MetricsFile, WandbRun
+from ganlab.storage.background import Background
 
 
 class Journal(Callback):

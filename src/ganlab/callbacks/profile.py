@@ -14,10 +14,11 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 from tqdm import tqdm
 
-from ganlab import breakdown, files
+from ganlab import breakdown
 from ganlab.breakdown import Operator, Span
 from ganlab.capture import Captured
 from ganlab.gan import GAN
+from ganlab.storage import files
 
 PREFIX = "ganlab/"  # of the labels, among torch's own
 TRACE_BYTES = 2**24  # a trace that is larger is not kept

@@ -10,10 +10,10 @@ from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
 from ganlab import pictures
-from ganlab.background import Background, Snapshot
 from ganlab.callbacks.intervals import due
 from ganlab.gan import GAN
 from ganlab.spec import PointSpec
+from ganlab.storage.background import Background, Snapshot
 
 Painter = Callable[[Tensor], np.ndarray]  # samples -> uint8 (H, W, 3)
 ROWS = 8  # of a sheet that shows what a code does

@@ -20,10 +20,10 @@ from torch import Tensor
 from ganlab.data import workers
 from ganlab.data.images import Images, allocate
 from ganlab.data.kept import NotKeptError, Place, found, kept
-from ganlab.decoding import Decoder, reason
 from ganlab.errors import DataError
 from ganlab.progress import watched
 from ganlab.spec import ImageSpec, at_least
+from ganlab.storage.decoding import Decoder, reason
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 NAMED = 5  # how many broken files a message lists

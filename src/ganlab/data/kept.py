@@ -20,9 +20,9 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from ganlab import cache, files
 from ganlab.data.workers import processors
 from ganlab.errors import DataError
+from ganlab.storage import cache, files
 
 FORMAT = 1  # of the files; another makes all of them anew
 HEAD, BLOCK = 4096, 2**24  # bytes

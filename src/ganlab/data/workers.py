@@ -19,9 +19,9 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from ganlab.decoding import Decoder, Refused
 from ganlab.errors import DataError
 from ganlab.spec import ImageSpec
+from ganlab.storage.decoding import Decoder, Refused
 
 SAMPLE, PATIENCE = 16, 0.1  # images that are timed, and seconds after which fewer will do
 STEP = 0.1  # seconds of work in a batch: long beside asking for it, short beside all
@@ -110,7 +110,7 @@ def _shared(
 
 
 class Worker:
-    """A process of `ganlab.decoding`, which has no more than one question at a time.
+    """A process of `ganlab.storage.decoding`, which has no more than one question at a time.
 
     Raises:
         OSError: it cannot be started.
@@ -123,7 +123,7 @@ class Worker:
         try:
             with theirs:
                 self.process = subprocess.Popen(  # noqa: S603 - it is this Python
-                    [sys.executable, "-P", "-m", "ganlab.decoding", str(theirs.fileno())],
+                    [sys.executable, "-P", "-m", "ganlab.storage.decoding", str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
                     env={**os.environ, "PYTHONPATH": paths},

@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
-from ganlab import files, pictures, theory
+from ganlab import pictures, theory
 from ganlab.lab import drawing
 from ganlab.lab.drawing import Frame
 from ganlab.lab.line import Line
 from ganlab.lab.training import Snapshots, planned, trained
 from ganlab.runs import Run
 from ganlab.spec import at_least
+from ganlab.storage import files
 
 ARROWS = 15
 NEAR = 0.1  # of JSD / log 2, at whose first moment panel (c) is

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ganlab import figures, files, load, pictures
+from ganlab import figures, load, pictures
 from ganlab.composer import Composer
 from ganlab.data.points import density_of
 from ganlab.errors import ConfigError, JobFailedError
@@ -21,6 +21,7 @@ from ganlab.scoring import tables
 from ganlab.scoring.scorecard import spread
 from ganlab.scoring.tables import Row
 from ganlab.spec import at_least
+from ganlab.storage import files
 
 NEEDS = {  # what a loss cannot do without; data of a few units needs a weak penalty
     "wasserstein": ("regularizer=gradient_penalty", "regularizer.gradient_penalty.weight=0.1"),

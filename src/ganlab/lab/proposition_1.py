@@ -8,13 +8,14 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
-from ganlab import files, pictures
+from ganlab import pictures
 from ganlab.gan import GAN
 from ganlab.lab import drawing
 from ganlab.lab.figure_1 import moment, moments
 from ganlab.lab.line import Line
 from ganlab.lab.training import STILL, Snapshots, planned, trained
 from ganlab.spec import at_least
+from ganlab.storage import files
 
 BEFORE = ("batch_size=512", "g_optimizer.lr=1e-2", "d_optimizer.lr=1e-2")
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ganlab import files, pictures
+from ganlab import pictures
 from ganlab.figures import DPI, FAINT, INK, OTHERS, D, G, quiet, to_pixels
 from ganlab.lab.games import (
     ALTERNATING,
@@ -29,6 +29,7 @@ from ganlab.lab.games import (
     Play,
     play,
 )
+from ganlab.storage import files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

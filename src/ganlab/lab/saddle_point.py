@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ganlab import files
 from ganlab.lab import saddle_pictures
 from ganlab.lab.games import GAMES, METHODS, Game, Matrix, Method, Play, play
 from ganlab.runs import require_writable
 from ganlab.spec import at_least, positive, seed_range
+from ganlab.storage import files
 
 NEAR = 1e-30  # so close to the equilibrium every game is as good as linear
 WINDOW = 1e-300, 1e-3  # distances that can be measured, and at which that is still so

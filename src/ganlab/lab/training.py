@@ -9,13 +9,14 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
-from ganlab import cli, files, train
+from ganlab import cli, train
 from ganlab.composer import Composer, without_hydra
 from ganlab.errors import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.gan import GAN
 from ganlab.preflight import checked, rehearse
 from ganlab.runs import Run
+from ganlab.storage import files
 from ganlab.study import Point
 
 STILL = ("g_optimizer.lr=0",)  # G takes part in every iteration, and stays where it is

@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import nn
 
-from ganlab import figures, files, pictures, theory
+from ganlab import figures, pictures, theory
 from ganlab.composer import Composer
 from ganlab.data.points import distribution_of
 from ganlab.distributions import Mixture
@@ -21,6 +21,7 @@ from ganlab.figures import DPI, INK, OTHERS, D, G
 from ganlab.gan import GAN
 from ganlab.lab.training import STILL, Planned, planned, trained
 from ganlab.spec import at_least
+from ganlab.storage import files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

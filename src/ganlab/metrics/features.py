@@ -1,7 +1,7 @@
 """What turns images into the features that scores are made of, and says which it is."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -46,16 +46,6 @@ class Extractor(nn.Module):
 def short_hash(text: str) -> str:
     """The first 16 hexadecimal digits of its sha256."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def hash_of(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 of named tensors, in the order of their names: 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.numpy().data)
-    return digest.hexdigest()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torchvision.models import inception_v3
 
 from ganlab.metrics.features import Extractor, Features, exact_float32
 from ganlab.metrics.resize import Kind, resize
-from ganlab.published import INCEPTION as REFERENCE
+from ganlab.storage.inception import SHA256
 
 DIM, CLASSES = 2048, 1008
 # Images that pass at once on a CPU: what they leave between two layers fits its caches, and
@@ -37,7 +37,7 @@ class Inception(Extractor):
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         name = "inception" if kind == "tf1_bilinear" else "inception-clean"
-        name = name if digest == REFERENCE else f"{name}-{digest[:8]}"
+        name = name if digest == SHA256 else f"{name}-{digest[:8]}"
         super().__init__(name, digest, f"{kind} to 299, (x - 128) / 128", DIM, CLASSES)
         self.kind = kind
         parts = Parts(tensors_of(file))
@@ -47,7 +47,7 @@ class Inception(Extractor):
     @property
     def is_reference(self) -> bool:
         """Whether the weights are those of the literature, so that scores may be compared."""
-        return self.weights == REFERENCE
+        return self.weights == SHA256
 
     def forward(self, images: Tensor) -> Features:
         """The features, by whole float32 whatever the precision of the training around.

@@ -9,7 +9,6 @@ from typing import cast
 
 import torch
 
-from ganlab import cache, weights
 from ganlab.data import ImageData, Images
 from ganlab.data.images import Source
 from ganlab.data.stacked import StackedMNIST
@@ -21,13 +20,15 @@ from ganlab.metrics.classifier import (
     accuracy,
     train_classifier,
 )
-from ganlab.metrics.features import Extractor, hash_of, short_hash
+from ganlab.metrics.features import Extractor, short_hash
 from ganlab.metrics.inceptionv3 import Inception, tensors_of
 from ganlab.progress import watched
 from ganlab.scoring.protocol import Split
 from ganlab.scoring.reference import FEWEST, Reference, reference
 from ganlab.scoring.scorer import Scorer
 from ganlab.spec import ImageSpec, PointSpec, at_least, one_of, seed_range
+from ganlab.storage import cache, weights
+from ganlab.storage.cache import hash_of
 
 NO_CLASSES = (
     "metrics=classifier learns the classes of the data, which has none; say metrics=inception"

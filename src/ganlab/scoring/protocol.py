@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from ganlab.errors import ProtocolMismatchError
-from ganlab.published import INCEPTION
+from ganlab.storage.inception import SHA256
 
 REFERENCE_IMAGES = 50_000
 PLAIN = {"frechet": "fid", "is": "is", "kernel": "kid"}
@@ -89,7 +89,7 @@ class Protocol:
     @property
     def is_reference(self) -> bool:
         """Whether its scores may be called fid and is, as in the literature."""
-        inception = self.extractor == "inception" and self.weights == INCEPTION
+        inception = self.extractor == "inception" and self.weights == SHA256
         return inception and self.fake == REFERENCE_IMAGES and self.split == "train"
 
     def name(self, score: str) -> str:

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganlab import cache
 from ganlab.data.images import Images
 from ganlab.errors import DataError
 from ganlab.latent import stream
 from ganlab.metrics import Moments
-from ganlab.metrics.features import Extractor, hash_of, short_hash
+from ganlab.metrics.features import Extractor, short_hash
 from ganlab.progress import watched
 from ganlab.scoring.extraction import tallied
+from ganlab.storage import cache
+from ganlab.storage.cache import hash_of
 
 FEWEST = 10  # images of each kind: one for each of 10 splits, and more than 5 neighbours
 CHOSEN = 31  # the stream of random numbers that chooses real images; others are in gan.py, data/

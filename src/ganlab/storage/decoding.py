@@ -1,7 +1,7 @@
 """Image files as pixels: read, decoded, refused where they are not what was asked for.
 
-`python -m ganlab.decoding` is a process that does nothing else.  It imports no torch and no numpy,
-so that it begins after a tenth of a second.
+`python -m ganlab.storage.decoding` is a process that does nothing else.  It imports neither torch
+nor numpy, so it starts in a tenth of a second.
 """
 
 import contextlib

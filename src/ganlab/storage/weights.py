@@ -8,16 +8,13 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from filelock import FileLock
 from tqdm import tqdm
 
-from ganlab import cache, files
 from ganlab.errors import ConfigError
-from ganlab.published import INCEPTION as REFERENCE
+from ganlab.storage import cache, files
+from ganlab.storage.inception import NAME, SHA256, URL
 
-NAME = "weights-inception-2015-12-05-6726825d.pth"
-URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{NAME}"
 SECONDS = 30  # without an answer, before a download is given up
 
 
@@ -50,6 +47,8 @@ def fetch(path: str | Path | None = None) -> Path:
 
 def places() -> Iterator[Path]:
     """Where the reference may lie already."""
+    import torch  # slow, and who only wants the name or the hash does without
+
     yield cache.folder() / NAME
     hub = Path(torch.hub.get_dir()) / "checkpoints"
     yield hub / NAME
@@ -61,7 +60,7 @@ def is_reference(file: Path) -> bool:
     if not file.is_file():
         return False
     with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() == REFERENCE
+        return hashlib.file_digest(stream, "sha256").hexdigest() == SHA256
 
 
 def download(folder: Path) -> Path:
@@ -94,7 +93,8 @@ def receive(file: Path) -> None:
 def write(part: Path) -> None:
     """Downloads to a file; raises OSError unless the reference came."""
     digest = hashlib.sha256()
-    with urllib.request.urlopen(URL, timeout=SECONDS) as answer, part.open("wb") as file:
+    answering = urllib.request.urlopen(URL, timeout=SECONDS)  # noqa: S310 - the address is ours
+    with answering as answer, part.open("wb") as file:
         size = int(answer.headers.get("Content-Length", 0))
         hidden = not sys.stderr.isatty()
         with tqdm(total=size or None, unit="B", unit_scale=True, desc=NAME, disable=hidden) as bar:
@@ -105,8 +105,8 @@ def write(part: Path) -> None:
         came = file.tell()
     if came < size:
         raise OSError(f"it ended after {came} of {size} bytes")
-    if digest.hexdigest() != REFERENCE:
-        raise OSError(f"sha256 {digest.hexdigest()[:8]}... is not {REFERENCE[:8]}...")
+    if digest.hexdigest() != SHA256:
+        raise OSError(f"sha256 {digest.hexdigest()[:8]}... is not {SHA256[:8]}...")
 
 
 def advice(file: Path, error: Exception) -> str:

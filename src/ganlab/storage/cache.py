@@ -1,9 +1,10 @@
 """What is dear to make and the same for all runs, kept in ~/.cache/ganlab or $GANLAB_CACHE."""
 
 import contextlib
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +13,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from ganlab import files
-from ganlab.metrics.features import hash_of
+from ganlab.storage import files
 
 ABOUT, HASH = "about", "sha256"
 
@@ -71,3 +71,13 @@ def locked(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
         yield
+
+
+def hash_of(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 of named tensors, in the order of their names: 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,8 @@
+"""The published Inception weights that all libraries compute FID with.
+
+They are TensorFlow's of 2015-12-05, converted by pytorch-fid.
+"""
+
+NAME = "weights-inception-2015-12-05-6726825d.pth"
+URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{NAME}"
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
