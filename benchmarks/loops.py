@@ -38,8 +38,8 @@ from ganlab.networks import (
     VanillaDiscriminator,
     VanillaGenerator,
 )
-from ganlab.optim import UpdateRule
 from ganlab.spec import ImageSpec
+from ganlab.training.updates import UpdateRule
 
 Rule = Callable[..., torch.optim.Optimizer]
 Criterion = Callable[[Tensor], Tensor]  # logits -> a scalar to minimise

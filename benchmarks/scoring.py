@@ -46,12 +46,12 @@ from ganlab.metrics.features import Extractor, Features
 from ganlab.metrics.inceptionv3 import Inception
 from ganlab.metrics.resize import resize
 from ganlab.networks import SNDCGANDiscriminator, SNDCGANGenerator
-from ganlab.optim import UpdateRule
 from ganlab.progress import unwatched
 from ganlab.scoring import Scorer
 from ganlab.scoring.extraction import extract, tallied
 from ganlab.scoring.reference import Reference, measured
 from ganlab.spec import ImageSpec
+from ganlab.training.updates import UpdateRule
 from options import asked
 
 Scores = dict[str, float]

@@ -14,13 +14,13 @@ from extractors import Patches
 from ganlab.callbacks import Checkpoints, Interruption, Journal, Scores
 from ganlab.data import Digits
 from ganlab.distributed import SynchronousDDP
-from ganlab.ema import EMA
 from ganlab.gan import GAN
 from ganlab.networks import DCGANDiscriminator, DCGANGenerator
-from ganlab.optim import UpdateRule
 from ganlab.regularizers import R1
 from ganlab.scoring import ByClassifier, Scorer
 from ganlab.scoring.reference import reference
+from ganlab.training.ema import EMA
+from ganlab.training.updates import UpdateRule
 
 
 def made(norm: str):

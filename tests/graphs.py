@@ -29,9 +29,9 @@ from ganlab.networks import (
     VanillaDiscriminator,
     VanillaGenerator,
 )
-from ganlab.optim import UpdateRule
 from ganlab.regularizers import R1, GradientPenalty, LeCam, WeightClip
 from ganlab.schedules import Linear
+from ganlab.training.updates import UpdateRule
 from small import adam, fit, small_gan
 
 SPEC = small_gan().spec

@@ -10,8 +10,8 @@ from ganlab.gan import GAN
 from ganlab.latent import Gaussian
 from ganlab.losses import NonSaturating
 from ganlab.networks import DCGANDiscriminator, DCGANGenerator
-from ganlab.optim import UpdateRule
 from ganlab.session import quiet_lightning
+from ganlab.training.updates import UpdateRule
 
 
 def adam(lr: float = 2e-4):

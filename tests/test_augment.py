@@ -12,11 +12,11 @@ from torch import nn
 
 from conftest import ROOT, fit, same, small_gan, weights
 from ganlab.augment import DiffAugment, InstanceNoise, NoAugment, shift_and_flip
-from ganlab.batch import Batch
-from ganlab.critique import Critique, Opinion
 from ganlab.losses import BEGAN, EBGAN, Hinge, Minimax, NonSaturating, Relativistic
 from ganlab.networks import DCGANDiscriminator
 from ganlab.regularizers import R1, R2, Consistency, FeatureMatching, GradientPenalty, PullAway
+from ganlab.training.batch import Batch
+from ganlab.training.critique import Critique, Opinion
 from test_gan import Watch
 
 COLOR, TRANSLATION, CUTOUT = (DiffAugment((name,)) for name in ("color", "translation", "cutout"))

@@ -13,7 +13,7 @@ from conftest import fit, same, small_gan, weights
 from ganlab import callbacks, capture, losses
 from ganlab.augment import InstanceNoise
 from ganlab.capture import reason_in_parts
-from ganlab.optim import UpdateRule
+from ganlab.training.updates import UpdateRule
 from graphs import EACH, ON_CUDA, Capturing, Norms, apart, one_hot_of_a_gpu, tape
 
 TINY = ("data=digits", "trainer=smoke", "logger=csv")

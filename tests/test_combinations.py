@@ -13,17 +13,17 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from conftest import adam
-from ganlab.batch import Batch
 from ganlab.conditioning import NoConditioning, Projection, SemiSupervised
 from ganlab.config import conf_dir, locate
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian, stream
 from ganlab.losses import Hinge, Loss
 from ganlab.networks import VanillaDiscriminator
-from ganlab.optim import UpdateRule, global_norm
 from ganlab.regularizers import Regularizer
 from ganlab.signatures import parameters
 from ganlab.spec import ImageSpec
+from ganlab.training.batch import Batch
+from ganlab.training.updates import UpdateRule, global_norm
 
 STEPS = "steps"
 NOISE, BATCH = 4, 4

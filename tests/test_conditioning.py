@@ -14,7 +14,6 @@ from torch.nn.utils.parametrizations import _SpectralNorm, weight_norm
 
 from conftest import adam, fit, same, small_gan, weights
 from ganlab.augment import InstanceNoise
-from ganlab.batch import Batch
 from ganlab.conditioning import (
     ACGAN,
     Concat,
@@ -23,16 +22,17 @@ from ganlab.conditioning import (
     Projection,
     SemiSupervised,
 )
-from ganlab.critique import Critique, Opinion
 from ganlab.data import Digits, ImageData, LabelBudget
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian, stream
 from ganlab.losses import Hinge, NonSaturating, Wasserstein
 from ganlab.networks import DCGANDiscriminator, DCGANGenerator
 from ganlab.networks.discriminator import Discriminator
-from ganlab.optim import UpdateRule
 from ganlab.regularizers import R1, FeatureMatching, GradientPenalty, Regularizer
 from ganlab.spec import ImageSpec
+from ganlab.training.batch import Batch
+from ganlab.training.critique import Critique, Opinion
+from ganlab.training.updates import UpdateRule
 from test_gan import Watch
 
 SPEC = Digits().spec

@@ -21,7 +21,6 @@ from pytorch_lightning import Callback
 from pytorch_lightning.plugins.precision import Precision
 
 from conftest import fit, small_gan
-from ganlab.batch import Batch
 from ganlab.data import (
     CIFAR10,
     CIFAR100,
@@ -42,6 +41,7 @@ from ganlab.data.images import allocate, expect, resized
 from ganlab.data.module import IterationLoader, MinibatchOrder, ReadingAhead
 from ganlab.errors import DataError
 from ganlab.spec import ImageSpec
+from ganlab.training.batch import Batch
 
 # The order ----------------------------------------------------------------------------------------
 

@@ -8,12 +8,12 @@ from torch import nn
 
 from conftest import small_gan
 from ganlab import losses, networks
-from ganlab.batch import Batch
 from ganlab.conditioning import ACGAN, Concat, InfoGAN, NoConditioning, Projection, SemiSupervised
 from ganlab.latent import seed_global_generators
 from ganlab.networks.discriminator import independent
 from ganlab.networks.layers import Dropout
 from ganlab.regularizers import R1, Consistency, FeatureMatching, GradientPenalty, LeCam, PullAway
+from ganlab.training.batch import Batch
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

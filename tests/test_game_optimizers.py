@@ -11,9 +11,9 @@ from torch import nn
 from commands import completed, run_train, smoke
 from conftest import fit, same, small_gan, weights
 from ganlab.game_optimizers import ExtraAdam, ExtraSGD, OptimisticAdam, OptimisticSGD
-from ganlab.optim import UpdateRule
 from ganlab.schedules import Linear
 from ganlab.spec import ImageSpec
+from ganlab.training.updates import UpdateRule
 
 RATE, BETAS, EPS = 0.1, (0.5, 0.9), 1e-8
 START = (1.0, -2.0, 0.5)

@@ -8,8 +8,8 @@ from conftest import adam, fit, same, small_gan, weights
 from ganlab.losses import (
     Relativistic,
 )
-from ganlab.optim import UpdateRule, untouched
 from ganlab.regularizers import R1, GradientPenalty, LeCam, WeightClip
+from ganlab.training.updates import UpdateRule, untouched
 
 
 def gradients(module):

@@ -16,7 +16,7 @@ from ganlab.augment import DiffAugment, InstanceNoise
 from ganlab.data import Digits, LabelBudget
 from ganlab.latent import Uniform
 from ganlab.networks import AutoencoderDiscriminator, VanillaDiscriminator, VanillaGenerator
-from ganlab.optim import UpdateRule
+from ganlab.training.updates import UpdateRule
 
 FILE = Path(__file__).with_name("golden.json")
 TOLERANCE = 1e-4  # of pixels in [-1, 1]: other processors and versions round differently

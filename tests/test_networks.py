@@ -12,7 +12,6 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 from torch.nn.utils import parametrize
 
-from ganlab.ema import EMA
 from ganlab.networks import (
     AutoencoderDiscriminator,
     BigGANGenerator,
@@ -35,6 +34,7 @@ from ganlab.networks.discriminator import MinibatchDiscrimination, MinibatchStd
 from ganlab.networks.layers import NORMS, GaussianNoise, needs_bias, power_of_two
 from ganlab.networks.resnet import DownBlock, UpBlock
 from ganlab.spec import ImageSpec
+from ganlab.training.ema import EMA
 
 LATENT = 6
 

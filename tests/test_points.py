@@ -23,10 +23,10 @@ from ganlab.gan import GAN
 from ganlab.latent import Gaussian, stream
 from ganlab.losses import NonSaturating
 from ganlab.networks import ToyDiscriminator, ToyGenerator
-from ganlab.optim import UpdateRule
 from ganlab.regularizers import Consistency
 from ganlab.session import quiet_lightning
 from ganlab.spec import ImageSpec, PointSpec, spec_of
+from ganlab.training.updates import UpdateRule
 
 MIXTURE = Mixture([[-1.0], [2.0]], [0.5, 0.25], [3, 1])
 

@@ -10,7 +10,6 @@ from torch import nn
 
 from conftest import ROOT
 from ganlab.augment import shift_and_flip
-from ganlab.critique import Critique, Opinion
 from ganlab.regularizers import (
     DRAGAN,
     R1,
@@ -25,6 +24,7 @@ from ganlab.regularizers import (
     gradient_norm,
     input_gradient,
 )
+from ganlab.training.critique import Critique, Opinion
 
 SHAPE = (3, 2, 2, 2)  # images of 2 x 2 with 2 channels: 8 numbers each
 PIXELS = 8

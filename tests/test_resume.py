@@ -27,10 +27,10 @@ from ganlab.experiment import Experiment
 from ganlab.gan import GAN
 from ganlab.jobs import objective
 from ganlab.loggers import MetricsFile
-from ganlab.observations import Observations
 from ganlab.runs import Run, identity
 from ganlab.scoring import ByClassifier, Scorecard
 from ganlab.storage import checkpoint
+from ganlab.training.observations import Observations
 
 SIX = ("iterations=6", "sample_every=6")
 NUMBERS = sorted(Interruption.SIGNALS)

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from ganlab import cli
-from ganlab.critique import Critique, Opinion
 from ganlab.lab import games, saddle_pictures, saddle_point
 from ganlab.lab.games import BILINEAR, DESCENT, GAMES, METHODS, R1_WEIGHT, SADDLE
 from ganlab.lab.saddle_point import Options, factor, played
 from ganlab.regularizers import R1
+from ganlab.training.critique import Critique, Opinion
 
 RATES = (0.05, 0.2, 0.4)
 CLOSE = 0.01  # of the factor itself

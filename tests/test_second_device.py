@@ -11,9 +11,9 @@ from pytorch_lightning import Callback
 
 from commands import completed, run_train, runs_in, summary
 from conftest import fit, small_gan
-from ganlab import observations
-from ganlab.observations import Observations
 from ganlab.train import train as train_config
+from ganlab.training import observations
+from ganlab.training.observations import Observations
 from second_device import HERE, THERE, MixedDevicesError, OnSecondDevice, second_device
 
 NARROW = ("model.generator.width=8", "model.discriminator.width=8")

@@ -16,12 +16,12 @@ from commands import completed, rows, run_train, runs_in, smoke, summary
 from conftest import adam, fit, same, small_gan, weights
 from ganlab.callbacks import Checkpoints, classification
 from ganlab.conditioning import ACGAN, Concat, NoConditioning, SemiSupervised
-from ganlab.critique import Opinion
 from ganlab.data import Digits, ImageData, Images, LabelBudget
 from ganlab.errors import DataError
 from ganlab.experiment import Experiment
 from ganlab.networks import VanillaDiscriminator, VanillaGenerator
-from ganlab.optim import UpdateRule
+from ganlab.training.critique import Opinion
+from ganlab.training.updates import UpdateRule
 from test_resume import signalled
 
 SPEC = Digits(8).spec

@@ -12,17 +12,17 @@ from PIL import Image
 from torch import nn
 
 from conftest import ROOT, adam
-from ganlab.critique import Critique, Opinion
-from ganlab.ema import EMA
 from ganlab.errors import NonFiniteError
 from ganlab.experiment import Experiment
 from ganlab.latent import Gaussian, Uniform, mixed, stream
-from ganlab.observations import Observations
-from ganlab.optim import UpdateRule, average_over_ranks, global_norm, gradients
 from ganlab.pictures import animate, grid, save, to_pixels
 from ganlab.regularizers import GradientPenalty
 from ganlab.schedules import Constant, Cosine, Linear
 from ganlab.spec import ImageSpec, at_least, one_of, positive
+from ganlab.training.critique import Critique, Opinion
+from ganlab.training.ema import EMA
+from ganlab.training.observations import Observations
+from ganlab.training.updates import UpdateRule, average_over_ranks, global_norm, gradients
 
 
 def refused(call):

@@ -18,11 +18,11 @@ from pytorch_lightning import Trainer
 from torch import Tensor
 
 from ganlab.augment import DiffAugment, NoAugment
-from ganlab.batch import RealImages
 from ganlab.gan import GAN, D, G
 from ganlab.networks.discriminator import stranger
-from ganlab.observations import Layout, Observations
-from ganlab.optim import UpdateRule
+from ganlab.training.batch import RealImages
+from ganlab.training.observations import Layout, Observations
+from ganlab.training.updates import UpdateRule
 
 WARM = 3  # iterations before the first graph: libraries choose kernels, optimizers make their state
 CASES = 8  # graphs at most; each holds the activations of an iteration

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
-from ganlab.critique import Critique, Opinion, full
 from ganlab.spec import Spec, at_least
+from ganlab.training.critique import Critique, Opinion, full
 
 
 class NoConditioning(nn.Module):

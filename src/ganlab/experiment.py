@@ -22,13 +22,13 @@ from ganlab.errors import CombinationError, ConfigError, DamagedError, DataError
 from ganlab.game_optimizers import Extragradient
 from ganlab.gan import GAN
 from ganlab.health import Watch
-from ganlab.optim import UpdateRule
 from ganlab.runs import Run, Which
 from ganlab.scoring import Plan
 from ganlab.settings import Node, Settings
 from ganlab.signatures import hints, parameters
 from ganlab.spec import ImageSpec, PointSpec, Spec, spec_of
 from ganlab.storage import checkpoint
+from ganlab.training.updates import UpdateRule
 
 BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers are not needed for one
     *("gan", "model", "loss", "conditioning", "regularizer", "augment", "latent"),

@@ -12,19 +12,25 @@ from torch.nn.functional import one_hot
 from torch.optim import Optimizer
 
 from ganlab.augment import NoAugment
-from ganlab.batch import Batch, RealImages
 from ganlab.combinations import refuse
 from ganlab.conditioning import NoConditioning
-from ganlab.critique import Critique, Opinion
-from ganlab.ema import EMA
 from ganlab.game_optimizers import Extragradient
 from ganlab.latent import Latent, mixed, seed_global_generators, stream
 from ganlab.losses import Loss
 from ganlab.networks.discriminator import independent
-from ganlab.observations import Observations
-from ganlab.optim import UpdateRule, average_over_ranks, global_norm, gradients, untouched
 from ganlab.regularizers import Regularizer
 from ganlab.spec import Spec, at_least
+from ganlab.training.batch import Batch, RealImages
+from ganlab.training.critique import Critique, Opinion
+from ganlab.training.ema import EMA
+from ganlab.training.observations import Observations
+from ganlab.training.updates import (
+    UpdateRule,
+    average_over_ranks,
+    global_norm,
+    gradients,
+    untouched,
+)
 
 G, D = 0, 1  # the players, in the order of their optimizers
 NOISE, SAMPLE, LAYERS = 2, 3, 4  # streams of random numbers; the data's order is another (data/)

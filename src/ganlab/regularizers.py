@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ganlab.augment import shift_and_flip
-from ganlab.critique import Critique, Opinion, full, uniform_each
 from ganlab.spec import at_least, positive
+from ganlab.training.critique import Critique, Opinion, full, uniform_each
 
 
 class Regularizer(nn.Module):

@@ -7,11 +7,11 @@ import torch
 from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 
-from ganlab.batch import Batch, Chosen, RealImages
 from ganlab.data.images import Images, Source, expect, normalised, outgrows_memory
 from ganlab.data.labels import LabelBudget
 from ganlab.latent import stream
 from ganlab.spec import PointSpec, Spec, at_least
+from ganlab.training.batch import Batch, Chosen, RealImages
 
 AHEAD = 8  # iterations: a disk's answer takes less, and the pages are not yet needed elsewhere
 ORDER, LABELED = 1, 11  # streams of random numbers that shuffle; noise is another (gan.py)
