@@ -44,7 +44,7 @@ def judged(signature: Signature, name: str, value: object) -> list[str] | None:
 
 
 def test_a_class_of_two_bases_is_left_to_inspection():
-    assert read("ganlab.game_optimizers.ExtraAdam") is None
+    assert read("ganlab.optimizers.ExtraAdam") is None
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from ganlab.config import locate
 from ganlab.data import ImageData, LabelBudget
 from ganlab.data.images import Source
 from ganlab.errors import CombinationError, ConfigError, DamagedError, DataError
-from ganlab.game_optimizers import Extragradient
 from ganlab.gan import GAN
 from ganlab.health import Watch
+from ganlab.optimizers import Extragradient
 from ganlab.runs import Run, Which
 from ganlab.scoring import Plan
 from ganlab.settings import Node, Settings

@@ -12,12 +12,12 @@ from torch.nn.functional import one_hot
 from torch.optim import Optimizer
 
 from ganlab.augment import NoAugment
-from ganlab.combinations import refuse
+from ganlab.compatibility import refuse
 from ganlab.conditioning import NoConditioning
-from ganlab.game_optimizers import Extragradient
 from ganlab.latent import Latent, mixed, seed_global_generators, stream
 from ganlab.losses import Loss
 from ganlab.networks.discriminator import independent
+from ganlab.optimizers import Extragradient
 from ganlab.regularizers import Regularizer
 from ganlab.spec import Spec, at_least
 from ganlab.training.batch import Batch, RealImages

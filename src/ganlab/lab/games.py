@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import SGD, Optimizer
 
-from ganlab.game_optimizers import Extragradient, ExtraSGD, OptimisticSGD
 from ganlab.losses import Loss, Minimax, NonSaturating, Wasserstein
+from ganlab.optimizers import Extragradient, ExtraSGD, OptimisticSGD
 
 X, Y = 0, 1  # the players; in a Dirac-GAN x is G's and y is D's
 Matrix = np.ndarray[Any, np.dtype[np.float64]]

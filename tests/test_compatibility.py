@@ -222,7 +222,7 @@ def table(models=tuple(MODELS)) -> dict[tuple[str, str, str, str], str]:
     return {(model, *cell): said for model in models for cell, said in rows(model).items()}
 
 
-# What must be refused, written down apart from ganlab.combinations -------------------------------
+# What must be refused, written down apart from ganlab.compatibility -------------------------------
 
 ENERGY_LOSSES = {"began", "ebgan"}
 LOGIT_LOSSES = {

@@ -10,7 +10,7 @@ from torch import nn
 
 from commands import completed, run_train, smoke
 from conftest import fit, same, small_gan, weights
-from ganlab.game_optimizers import ExtraAdam, ExtraSGD, OptimisticAdam, OptimisticSGD
+from ganlab.optimizers import ExtraAdam, ExtraSGD, OptimisticAdam, OptimisticSGD
 from ganlab.schedules import Linear
 from ganlab.spec import ImageSpec
 from ganlab.training.updates import UpdateRule
