@@ -13,7 +13,7 @@ from conftest import fit, small_gan
 from extractors import Patches
 from ganlab.callbacks import Checkpoints, Interruption, Journal, Scores
 from ganlab.data import Digits
-from ganlab.distributed import SynchronousDDP
+from ganlab.devices.distributed import SynchronousDDP
 from ganlab.gan import GAN
 from ganlab.networks import DCGANDiscriminator, DCGANGenerator
 from ganlab.regularizers import R1

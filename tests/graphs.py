@@ -18,8 +18,8 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ganlab import conditioning, losses
 from ganlab.augment import DiffAugment
-from ganlab.capture import Captured, cuda_graph
 from ganlab.conditioning import ACGAN, InfoGAN
+from ganlab.devices.graphs import Captured, cuda_graph
 from ganlab.gan import GAN
 from ganlab.losses import BEGAN
 from ganlab.networks import (

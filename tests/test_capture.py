@@ -10,9 +10,10 @@ import torch
 
 from commands import run_train
 from conftest import fit, same, small_gan, weights
-from ganlab import callbacks, capture, losses
+from ganlab import callbacks, losses
 from ganlab.augment import InstanceNoise
-from ganlab.capture import reason_in_parts
+from ganlab.devices import graphs
+from ganlab.devices.graphs import reason_in_parts
 from ganlab.training.updates import UpdateRule
 from graphs import EACH, ON_CUDA, Capturing, Norms, apart, one_hot_of_a_gpu, tape
 
@@ -84,7 +85,7 @@ def test_what_waits_for_the_device_cannot_be_captured():
 
 
 def test_too_many_forms_are_left_to_python(monkeypatch):
-    monkeypatch.setattr(capture, "CASES", 1)
+    monkeypatch.setattr(graphs, "CASES", 1)
     capturing = Capturing()
     outcome(callbacks=[capturing])
     assert capturing.refused == ["iterations come in more than 1 forms"]

@@ -239,7 +239,7 @@ def test_a_scale_is_of_a_model_and_a_data_set_that_exist(name):
 def test_gpu_and_ddp_ask_for_what_their_names_say():
     gpu, ddp = checked("trainer=gpu").trainer, checked("trainer=ddp").trainer
     assert gpu["accelerator"] == "gpu"
-    assert ddp["strategy"]["_target_"] == "ganlab.distributed.SynchronousDDP"
+    assert ddp["strategy"]["_target_"] == "ganlab.devices.distributed.SynchronousDDP"
     assert ddp["devices"] == "auto"
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from commands import run_train, runs_in, shell, smoke
 from ganlab.__main__ import COMMANDS
-from ganlab.threads import SPINS, wait_briefly
+from ganlab.devices.threads import SPINS, wait_briefly
 
 TWO = {"OMP_NUM_THREADS": "2"}
 ASKED = """\

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganlab.threads import wait_briefly
+from ganlab.devices.threads import wait_briefly
 
 if TYPE_CHECKING:
     from ganlab.gan import GAN

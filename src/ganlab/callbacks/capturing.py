@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pytorch_lightning import Callback, Trainer
 
-from ganlab.capture import Captured, reason_against
+from ganlab.devices.graphs import Captured, reason_against
 from ganlab.errors import ConfigError
 from ganlab.gan import GAN
 

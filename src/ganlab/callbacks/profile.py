@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ganlab import breakdown
 from ganlab.breakdown import Operator, Span
-from ganlab.capture import Captured
+from ganlab.devices.graphs import Captured
 from ganlab.gan import GAN
 from ganlab.storage import files
 

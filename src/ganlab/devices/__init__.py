@@ -1,0 +1,7 @@
+"""What depends on the device: CUDA graphs, several processes, how threads wait.
+
+This file imports nothing: `ganlab` imports `devices.threads` before torch is loaded.
+
+May import: augment, gan, networks, training.
+Libraries: torch, pytorch_lightning.
+"""
