@@ -38,6 +38,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this is part of
 
 from ganlab.data.images import Images
+from ganlab.data.progress import unwatched
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian
 from ganlab.losses import Hinge
@@ -46,7 +47,6 @@ from ganlab.metrics.features import Extractor, Features
 from ganlab.metrics.inceptionv3 import Inception
 from ganlab.metrics.resize import resize
 from ganlab.networks import SNDCGANDiscriminator, SNDCGANGenerator
-from ganlab.progress import unwatched
 from ganlab.scoring import Scorer
 from ganlab.scoring.extraction import extract, tallied
 from ganlab.scoring.reference import Reference, measured

@@ -22,12 +22,12 @@ from torchvision.models import inception_v3
 from conftest import small_gan
 from extractors import Patches
 from ganlab.data import Digits
+from ganlab.data.progress import unwatched
 from ganlab.metrics import Tally
 from ganlab.metrics.checks import finite_rows
 from ganlab.metrics.classifier import Classifier, ClassifierNetwork, Stacked
 from ganlab.metrics.inceptionv3 import Inception
 from ganlab.metrics.resize import matrix
-from ganlab.progress import unwatched
 from ganlab.scoring import Scorer, extraction
 from ganlab.scoring.extraction import at_once, extract, moved, tallied
 

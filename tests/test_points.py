@@ -13,9 +13,9 @@ from ganlab import load
 from ganlab.augment import DiffAugment
 from ganlab.conditioning import Concat
 from ganlab.data import Gaussian1D, Grid2D, ImageData, Ring2D, SwissRoll2D
+from ganlab.data.distributions import Mixture, SwissRoll, grid, ring
 from ganlab.data.images import normalised
 from ganlab.data.points import distribution_of
-from ganlab.distributions import Mixture, SwissRoll, grid, ring
 from ganlab.errors import CombinationError, ConfigError
 from ganlab.experiment import Experiment
 from ganlab.figures import Cloud

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ganlab import theory
-from ganlab.distributions import Mixture
+from ganlab.data.distributions import Mixture
 
 LOG2 = math.log(2)
 EDGES = torch.linspace(-12, 16, 5601, dtype=torch.float64)

@@ -29,8 +29,8 @@ from ganlab.callbacks import (
     SampleGrids,
     Scores,
 )
+from ganlab.data.distributions import Mixture
 from ganlab.data.points import density_of, distribution_of
-from ganlab.distributions import Mixture
 from ganlab.errors import ConfigError, NonFiniteError, UnhealthyError
 from ganlab.experiment import Experiment
 from ganlab.figures import POINTS_DRAWN, Cloud

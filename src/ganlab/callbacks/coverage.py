@@ -5,7 +5,7 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 
 from ganlab.callbacks.intervals import due
-from ganlab.distributions import Mixture
+from ganlab.data.distributions import Mixture
 from ganlab.gan import GAN
 
 SAMPLES = 2500  # Srivastava et al. 2017, section 4.1; Lin et al. 2018, section 4.1

@@ -20,8 +20,8 @@ from torch import Tensor
 from ganlab.data import workers
 from ganlab.data.images import Images, allocate
 from ganlab.data.kept import NotKeptError, Place, found, kept
+from ganlab.data.progress import watched
 from ganlab.errors import DataError
-from ganlab.progress import watched
 from ganlab.spec import ImageSpec, at_least
 from ganlab.storage.decoding import Decoder, reason
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from ganlab.data.distributions import Distribution, Mixture, SwissRoll, grid, ring
 from ganlab.data.images import Images
-from ganlab.distributions import Distribution, Mixture, SwissRoll, grid, ring
 from ganlab.latent import stream
 from ganlab.spec import PointSpec, at_least, seed_range
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ganlab import theory
+from ganlab.data.distributions import Mixture
 from ganlab.data.points import distribution_of
-from ganlab.distributions import Mixture
 from ganlab.errors import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.latent import Gaussian, Latent, Uniform

@@ -13,8 +13,8 @@ from torch import nn
 
 from ganlab import figures, pictures, theory
 from ganlab.composer import Composer
+from ganlab.data.distributions import Mixture
 from ganlab.data.points import distribution_of
-from ganlab.distributions import Mixture
 from ganlab.errors import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.figures import DPI, INK, OTHERS, D, G

@@ -10,10 +10,10 @@ from torch import Tensor
 from ganlab.conditioning import ByClass
 from ganlab.data import ImageData
 from ganlab.data.images import normalised
+from ganlab.data.progress import watched
 from ganlab.errors import DataError
 from ganlab.gan import GAN
 from ganlab.metrics import Tally, frechet_infinity, memorisation, nearest, neighbourhood_by_class
-from ganlab.progress import watched
 from ganlab.scoring.extraction import at_once, extract
 from ganlab.scoring.plans import Plan, held_out
 from ganlab.scoring.scorecard import Score, Scorecard, mean_of

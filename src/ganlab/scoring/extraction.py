@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ganlab.data.module import fits
+from ganlab.data.progress import Watch
 from ganlab.metrics import Tally
 from ganlab.metrics.features import Extractor, Features, exact_float32
-from ganlab.progress import Watch
 
 CPU_PART, GPU_PART = 256, 512  # the extractor divides them further where caches are small
 IMAGE = 2**24  # bytes on a GPU: more than Inception's first layers keep of one image of 299 x 299

@@ -11,6 +11,7 @@ import torch
 
 from ganlab.data import ImageData, Images
 from ganlab.data.images import Source
+from ganlab.data.progress import watched
 from ganlab.data.stacked import StackedMNIST
 from ganlab.errors import ConfigError, DataError
 from ganlab.metrics.classifier import (
@@ -22,7 +23,6 @@ from ganlab.metrics.classifier import (
 )
 from ganlab.metrics.features import Extractor, short_hash
 from ganlab.metrics.inceptionv3 import Inception, tensors_of
-from ganlab.progress import watched
 from ganlab.scoring.protocol import Split
 from ganlab.scoring.reference import FEWEST, Reference, reference
 from ganlab.scoring.scorer import Scorer

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from ganlab.data.images import Images
+from ganlab.data.progress import watched
 from ganlab.errors import DataError
 from ganlab.latent import stream
 from ganlab.metrics import Moments
 from ganlab.metrics.features import Extractor, short_hash
-from ganlab.progress import watched
 from ganlab.scoring.extraction import tallied
 from ganlab.storage import cache
 from ganlab.storage.cache import hash_of

@@ -7,6 +7,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ganlab import pictures
+from ganlab.data.progress import Watch, unwatched
 from ganlab.gan import GAN
 from ganlab.latent import stream
 from ganlab.metrics import (
@@ -17,7 +18,6 @@ from ganlab.metrics import (
     neighbourhood,
 )
 from ganlab.metrics.features import Extractor
-from ganlab.progress import Watch, unwatched
 from ganlab.scoring.extraction import at_once, extract
 from ganlab.scoring.protocol import Protocol, versions
 from ganlab.scoring.reference import FEWEST, Reference
