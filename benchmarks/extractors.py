@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from torch.nn.functional import conv2d
 
 from ganlab.data import MNIST, Digits, FashionMNIST
-from ganlab.figures import DPI, FAINT, INCHES, INK, D, G
 from ganlab.latent import stream
 from ganlab.metrics import (
     Moments,
@@ -25,6 +24,7 @@ from ganlab.metrics import (
     neighbourhood,
 )
 from ganlab.metrics.classifier import Classifier, ClassifierNetwork, accuracy, train_classifier
+from ganlab.plots.figures import DPI, FAINT, INCHES, INK, D, G
 from ganlab.spec import ImageSpec, at_least
 
 SOURCES = {"mnist": MNIST, "fashion_mnist": FashionMNIST}

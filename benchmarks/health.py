@@ -28,7 +28,7 @@ from ganlab.composer import Composer
 from ganlab.data import MNIST
 from ganlab.lab.failures import Data, words
 from ganlab.lab.training import planned, trained
-from ganlab.pictures import save
+from ganlab.plots.pictures import save
 from ganlab.runs import Run
 from options import asked
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganlab import figures
+from ganlab.plots import figures
 from small import adam, fit, small_gan
 
 os.environ.setdefault("WANDB_MODE", "offline")

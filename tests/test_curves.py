@@ -13,9 +13,9 @@ from conftest import fit, small_gan
 from ganlab import losses
 from ganlab.callbacks import Curves, Journal
 from ganlab.callbacks.curves import is_probability
-from ganlab.figures import PLAYERS, D, G, arranged, curves, heading, read, to_pixels
 from ganlab.gan import GAN
 from ganlab.loggers import MetricsFile
+from ganlab.plots.figures import PLAYERS, D, G, arranged, curves, heading, read, to_pixels
 
 AXES = {"iterations": 10, "images_seen": 640, "seconds": 0.5}
 WORDS = [
@@ -247,7 +247,7 @@ def test_a_resumed_run_draws_all_its_parts(tmp_path, monkeypatch):
 
     draw = curves
     monkeypatch.setattr(
-        "ganlab.figures.curves", lambda *a, **o: seen.append(draw(*a, **o)) or seen[-1]
+        "ganlab.plots.figures.curves", lambda *a, **o: seen.append(draw(*a, **o)) or seen[-1]
     )
     with monkeypatch.context() as patch:
         patch.setattr(GAN, "g_step", dying)

@@ -14,12 +14,12 @@ from PIL import Image
 
 import ganlab
 from commands import run_evaluate, run_train, runs_in, smoke
-from ganlab import pictures
 from ganlab.data import Digits
 from ganlab.data.images import normalised
 from ganlab.data.progress import unwatched
 from ganlab.errors import ProtocolMismatchError
 from ganlab.metrics import Tally
+from ganlab.plots import pictures
 from ganlab.rescoring import Choice, subject
 from ganlab.runs import Run
 from ganlab.scoring import ByClassifier, ByInception, Scorecard, tables

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from conftest import differing
-from ganlab import pictures
 from ganlab.errors import DamagedError
+from ganlab.plots import pictures
 from ganlab.storage import checkpoint, files
 
 SAVED = {

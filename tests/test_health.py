@@ -19,11 +19,11 @@ from ganlab.data import Images
 from ganlab.data.images import normalised
 from ganlab.diagnostics import features_of
 from ganlab.errors import ConfigError, NonFiniteError, UnhealthyError
-from ganlab.figures import arranged
 from ganlab.gan import GAN
 from ganlab.health import AILMENTS, FEWEST, Detector, Verdict, Watch, diagnosis
 from ganlab.jobs import card_of
 from ganlab.lab import failures
+from ganlab.plots.figures import arranged
 from ganlab.runs import Run, identity
 from ganlab.scoring.scorecard import Score
 from ganlab.storage import checkpoint

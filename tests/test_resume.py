@@ -20,13 +20,14 @@ import ganlab
 from commands import completed, rows, run_sample, run_train, runs_in, smoke, summary, trained
 from conftest import TIMED, differing, fit, small_gan
 from ddp_worker import scores
-from ganlab import figures, session
+from ganlab import session
 from ganlab.callbacks import Checkpoints, Interruption, Scores
 from ganlab.errors import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.gan import GAN
 from ganlab.jobs import objective
 from ganlab.loggers import MetricsFile
+from ganlab.plots import figures
 from ganlab.runs import Run, identity
 from ganlab.scoring import ByClassifier, Scorecard
 from ganlab.storage import checkpoint

@@ -13,10 +13,10 @@ from PIL import Image
 import ganlab
 from commands import completed, rows, run_sample, run_train, runs_in, smoke, summary, trained
 from conftest import same, weights
-from ganlab import pictures
 from ganlab.errors import ConfigError
 from ganlab.gan import SAMPLE
 from ganlab.latent import stream
+from ganlab.plots import pictures
 from ganlab.runs import Run, differences, identity, runs_below, unused
 from ganlab.sample import sample
 from ganlab.sampling import interpolation, walks

@@ -10,7 +10,6 @@ from torch import nn
 
 from conftest import fit, same, small_gan, weights
 from extractors import Patches
-from ganlab import pictures
 from ganlab.callbacks import Checkpoints, Journal, Scores
 from ganlab.conditioning import Concat
 from ganlab.data import Digits, ImageData, Images
@@ -24,6 +23,7 @@ from ganlab.metrics import (
     neighbourhood,
 )
 from ganlab.networks import DCGANDiscriminator, DCGANGenerator
+from ganlab.plots import pictures
 from ganlab.scoring import Protocol, Score, Scorecard, Scorer
 from ganlab.scoring.plans import ByClassifier, ByInception, data_name
 from ganlab.scoring.reference import reference

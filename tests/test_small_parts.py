@@ -15,7 +15,7 @@ from conftest import ROOT, adam
 from ganlab.errors import NonFiniteError
 from ganlab.experiment import Experiment
 from ganlab.latent import Gaussian, Uniform, mixed, stream
-from ganlab.pictures import animate, grid, save, to_pixels
+from ganlab.plots.pictures import animate, grid, save, to_pixels
 from ganlab.regularizers import GradientPenalty
 from ganlab.schedules import Constant, Cosine, Linear
 from ganlab.spec import ImageSpec, at_least, one_of, positive

@@ -21,9 +21,10 @@ from PIL import Image
 import ganlab
 from commands import completed, composer, run_sweep, run_train, runs_in, shell, smoke
 from conftest import ROOT, same, weights
-from ganlab import charts, figures, results
+from ganlab import charts, results
 from ganlab.errors import ConfigError
 from ganlab.jobs import Job, Sweep, card_of, jobs_in, objective
+from ganlab.plots import figures
 from ganlab.runs import Run
 from ganlab.scoring.protocol import Protocol
 from ganlab.scoring.scorecard import Score, Scorecard

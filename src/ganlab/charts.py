@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ganlab import figures
-from ganlab.figures import INK, OTHERS
+from ganlab.plots import figures
+from ganlab.plots.figures import INK, OTHERS
 from ganlab.results import Experiment, Result, best_of, by_method, experiments, points
 from ganlab.scoring.scorecard import is_distance
 from ganlab.study import AGAIN

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from ganlab import pictures
 from ganlab.data import ImageData
 from ganlab.errors import DataError, ProtocolMismatchError
 from ganlab.experiment import BUILT, Experiment, require_known, restore
 from ganlab.gan import GAN
+from ganlab.plots import pictures
 from ganlab.runs import Run, Which
 from ganlab.scoring import ByClassifier, ByInception, Plan, Scorecard, tables
 from ganlab.scoring.evaluation import NEAREST, Evaluation

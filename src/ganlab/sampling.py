@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab import pictures
 from ganlab.callbacks import samples
 from ganlab.conditioning import ByClass
 from ganlab.data.points import density_of
 from ganlab.experiment import Experiment, require_known
-from ganlab.figures import POINTS_DRAWN, Cloud
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian
+from ganlab.plots import pictures
+from ganlab.plots.figures import POINTS_DRAWN, Cloud
 from ganlab.runs import Run
 from ganlab.spec import PointSpec
 

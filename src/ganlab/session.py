@@ -33,8 +33,8 @@ from ganlab.data.distributions import Mixture
 from ganlab.data.points import density_of, distribution_of
 from ganlab.errors import ConfigError, NonFiniteError, UnhealthyError
 from ganlab.experiment import Experiment
-from ganlab.figures import POINTS_DRAWN, Cloud
 from ganlab.loggers import MetricsFile, WandbRun
+from ganlab.plots.figures import POINTS_DRAWN, Cloud
 from ganlab.runs import Run, unused
 from ganlab.spec import PointSpec
 from ganlab.storage import checkpoint

@@ -105,7 +105,8 @@ def plot(
         checkpoint: of each run; best: the one with the best score; last: the newest.
         output: the PNG; null: DIR/SCORE.png.
     """
-    from ganlab import charts, figures, pictures
+    from ganlab import charts
+    from ganlab.plots import figures, pictures
 
     by, found = judged(folder, by, checkpoint)
     require_scored(found, by, folder)

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, Trainer
 
-from ganlab import figures, pictures
 from ganlab.gan import GAN
+from ganlab.plots import figures, pictures
 
 
 class Curves(Callback):

@@ -11,13 +11,13 @@ from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 from tqdm import tqdm
 
-from ganlab import pictures
 from ganlab.callbacks.checkpoints import Checkpoints, write
 from ganlab.callbacks.intervals import due
 from ganlab.callbacks.readings import PART, HealthReadings
 from ganlab.errors import NonFiniteError
 from ganlab.gan import GAN
 from ganlab.health import Detector, Verdict, Watch, diverged
+from ganlab.plots import pictures
 from ganlab.storage import checkpoint
 
 

@@ -19,10 +19,10 @@ from ganlab.diagnostics import (
     ranking_accuracy,
     total_variation,
 )
-from ganlab.figures import SCORES
 from ganlab.gan import GAN
 from ganlab.health import Watch
 from ganlab.latent import stream
+from ganlab.plots.figures import SCORES
 
 REAL = 2048  # real x that the reference looks at
 PART = 64  # samples at once, as in a grid; so many are compared with all training data

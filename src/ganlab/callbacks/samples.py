@@ -9,9 +9,9 @@ import numpy as np
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
-from ganlab import pictures
 from ganlab.callbacks.intervals import due
 from ganlab.gan import GAN
+from ganlab.plots import pictures
 from ganlab.spec import PointSpec
 from ganlab.storage.background import Background, Snapshot
 

@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ganlab import figures, theory
-from ganlab.figures import DPI, INK, D, G
+from ganlab import theory
 from ganlab.lab.line import State
+from ganlab.plots import figures
+from ganlab.plots.figures import DPI, INK, D, G
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from ganlab import pictures, theory
+from ganlab import theory
 from ganlab.lab import drawing
 from ganlab.lab.drawing import Frame
 from ganlab.lab.line import Line
 from ganlab.lab.training import Snapshots, planned, trained
+from ganlab.plots import pictures
 from ganlab.runs import Run
 from ganlab.spec import at_least
 from ganlab.storage import files

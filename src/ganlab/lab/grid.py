@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ganlab import figures, load, pictures
+from ganlab import load
 from ganlab.composer import Composer
 from ganlab.data.points import density_of
 from ganlab.errors import ConfigError, JobFailedError
 from ganlab.experiment import Experiment
-from ganlab.figures import DPI, INK, POINTS_DRAWN, Cloud
 from ganlab.jobs import Job, Sweep
 from ganlab.lab.training import Planned, planned, trained
 from ganlab.loggers import readings
+from ganlab.plots import figures, pictures
+from ganlab.plots.figures import DPI, INK, POINTS_DRAWN, Cloud
 from ganlab.runs import Run
 from ganlab.scoring import tables
 from ganlab.scoring.scorecard import spread

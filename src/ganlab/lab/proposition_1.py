@@ -8,12 +8,12 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
-from ganlab import pictures
 from ganlab.gan import GAN
 from ganlab.lab import drawing
 from ganlab.lab.figure_1 import moment, moments
 from ganlab.lab.line import Line
 from ganlab.lab.training import STILL, Snapshots, planned, trained
+from ganlab.plots import pictures
 from ganlab.spec import at_least
 from ganlab.storage import files
 

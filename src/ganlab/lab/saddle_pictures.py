@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ganlab import pictures
-from ganlab.figures import DPI, FAINT, INK, OTHERS, D, G, quiet, to_pixels
 from ganlab.lab.games import (
     ALTERNATING,
     BILINEAR,
@@ -29,6 +27,8 @@ from ganlab.lab.games import (
     Play,
     play,
 )
+from ganlab.plots import pictures
+from ganlab.plots.figures import DPI, FAINT, INK, OTHERS, D, G, quiet, to_pixels
 from ganlab.storage import files
 
 if TYPE_CHECKING:

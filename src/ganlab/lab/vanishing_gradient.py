@@ -11,15 +11,16 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import nn
 
-from ganlab import figures, pictures, theory
+from ganlab import theory
 from ganlab.composer import Composer
 from ganlab.data.distributions import Mixture
 from ganlab.data.points import distribution_of
 from ganlab.errors import ConfigError
 from ganlab.experiment import Experiment
-from ganlab.figures import DPI, INK, OTHERS, D, G
 from ganlab.gan import GAN
 from ganlab.lab.training import STILL, Planned, planned, trained
+from ganlab.plots import figures, pictures
+from ganlab.plots.figures import DPI, INK, OTHERS, D, G
 from ganlab.spec import at_least
 from ganlab.storage import files
 

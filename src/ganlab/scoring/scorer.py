@@ -6,7 +6,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ganlab import pictures
 from ganlab.data.progress import Watch, unwatched
 from ganlab.gan import GAN
 from ganlab.latent import stream
@@ -18,6 +17,7 @@ from ganlab.metrics import (
     neighbourhood,
 )
 from ganlab.metrics.features import Extractor
+from ganlab.plots import pictures
 from ganlab.scoring.extraction import at_once, extract
 from ganlab.scoring.protocol import Protocol, versions
 from ganlab.scoring.reference import FEWEST, Reference
