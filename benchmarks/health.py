@@ -29,7 +29,7 @@ from ganlab.data import MNIST
 from ganlab.lab.failures import Data, words
 from ganlab.lab.training import planned, trained
 from ganlab.plots.pictures import save
-from ganlab.runs import Run
+from ganlab.runs.folder import Run
 from options import asked
 
 OPTIONS = {

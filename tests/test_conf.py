@@ -14,7 +14,7 @@ from ganlab.config import conf_dir, flattened
 from ganlab.data import Images
 from ganlab.errors import ConfigError
 from ganlab.experiment import Experiment
-from ganlab.runs import Run
+from ganlab.runs.folder import Run
 from ganlab.session import quiet_lightning
 from ganlab.spec import ImageSpec
 

@@ -13,7 +13,7 @@ from ganlab import cli
 from ganlab.config import flattened
 from ganlab.dashboard import Logged, as_json, grouping, workspace
 from ganlab.loggers import AXES
-from ganlab.runs import Run
+from ganlab.runs.folder import Run
 from ganlab.wandb import VERBS
 from test_readme import write_examples
 from wandb_server import anew, logged_in, records

@@ -21,7 +21,7 @@ from ganlab.errors import ProtocolMismatchError
 from ganlab.metrics import Tally
 from ganlab.plots import pictures
 from ganlab.rescoring import Choice, subject
-from ganlab.runs import Run
+from ganlab.runs.folder import Run
 from ganlab.scoring import ByClassifier, ByInception, Scorecard, tables
 from ganlab.scoring.evaluation import NEAREST, Evaluation
 from ganlab.scoring.extraction import extract

@@ -14,7 +14,10 @@ HOSTILE = {
     "a function": ({"_target_": "os.system"}, "os.system"),
     "a function of torch": ({"_target_": "torch.load"}, "torch.load"),
     "a class of torch that starts processes": ({"_target_": POPEN}, POPEN),
-    "another's class by ganlab's name": ({"_target_": "ganlab.runs.Path"}, "ganlab.runs.Path"),
+    "another's class by ganlab's name": (
+        {"_target_": "ganlab.runs.folder.Path"},
+        "ganlab.runs.folder.Path",
+    ),
     "a list": ({"a": [3, {"_target_": "os.system"}]}, "os.system"),
     "a list in a list": ({"a": [[{"_target_": "os.system"}]]}, "os.system"),
     "positional arguments": (

@@ -24,7 +24,7 @@ from ganlab.health import AILMENTS, FEWEST, Detector, Verdict, Watch, diagnosis
 from ganlab.jobs import card_of
 from ganlab.lab import failures
 from ganlab.plots.figures import arranged
-from ganlab.runs import Run, identity
+from ganlab.runs.folder import Run, identity
 from ganlab.scoring.scorecard import Score
 from ganlab.storage import checkpoint
 from ganlab.train import train

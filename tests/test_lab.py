@@ -19,7 +19,7 @@ from ganlab.lab.line import Line, State, stretches
 from ganlab.lab.training import planned, trained
 from ganlab.lab.vanishing_gradient import GeneratorGradient, at_the_optimal, closed_forms
 from ganlab.latent import Gaussian, Uniform
-from ganlab.runs import Run
+from ganlab.runs.folder import Run
 from ganlab.signatures import parameters
 
 SMALL = (

@@ -14,7 +14,7 @@ from ganlab.callbacks import Journal, Profile
 from ganlab.callbacks.profile import labelled, spans, work
 from ganlab.gan import GAN
 from ganlab.regularizers import WeightClip
-from ganlab.runs import identity
+from ganlab.runs.folder import identity
 from graphs import Capturing
 
 WHOLE = Span("", 0, 100)
@@ -223,7 +223,7 @@ def test_profile_true_is_no_other_experiment(tmp_path):
     assert (outcome.code, outcome.err) == (0, "")
     (run,) = runs_in(tmp_path)
     assert (run / "profile.txt").read_text() in outcome.out
-    from ganlab.runs import Run
+    from ganlab.runs.folder import Run
 
     config = Run(run).config()
     assert config["profile"] is True

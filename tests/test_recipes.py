@@ -9,7 +9,7 @@ import yaml
 
 from commands import completed, run_train, runs_in
 from ganlab.config import conf_dir, flattened
-from ganlab.runs import identity
+from ganlab.runs.folder import identity
 
 RECIPES = {
     file.relative_to(conf_dir() / "experiment").with_suffix("").as_posix(): file

@@ -28,7 +28,7 @@ from ganlab.gan import GAN
 from ganlab.jobs import objective
 from ganlab.loggers import MetricsFile
 from ganlab.plots import figures
-from ganlab.runs import Run, identity
+from ganlab.runs.folder import Run, identity
 from ganlab.scoring import ByClassifier, Scorecard
 from ganlab.storage import checkpoint
 from ganlab.training.observations import Observations

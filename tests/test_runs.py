@@ -17,7 +17,7 @@ from ganlab.errors import ConfigError
 from ganlab.gan import SAMPLE
 from ganlab.latent import stream
 from ganlab.plots import pictures
-from ganlab.runs import Run, differences, identity, runs_below, unused
+from ganlab.runs.folder import Run, differences, identity, runs_below, unused
 from ganlab.sample import sample
 from ganlab.sampling import interpolation, walks
 

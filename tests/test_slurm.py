@@ -12,7 +12,7 @@ import torch
 
 from commands import rows, run_train, runs_in, smoke, summary, trained
 from conftest import ROOT, same
-from ganlab.runs import Run
+from ganlab.runs.folder import Run
 from slurm_cluster import SlurmCluster, missing_programs, until
 
 SLURM = ["-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1"]

@@ -14,7 +14,7 @@ import pytest
 
 from commands import rows, run_train, summary
 from conftest import TIMED, differing
-from ganlab.runs import Run
+from ganlab.runs.folder import Run
 from ganlab.storage import checkpoint
 from processes import training, wait_for
 

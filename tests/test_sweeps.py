@@ -25,7 +25,7 @@ from ganlab import charts, results
 from ganlab.errors import ConfigError
 from ganlab.jobs import Job, Sweep, card_of, jobs_in, objective
 from ganlab.plots import figures
-from ganlab.runs import Run
+from ganlab.runs.folder import Run
 from ganlab.scoring.protocol import Protocol
 from ganlab.scoring.scorecard import Score, Scorecard
 

@@ -22,7 +22,7 @@ from commands import Outcome, run_main, run_train, runs_in, smoke
 from conftest import ROOT
 from ganlab import cli
 from ganlab.loggers import AXES, MetricsFile, WandbRun, wandb_mode
-from ganlab.runs import Run
+from ganlab.runs.folder import Run
 from ganlab.wandb import VERBS
 from test_loggers import READINGS, pixels, table
 from test_readme import write_examples

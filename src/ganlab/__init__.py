@@ -7,7 +7,7 @@ from ganlab.devices.threads import wait_briefly
 
 if TYPE_CHECKING:
     from ganlab.gan import GAN
-    from ganlab.runs import Which
+    from ganlab.runs.folder import Which
 
 __version__ = "0.1.0"
 
@@ -30,6 +30,6 @@ def load(run: str | Path, checkpoint: "Which" = "last", *, trust: bool = False) 
             trusted.
     """
     from ganlab.experiment import restore
-    from ganlab.runs import Run
+    from ganlab.runs.folder import Run
 
     return restore(Run(Path(run)), checkpoint, trust=trust)

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from ganlab.errors import ConfigError
 from ganlab.loggers import AXES, readings
-from ganlab.runs import Run, varied
+from ganlab.runs.folder import Run, varied
 from ganlab.scoring.protocol import score_named
 
 MISSING = "dashboard: wandb-workspaces is not installed; say: pip install 'ganlab[dashboard]'"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from ganlab import cli
-from ganlab.runs import Run, Which
+from ganlab.runs.folder import Run, Which
 from ganlab.scoring import Scorecard
 from ganlab.scoring.protocol import Named, Split
 from ganlab.spec import at_least

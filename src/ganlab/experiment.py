@@ -22,7 +22,7 @@ from ganlab.errors import CombinationError, ConfigError, DamagedError, DataError
 from ganlab.gan import GAN
 from ganlab.health import Watch
 from ganlab.optimizers import Extragradient
-from ganlab.runs import Run, Which
+from ganlab.runs.folder import Run, Which
 from ganlab.scoring import Plan
 from ganlab.settings import Node, Settings
 from ganlab.signatures import hints, parameters

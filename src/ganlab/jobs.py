@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from filelock import FileLock
 
 from ganlab.errors import ConfigError
-from ganlab.runs import Run, Which, runs_below
+from ganlab.runs.folder import Run, Which, runs_below
 from ganlab.scoring.scorecard import Scorecard
 from ganlab.storage import files
 

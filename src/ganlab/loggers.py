@@ -15,8 +15,8 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from ganlab.environment import git
-from ganlab.runs import Run
+from ganlab.runs.environment import git
+from ganlab.runs.folder import Run
 from ganlab.scoring.protocol import score_named
 from ganlab.scoring.scorecard import is_distance
 from ganlab.storage import files

@@ -15,7 +15,7 @@ from ganlab.composer import Composer, is_adaptive, looks_for_scores, without_hyd
 from ganlab.config import complete, plain, problems
 from ganlab.errors import ConfigError
 from ganlab.jobs import Job, Sweep, identity_of
-from ganlab.runs import NOT_SCIENCE, Run, folder_name, require_writable
+from ganlab.runs.folder import NOT_SCIENCE, Run, folder_name, require_writable
 from ganlab.scoring.scorecard import is_distance
 from ganlab.settings import Settings
 from ganlab.study import Point

@@ -11,7 +11,7 @@ from ganlab.errors import DataError, ProtocolMismatchError
 from ganlab.experiment import BUILT, Experiment, require_known, restore
 from ganlab.gan import GAN
 from ganlab.plots import pictures
-from ganlab.runs import Run, Which
+from ganlab.runs.folder import Run, Which
 from ganlab.scoring import ByClassifier, ByInception, Plan, Scorecard, tables
 from ganlab.scoring.evaluation import NEAREST, Evaluation
 from ganlab.scoring.plans import data_name

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ganlab.config import flattened
 from ganlab.errors import ProtocolMismatchError
 from ganlab.jobs import Job, card_of, cards, distinct
-from ganlab.runs import Run, Which, varied
+from ganlab.runs.folder import Run, Which, varied
 from ganlab.scoring.scorecard import Score, Scorecard, as_loss, spread
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ganlab import cli, load
-from ganlab.runs import Which
+from ganlab.runs.folder import Which
 from ganlab.spec import at_least, seed_range
 
 

@@ -35,7 +35,7 @@ from ganlab.errors import ConfigError, NonFiniteError, UnhealthyError
 from ganlab.experiment import Experiment
 from ganlab.loggers import MetricsFile, WandbRun
 from ganlab.plots.figures import POINTS_DRAWN, Cloud
-from ganlab.runs import Run, unused
+from ganlab.runs.folder import Run, unused
 from ganlab.spec import PointSpec
 from ganlab.storage import checkpoint
 from ganlab.storage.background import Background

@@ -20,7 +20,7 @@ from ganlab.results import (
     results,
     shared,
 )
-from ganlab.runs import Which
+from ganlab.runs.folder import Which
 from ganlab.scoring import tables
 from ganlab.scoring.protocol import Protocol, require_alike, score_named
 from ganlab.scoring.scorecard import Scorecard, spread

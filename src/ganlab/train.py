@@ -20,7 +20,7 @@ from ganlab import cli
 from ganlab.errors import ConfigError, DataError, DiskFullError, JobFailedError, RunBusyError
 from ganlab.jobs import Job, Sweep, objective
 from ganlab.preflight import checked
-from ganlab.runs import Run, folder_name
+from ganlab.runs.folder import Run, folder_name
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback

@@ -11,7 +11,7 @@ from pathlib import Path
 from ganlab import cli
 from ganlab.errors import ConfigError, JobFailedError
 from ganlab.jobs import runs_of
-from ganlab.runs import Run
+from ganlab.runs.folder import Run
 from ganlab.storage import files
 
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 if TYPE_CHECKING:  # Hydra imports this file at every start, of shell completion too
     from submitit import Executor, Job
 
-    from ganlab.runs import Run
+    from ganlab.runs.folder import Run
 
 
 class SlurmLauncher(Launcher):

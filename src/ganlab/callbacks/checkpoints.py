@@ -11,7 +11,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from ganlab.callbacks.intervals import due
 from ganlab.errors import NonFiniteError
 from ganlab.gan import GAN
-from ganlab.runs import BEST
+from ganlab.runs.folder import BEST
 from ganlab.storage import checkpoint, files
 from ganlab.storage.background import Background, Snapshot
 

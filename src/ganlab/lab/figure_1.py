@@ -14,7 +14,7 @@ from ganlab.lab.drawing import Frame
 from ganlab.lab.line import Line
 from ganlab.lab.training import Snapshots, planned, trained
 from ganlab.plots import pictures
-from ganlab.runs import Run
+from ganlab.runs.folder import Run
 from ganlab.spec import at_least
 from ganlab.storage import files
 

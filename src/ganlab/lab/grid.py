@@ -17,7 +17,7 @@ from ganlab.lab.training import Planned, planned, trained
 from ganlab.loggers import readings
 from ganlab.plots import figures, pictures
 from ganlab.plots.figures import DPI, INK, POINTS_DRAWN, Cloud
-from ganlab.runs import Run
+from ganlab.runs.folder import Run
 from ganlab.scoring import tables
 from ganlab.scoring.scorecard import spread
 from ganlab.scoring.tables import Row

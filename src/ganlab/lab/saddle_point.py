@@ -13,7 +13,7 @@ import numpy as np
 
 from ganlab.lab import saddle_pictures
 from ganlab.lab.games import GAMES, METHODS, Game, Matrix, Method, Play, play
-from ganlab.runs import require_writable
+from ganlab.runs.folder import require_writable
 from ganlab.spec import at_least, positive, seed_range
 from ganlab.storage import files
 

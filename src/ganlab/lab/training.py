@@ -15,7 +15,7 @@ from ganlab.errors import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.gan import GAN
 from ganlab.preflight import checked, rehearse
-from ganlab.runs import Run
+from ganlab.runs.folder import Run
 from ganlab.storage import files
 from ganlab.study import Point
 

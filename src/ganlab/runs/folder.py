@@ -11,9 +11,9 @@ from typing import Any, Literal, NoReturn
 import yaml
 from filelock import FileLock, Timeout
 
-from ganlab import environment
 from ganlab.config import flattened
 from ganlab.errors import ConfigError, DiskFullError, RunBusyError
+from ganlab.runs.folder import environment
 from ganlab.storage import checkpoint, files
 
 # Where and how a run runs, and what it writes down, but not what it computes.
