@@ -11,9 +11,9 @@ from commands import run_main, run_train, runs_in, smoke
 from conftest import ROOT
 from ganlab import cli
 from ganlab.config import flattened
-from ganlab.dashboard import Logged, as_json, grouping, workspace
-from ganlab.loggers import AXES
+from ganlab.loggers.workspace import Logged, as_json, grouping, workspace
 from ganlab.runs.folder import Run
+from ganlab.runs.readings import AXES
 from ganlab.wandb import VERBS
 from test_readme import write_examples
 from wandb_server import anew, logged_in, records

@@ -14,7 +14,8 @@ from commands import run_train, runs_in, smoke
 from conftest import small_gan
 from ganlab.callbacks import Journal, Progress
 from ganlab.callbacks.progress import spoken
-from ganlab.loggers import AXES, MetricsFile
+from ganlab.loggers import MetricsFile
+from ganlab.runs.readings import AXES
 
 READINGS = {"loss/d", "loss/g", "D(x)", "D(G(z))", "grad_norm/d", "grad_norm/g"}
 

@@ -21,8 +21,10 @@ from pytorch_lightning.utilities import rank_zero_only
 from commands import Outcome, run_main, run_train, runs_in, smoke
 from conftest import ROOT
 from ganlab import cli
-from ganlab.loggers import AXES, MetricsFile, WandbRun, wandb_mode
+from ganlab.loggers import MetricsFile, WandbRun
+from ganlab.loggers.wandb import wandb_mode
 from ganlab.runs.folder import Run
+from ganlab.runs.readings import AXES
 from ganlab.wandb import VERBS
 from test_loggers import READINGS, pixels, table
 from test_readme import write_examples

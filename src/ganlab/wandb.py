@@ -54,8 +54,8 @@ def dashboard(
         entity: user or team; null: the runs', or the account's default.
         file: write it here; null: DIR/workspace.json, if it cannot be put up.
     """
-    from ganlab.dashboard import Logged, as_json, put_up, workspace
-    from ganlab.loggers import wandb_mode
+    from ganlab.loggers.wandb import wandb_mode
+    from ganlab.loggers.workspace import Logged, as_json, put_up, workspace
 
     runs = runs_of(Path(folder))
     chosen = [run.config()["logger"].get("wandb", {}) for run in runs]

@@ -14,10 +14,10 @@ from ganlab.errors import ConfigError, JobFailedError
 from ganlab.experiment import Experiment
 from ganlab.jobs import Job, Sweep
 from ganlab.lab.training import Planned, planned, trained
-from ganlab.loggers import readings
 from ganlab.plots import figures, pictures
 from ganlab.plots.figures import DPI, INK, POINTS_DRAWN, Cloud
 from ganlab.runs.folder import Run
+from ganlab.runs.readings import readings
 from ganlab.scoring import tables
 from ganlab.scoring.scorecard import spread
 from ganlab.scoring.tables import Row

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab.loggers import AXES, rows_of
+from ganlab.runs.readings import AXES, rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

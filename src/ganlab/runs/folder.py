@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from ganlab.config import flattened
 from ganlab.errors import ConfigError, DiskFullError, RunBusyError
-from ganlab.runs.folder import environment
+from ganlab.runs import environment
 from ganlab.storage import checkpoint, files
 
 # Where and how a run runs, and what it writes down, but not what it computes.

@@ -1,104 +1,21 @@
-"""Where metrics and pictures go.  All loggers count iterations, never optimizer steps."""
+"""Weights & Biases."""
 
 import contextlib
-import csv
-import io
 import os
 import secrets
-from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import numpy as np
-from PIL import Image
-from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from ganlab.runs.environment import git
 from ganlab.runs.folder import Run
+from ganlab.runs.readings import AXES, readings
 from ganlab.scoring.protocol import score_named
 from ganlab.scoring.scorecard import is_distance
 from ganlab.storage import files
-
-AXES = ("iterations", "images_seen", "seconds")
-
-
-class MetricsFile(Logger):
-    """metrics.csv: one row per reading, one column per metric; every run has it.
-
-    Args:
-        path: the file; rows of an earlier part of the run are kept.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path, self.columns = path, list[str]()
-        self.rows: list[dict[str, Any]] = []
-
-    @property
-    def name(self) -> str:
-        return "csv"
-
-    @property
-    def version(self) -> str:
-        return ""
-
-    @rank_zero_only
-    def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
-        """The config is in config.yaml."""
-
-    @rank_zero_only
-    def go_on(self, iteration: int, attempt: int = 0) -> None:
-        """Keeps the rows up to an iteration: those after it are about to be made again."""
-        if self.path.exists():
-            rows = rows_of(self.path)
-            self.rows = [row for row in rows if int(row["iterations"]) <= iteration]
-            self.columns = list(rows[0]) if rows else []
-            self._rewrite()
-
-    @rank_zero_only
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        self.rows.append(dict(metrics))
-        new = [name for name in metrics if name not in self.columns]
-        self.columns += new
-        if new:
-            self._rewrite()
-        else:
-            with self.path.open("a", newline="") as file:
-                csv.DictWriter(file, self.columns).writerow(metrics)
-
-    def _rewrite(self) -> None:
-        file = io.StringIO(newline="")
-        writer = csv.DictWriter(file, self.columns)
-        writer.writeheader()
-        writer.writerows(self.rows)
-        files.write(self.path, file.getvalue())
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    """The rows of metrics.csv, without a last line that a kill or a full disk cut short."""
-    with path.open(newline="") as file:
-        whole = [line for line in file if line.endswith("\n")]
-    return list(csv.DictReader(whole))
-
-
-class TensorBoardRun(TensorBoardLogger):
-    """TensorBoard event files in RUN/tensorboard."""
-
-    def __init__(self, run: Run, name: str, group: str | None) -> None:
-        super().__init__(run.path, name="tensorboard", version="")
-
-    @rank_zero_only
-    def log_picture(self, name: str, file: Path, step: int) -> None:
-        """A PNG file of RGB."""
-        pixels = np.asarray(Image.open(file).convert("RGB"))
-        self.experiment.add_image(name, pixels, step, dataformats="HWC")
-
-    @rank_zero_only
-    def alert(self, title: str, text: str, step: int) -> None:
-        """A verdict on the run's health, in words."""
-        self.experiment.add_text(f"health/{title}", text, step)
 
 
 class WandbRun(WandbLogger):
@@ -256,13 +173,6 @@ class WandbRun(WandbLogger):
             return file.read_text().strip()
         files.write(file, new := secrets.token_hex(4))
         return new
-
-
-def readings(file: Path) -> list[dict[str, float]]:
-    """The rows of a metrics.csv, without empty cells; none if there is no such file."""
-    if not file.exists():
-        return []
-    return [{n: float(v) for n, v in row.items() if v} for row in rows_of(file)]
 
 
 def wandb_mode() -> Literal["online", "offline", "disabled"]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ganlab.errors import ConfigError
-from ganlab.loggers import AXES, readings
 from ganlab.runs.folder import Run, varied
+from ganlab.runs.readings import AXES, readings
 from ganlab.scoring.protocol import score_named
 
 MISSING = "dashboard: wandb-workspaces is not installed; say: pip install 'ganlab[dashboard]'"

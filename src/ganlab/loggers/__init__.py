@@ -1,0 +1,11 @@
+"""Where metrics and pictures go.  All loggers count iterations, never optimizer steps.
+
+May import: errors, runs, scoring, storage.
+Libraries: pytorch_lightning, numpy, PIL, wandb, wandb_workspaces.
+"""
+
+from ganlab.loggers.metrics_file import MetricsFile
+from ganlab.loggers.tensorboard import TensorBoardRun
+from ganlab.loggers.wandb import WandbRun
+
+__all__ = ["MetricsFile", "TensorBoardRun", "WandbRun"]

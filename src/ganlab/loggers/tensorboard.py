@@ -1,0 +1,28 @@
+"""TensorBoard, on request."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+from ganlab.runs.folder import Run
+
+
+class TensorBoardRun(TensorBoardLogger):
+    """TensorBoard event files in RUN/tensorboard."""
+
+    def __init__(self, run: Run, name: str, group: str | None) -> None:
+        super().__init__(run.path, name="tensorboard", version="")
+
+    @rank_zero_only
+    def log_picture(self, name: str, file: Path, step: int) -> None:
+        """A PNG file of RGB."""
+        pixels = np.asarray(Image.open(file).convert("RGB"))
+        self.experiment.add_image(name, pixels, step, dataformats="HWC")
+
+    @rank_zero_only
+    def alert(self, title: str, text: str, step: int) -> None:
+        """A verdict on the run's health, in words."""
+        self.experiment.add_text(f"health/{title}", text, step)
