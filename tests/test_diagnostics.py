@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganlab.diagnostics import (
+from ganlab.health.readings import (
     Reference,
     distances,
     effective_number,

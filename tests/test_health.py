@@ -17,10 +17,10 @@ from conftest import differing, same, small_gan
 from ganlab.callbacks import HealthReadings, Scores
 from ganlab.data import Images
 from ganlab.data.images import normalised
-from ganlab.diagnostics import features_of
 from ganlab.errors import ConfigError, NonFiniteError, UnhealthyError
 from ganlab.gan import GAN
-from ganlab.health import AILMENTS, FEWEST, Detector, Verdict, Watch, diagnosis
+from ganlab.health.readings import features_of
+from ganlab.health.verdicts import AILMENTS, FEWEST, Detector, Verdict, Watch, diagnosis
 from ganlab.jobs import card_of
 from ganlab.lab import failures
 from ganlab.plots.figures import arranged

@@ -20,7 +20,7 @@ from ganlab.data import ImageData, LabelBudget
 from ganlab.data.images import Source
 from ganlab.errors import CombinationError, ConfigError, DamagedError, DataError
 from ganlab.gan import GAN
-from ganlab.health import Watch
+from ganlab.health.verdicts import Watch
 from ganlab.optimizers import Extragradient
 from ganlab.runs.folder import Run, Which
 from ganlab.scoring import Plan

@@ -16,7 +16,7 @@ from ganlab.callbacks.intervals import due
 from ganlab.callbacks.readings import PART, HealthReadings
 from ganlab.errors import NonFiniteError
 from ganlab.gan import GAN
-from ganlab.health import Detector, Verdict, Watch, diverged
+from ganlab.health.verdicts import Detector, Verdict, Watch, diverged
 from ganlab.plots import pictures
 from ganlab.storage import checkpoint
 

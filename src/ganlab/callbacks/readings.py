@@ -10,7 +10,8 @@ from ganlab.callbacks.curves import is_probability
 from ganlab.callbacks.intervals import due
 from ganlab.data import ImageData
 from ganlab.data.images import normalised
-from ganlab.diagnostics import (
+from ganlab.gan import GAN
+from ganlab.health.readings import (
     CHOICE,
     Reference,
     features_of,
@@ -19,8 +20,7 @@ from ganlab.diagnostics import (
     ranking_accuracy,
     total_variation,
 )
-from ganlab.gan import GAN
-from ganlab.health import Watch
+from ganlab.health.verdicts import Watch
 from ganlab.latent import stream
 from ganlab.plots.figures import SCORES
 

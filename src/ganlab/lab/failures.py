@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from ganlab.config import conf_dir
-from ganlab.health import Verdict
+from ganlab.health.verdicts import Verdict
 from ganlab.lab.training import planned, trained
 
 Images = Literal["mnist", "stacked_mnist"]
