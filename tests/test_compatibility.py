@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from conftest import adam
 from ganlab.conditioning import NoConditioning, Projection, SemiSupervised
-from ganlab.config import conf_dir, locate
+from ganlab.config.checks import conf_dir, locate
+from ganlab.config.signatures import parameters
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian, stream
 from ganlab.losses import Hinge, Loss
 from ganlab.networks import VanillaDiscriminator
 from ganlab.regularizers import Regularizer
-from ganlab.signatures import parameters
 from ganlab.spec import ImageSpec
 from ganlab.training.batch import Batch
 from ganlab.training.updates import UpdateRule, global_norm

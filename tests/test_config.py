@@ -7,8 +7,8 @@ from typing import Any, Literal, TypedDict
 import pytest
 
 from commands import completed
-from ganlab import config
-from ganlab.config import (
+from ganlab.config import checks
+from ganlab.config.checks import (
     complete,
     conf_dir,
     fitted,
@@ -281,7 +281,7 @@ def test_a_completed_config_has_the_librarys_defaults_but_nothing_that_ganlab_pa
     assert node["g_optimizer"]["betas"] == [0.5, 0.999]
     assert node["trainer"]["benchmark"] is None
     assert node["logger"]["wandb"]["tags"] == []
-    for path, names in config.INJECTED.items():
+    for path, names in checks.INJECTED.items():
         nodes = dict(flattened(node))
         assert not {f"{path}.{name}" for name in names} & nodes.keys()
     assert not {"run", "name", "group"} & node["logger"]["wandb"].keys()
@@ -307,7 +307,7 @@ def test_the_yaml_lies_in_the_package_if_it_is_there_and_else_in_the_checkout(
     assert (conf_dir() / "train.yaml").is_file()
     module = tmp_path / "src" / "ganlab" / "config.py"
     module.parent.mkdir(parents=True)
-    monkeypatch.setattr(config, "__file__", str(module))
+    monkeypatch.setattr(checks, "__file__", str(module))
     assert conf_dir() == tmp_path / "conf"
     (module.parent / "conf").mkdir()
     assert conf_dir() == module.parent / "conf"

@@ -9,6 +9,7 @@ import torch
 
 from commands import run_main
 from ganlab import theory
+from ganlab.config.signatures import parameters
 from ganlab.errors import ConfigError
 from ganlab.experiment import Experiment
 from ganlab.lab import LABS, called, located
@@ -20,7 +21,6 @@ from ganlab.lab.training import planned, trained
 from ganlab.lab.vanishing_gradient import GeneratorGradient, at_the_optimal, closed_forms
 from ganlab.latent import Gaussian, Uniform
 from ganlab.runs.folder import Run
-from ganlab.signatures import parameters
 
 SMALL = (
     *("trainer=smoke", "data.n=256", "model.generator.hidden=[4]"),

@@ -7,7 +7,7 @@ import yaml
 from PIL import Image
 
 from commands import Outcome, completed, run_main, run_train, runs_in, smoke
-from ganlab.config import conf_dir
+from ganlab.config.checks import conf_dir
 from ganlab.experiment import Experiment
 
 LOSSES, MODELS, REGULARIZERS, OPTIMIZERS = (

@@ -16,7 +16,7 @@ from conftest import ROOT
 from ganlab import cli, lab, sweep, wandb
 from ganlab.__main__ import COMMANDS
 from ganlab.composer import asks_only
-from ganlab.config import conf_dir, problems
+from ganlab.config.checks import conf_dir, problems
 from ganlab.data import Folder
 from ganlab.errors import ConfigError
 from ganlab.evaluate import evaluate

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from commands import completed, run_train, runs_in
-from ganlab.config import conf_dir, flattened
+from ganlab.config.checks import conf_dir, flattened
 from ganlab.runs.folder import identity
 
 RECIPES = {

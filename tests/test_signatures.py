@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from ganlab import signatures
-from ganlab.config import UncertainError, call_problems, conf_dir, locate
-from ganlab.signatures import Signature, is_certain, read
+from ganlab.config import signatures
+from ganlab.config.checks import UncertainError, call_problems, conf_dir, locate
+from ganlab.config.signatures import Signature, is_certain, read
 
 TARGETS = sorted(
     set().union(
@@ -176,7 +176,7 @@ def test_a_module_that_has_changed_is_read_again(tmp_path, monkeypatch):
 
 
 def test_what_is_imported_is_inspected(monkeypatch):
-    from ganlab.config import problems
+    from ganlab.config.checks import problems
 
     monkeypatch.setattr(signatures, "read", None)
     node = {"loss": {"_target_": "ganlab.losses.Hinge", "foo": 1}}

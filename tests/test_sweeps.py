@@ -688,6 +688,8 @@ def test_the_everyday_sweep_is_all_losses_with_three_seeds():
     assert len(points) == 21
     chosen = {word for point in points for word in point.overrides if word.startswith("loss=")}
     energies = {"loss=ebgan", "loss=began"}
-    files = (yaml_file.stem for yaml_file in Path(ganlab.config.conf_dir(), "loss").glob("*.yaml"))
+    files = (
+        yaml_file.stem for yaml_file in Path(ganlab.config.checks.conf_dir(), "loss").glob("*.yaml")
+    )
     assert chosen == {f"loss={name}" for name in files} - energies
     assert yaml.safe_load(yaml.safe_dump(completed("sweep=losses")))["metrics"]["every"] == 500

@@ -43,7 +43,7 @@ def complete() -> None:
     """Hydra's shell completion, for `ganlab train ...`; without importing torch."""
     import hydra
 
-    from ganlab.config import conf_dir
+    from ganlab.config.checks import conf_dir
 
     words = os.environ.get("COMP_LINE", "").split(" ")
     os.environ["COMP_LINE"] = " ".join(words[:1] + words[2:])  # Hydra knows no subcommands

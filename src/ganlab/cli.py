@@ -21,11 +21,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ganlab import composer
 from ganlab.composer import CONFIG
-from ganlab.config import conf_dir, nearest, plain, problems
+from ganlab.config.checks import conf_dir, nearest, plain, problems
+from ganlab.config.signatures import hints, parameters
 from ganlab.errors import ConfigError, DataError, JobFailedError
 from ganlab.jobs import Sweep, standing
 from ganlab.preflight import Plan, preflight
-from ganlab.signatures import hints, parameters
 
 HELP = {"-h", "--help"}
 INTERRUPTED = 130  # exit code, as a shell reports a program ended by Ctrl-C

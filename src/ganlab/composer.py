@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ganlab import study
-from ganlab.config import conf_dir, nearest
+from ganlab.config.checks import conf_dir, nearest
 from ganlab.errors import ConfigError
 from ganlab.study import Point
 

@@ -15,7 +15,9 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
 from ganlab.conditioning import SemiSupervised
-from ganlab.config import locate
+from ganlab.config.checks import locate
+from ganlab.config.settings import Node, Settings
+from ganlab.config.signatures import hints, parameters
 from ganlab.data import ImageData, LabelBudget
 from ganlab.data.images import Source
 from ganlab.errors import CombinationError, ConfigError, DamagedError, DataError
@@ -24,8 +26,6 @@ from ganlab.health.verdicts import Watch
 from ganlab.optimizers import Extragradient
 from ganlab.runs.folder import Run, Which
 from ganlab.scoring import Plan
-from ganlab.settings import Node, Settings
-from ganlab.signatures import hints, parameters
 from ganlab.spec import ImageSpec, PointSpec, Spec, spec_of
 from ganlab.storage import checkpoint
 from ganlab.training.updates import UpdateRule

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from ganlab.config import flattened
+from ganlab.config.checks import flattened
 from ganlab.errors import ProtocolMismatchError
 from ganlab.jobs import Job, card_of, cards, distinct
 from ganlab.runs.folder import Run, Which, varied

@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import IntervalSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from ganlab.config import plain, problems
+from ganlab.config.checks import plain, problems
 from ganlab.errors import ConfigError
 from ganlab.scoring.scorecard import as_loss
 from ganlab.spec import at_least, seed_range

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ganlab import cli
-from ganlab.config import nearest
+from ganlab.config.checks import nearest
+from ganlab.config.signatures import parameters
 from ganlab.errors import ConfigError
-from ganlab.signatures import parameters
 
 # name -> where its function is, imported when it is asked for; what it shows, in a line
 LABS = {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from ganlab.config import conf_dir
+from ganlab.config.checks import conf_dir
 from ganlab.health.verdicts import Verdict
 from ganlab.lab.training import planned, trained
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn
 import yaml
 from filelock import FileLock, Timeout
 
-from ganlab.config import flattened
+from ganlab.config.checks import flattened
 from ganlab.errors import ConfigError, DiskFullError, RunBusyError
 from ganlab.runs import environment
 from ganlab.storage import checkpoint, files

@@ -19,8 +19,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
+from ganlab.config.signatures import Signature, hints, is_certain, is_imported, parameters, read
 from ganlab.errors import ConfigError
-from ganlab.signatures import Signature, hints, is_certain, is_imported, parameters, read
 
 # What ganlab passes to a node's target by itself, by the node's path.
 INJECTED = {
@@ -55,8 +55,8 @@ class UncertainError(Exception):
 
 def conf_dir() -> Path:
     """The folder of ganlab's YAML: inside the installed package, or at the top of a checkout."""
-    packaged = Path(__file__).parent / "conf"
-    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "conf"
+    packaged = Path(__file__).parents[1] / "conf"
+    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "conf"
 
 
 def nearest(name: str, names: typing.Iterable[str]) -> str:
