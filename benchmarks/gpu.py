@@ -45,7 +45,7 @@ import loops
 import many
 import scoring
 from commands import completed, rows, run_train, runs_in, summary
-from ganlab.session import quiet_lightning
+from ganlab.experiments.session import quiet_lightning
 from ganlab.storage import checkpoint
 from ganlab.train import train
 from graphs import EACH, ON_CUDA, apart

@@ -31,7 +31,7 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this is part of
 
 from ganlab.data.images import normalised
-from ganlab.session import quiet_lightning
+from ganlab.experiments.session import quiet_lightning
 from loops import GAMES, Work, ganlab, noisy
 from options import asked
 

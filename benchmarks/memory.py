@@ -25,7 +25,7 @@ from pytorch_lightning import Callback
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this is part of
 
-from ganlab.session import quiet_lightning
+from ganlab.experiments.session import quiet_lightning
 from loops import GAMES, Work, ganlab, noisy
 from options import asked
 

@@ -37,9 +37,9 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this is part of
 
 from ganlab.data.module import MinibatchOrder
+from ganlab.experiments.session import quiet_lightning
 from ganlab.gan import NOISE
 from ganlab.latent import stream
-from ganlab.session import quiet_lightning
 from loops import GAMES, LOOPS, Game, Loop, Seconds, Work, bare, ganlab, noisy
 from options import asked
 

@@ -17,7 +17,7 @@ import torch
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["ganlab.train", "ganlab.session", "sklearn.datasets", "matplotlib.figure"]
+    ["ganlab.train", "ganlab.experiments.session", "sklearn.datasets", "matplotlib.figure"]
 )
 SECONDS = 60  # in which anything must happen, on a machine that has other work
 

@@ -6,11 +6,11 @@ import torch
 from pytorch_lightning import Trainer
 
 from ganlab.data import Digits, ImageData
+from ganlab.experiments.session import quiet_lightning
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian
 from ganlab.losses import NonSaturating
 from ganlab.networks import DCGANDiscriminator, DCGANGenerator
-from ganlab.session import quiet_lightning
 from ganlab.training.updates import UpdateRule
 
 

@@ -29,7 +29,7 @@ from commands import completed
 from conftest import ROOT, fit, small_gan
 from ganlab.callbacks import Journal
 from ganlab.data import MNIST, Folder
-from ganlab.session import quiet_lightning
+from ganlab.experiments.session import quiet_lightning
 from loops import GAMES, Criteria, Work, bare, documented, noisy, tutorial
 from training import ours, require_same
 

@@ -13,9 +13,9 @@ from conftest import same, weights
 from ganlab.config.checks import conf_dir, flattened
 from ganlab.data import Images
 from ganlab.errors import ConfigError
-from ganlab.experiment import Experiment
+from ganlab.experiments.experiment import Experiment
+from ganlab.experiments.session import quiet_lightning
 from ganlab.runs.folder import Run
-from ganlab.session import quiet_lightning
 from ganlab.spec import ImageSpec
 
 ONE = ("trainer=smoke", "iterations=1", "batch_size=4")

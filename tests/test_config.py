@@ -268,7 +268,7 @@ CHOICES = (
 @pytest.mark.parametrize("overrides", CHOICES, ids=["default", "vanilla", "ddp"])
 def test_a_completed_config_is_complete_and_correct(overrides):
     """Completing it again changes nothing, and it passes the check that it came from."""
-    from ganlab.experiment import Experiment
+    from ganlab.experiments.experiment import Experiment
 
     node = completed(*overrides)
     assert complete(node, Experiment) == node

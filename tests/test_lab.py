@@ -11,7 +11,7 @@ from commands import run_main
 from ganlab import theory
 from ganlab.config.signatures import parameters
 from ganlab.errors import ConfigError
-from ganlab.experiment import Experiment
+from ganlab.experiments.experiment import Experiment
 from ganlab.lab import LABS, called, located
 from ganlab.lab.__main__ import main
 from ganlab.lab.drawing import Frame

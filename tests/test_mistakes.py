@@ -8,7 +8,7 @@ from PIL import Image
 
 from commands import Outcome, completed, run_main, run_train, runs_in, smoke
 from ganlab.config.checks import conf_dir
-from ganlab.experiment import Experiment
+from ganlab.experiments.experiment import Experiment
 
 LOSSES, MODELS, REGULARIZERS, OPTIMIZERS = (
     ", ".join(sorted(file.stem for file in (conf_dir() / group).glob("*.yaml")))

@@ -17,14 +17,14 @@ from ganlab.data.distributions import Mixture, SwissRoll, grid, ring
 from ganlab.data.images import normalised
 from ganlab.data.points import distribution_of
 from ganlab.errors import CombinationError, ConfigError
-from ganlab.experiment import Experiment
+from ganlab.experiments.experiment import Experiment
+from ganlab.experiments.session import quiet_lightning
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian, stream
 from ganlab.losses import NonSaturating
 from ganlab.networks import ToyDiscriminator, ToyGenerator
 from ganlab.plots.figures import Cloud
 from ganlab.regularizers import Consistency
-from ganlab.session import quiet_lightning
 from ganlab.spec import ImageSpec, PointSpec, spec_of
 from ganlab.training.updates import UpdateRule
 

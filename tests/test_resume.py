@@ -20,10 +20,10 @@ import ganlab
 from commands import completed, rows, run_sample, run_train, runs_in, smoke, summary, trained
 from conftest import TIMED, differing, fit, small_gan
 from ddp_worker import scores
-from ganlab import session
 from ganlab.callbacks import Checkpoints, Interruption, Scores
 from ganlab.errors import ConfigError
-from ganlab.experiment import Experiment
+from ganlab.experiments import session
+from ganlab.experiments.experiment import Experiment
 from ganlab.gan import GAN
 from ganlab.jobs import objective
 from ganlab.loggers import MetricsFile

@@ -18,7 +18,7 @@ from ganlab.callbacks import Checkpoints, classification
 from ganlab.conditioning import ACGAN, Concat, NoConditioning, SemiSupervised
 from ganlab.data import Digits, ImageData, Images, LabelBudget
 from ganlab.errors import DataError
-from ganlab.experiment import Experiment
+from ganlab.experiments.experiment import Experiment
 from ganlab.networks import VanillaDiscriminator, VanillaGenerator
 from ganlab.training.critique import Opinion
 from ganlab.training.updates import UpdateRule
@@ -370,7 +370,7 @@ def test_more_labels_than_there_are_is_said_before_a_folder_is_made(tmp_path):
 def short_baselines(monkeypatch):
     """A baseline of five updates in place of a thousand."""
     brief = functools.partial(classification.Classification, updates=5)
-    monkeypatch.setattr("ganlab.session.Classification", brief)
+    monkeypatch.setattr("ganlab.experiments.session.Classification", brief)
 
 
 def words(*overrides: str) -> list[str]:

@@ -13,7 +13,7 @@ from torch import nn
 
 from conftest import ROOT, adam
 from ganlab.errors import NonFiniteError
-from ganlab.experiment import Experiment
+from ganlab.experiments.experiment import Experiment
 from ganlab.latent import Gaussian, Uniform, mixed, stream
 from ganlab.plots.pictures import animate, grid, save, to_pixels
 from ganlab.regularizers import GradientPenalty

@@ -12,8 +12,8 @@ from lightning_fabric.accelerators import MPSAccelerator
 import conftest
 from commands import completed, shell
 from conftest import NO_GPU, ROOT
-from ganlab.experiment import Experiment
-from ganlab.session import quiet_lightning
+from ganlab.experiments.experiment import Experiment
+from ganlab.experiments.session import quiet_lightning
 
 ECHO = f"import os; print([os.environ.get(name) for name in {[*NO_GPU]}])"
 

@@ -95,7 +95,9 @@ def rehearse(
     Raises:
         ConfigError: what is wrong.
     """
-    from ganlab.experiment import Experiment  # torch: seconds, which a wrong name need not wait
+    from ganlab.experiments.experiment import (
+        Experiment,  # torch: seconds, which a wrong name need not wait
+    )
 
     Experiment(**config).rehearse()
     job = job_of(cfg, config, point)

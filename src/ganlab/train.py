@@ -112,8 +112,8 @@ def train(
         UnhealthyError: health.action wants a run to end that ails as this one does.
         DiskFullError: there is no room for what the run writes; the last checkpoint is good.
     """
-    from ganlab.experiment import Experiment
-    from ganlab.session import Session
+    from ganlab.experiments.experiment import Experiment
+    from ganlab.experiments.session import Session
 
     experiment, run = Experiment(**config), Run.find(config, name)
     if run.finished:

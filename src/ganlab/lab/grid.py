@@ -11,7 +11,7 @@ from ganlab import load
 from ganlab.composer import Composer
 from ganlab.data.points import density_of
 from ganlab.errors import ConfigError, JobFailedError
-from ganlab.experiment import Experiment
+from ganlab.experiments.experiment import Experiment
 from ganlab.jobs import Job, Sweep
 from ganlab.lab.training import Planned, planned, trained
 from ganlab.plots import figures, pictures

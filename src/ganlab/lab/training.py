@@ -12,7 +12,7 @@ from torch import Tensor
 from ganlab import cli, train
 from ganlab.composer import Composer, without_hydra
 from ganlab.errors import ConfigError
-from ganlab.experiment import Experiment
+from ganlab.experiments.experiment import Experiment
 from ganlab.gan import GAN
 from ganlab.preflight import checked, rehearse
 from ganlab.runs.folder import Run

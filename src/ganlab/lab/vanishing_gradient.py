@@ -16,7 +16,7 @@ from ganlab.composer import Composer
 from ganlab.data.distributions import Mixture
 from ganlab.data.points import distribution_of
 from ganlab.errors import ConfigError
-from ganlab.experiment import Experiment
+from ganlab.experiments.experiment import Experiment
 from ganlab.gan import GAN
 from ganlab.lab.training import STILL, Planned, planned, trained
 from ganlab.plots import figures, pictures

@@ -32,7 +32,7 @@ from ganlab.callbacks import (
 from ganlab.data.distributions import Mixture
 from ganlab.data.points import density_of, distribution_of
 from ganlab.errors import ConfigError, NonFiniteError, UnhealthyError
-from ganlab.experiment import Experiment
+from ganlab.experiments.experiment import Experiment
 from ganlab.loggers import MetricsFile, WandbRun
 from ganlab.plots.figures import POINTS_DRAWN, Cloud
 from ganlab.runs.folder import Run, unused
