@@ -21,12 +21,12 @@ from ganlab.errors import ConfigError, NonFiniteError, UnhealthyError
 from ganlab.gan import GAN
 from ganlab.health.readings import features_of
 from ganlab.health.verdicts import AILMENTS, FEWEST, Detector, Verdict, Watch, diagnosis
-from ganlab.jobs import card_of
 from ganlab.lab import failures
 from ganlab.plots.figures import arranged
 from ganlab.runs.folder import Run, identity
 from ganlab.scoring.scorecard import Score
 from ganlab.storage import checkpoint
+from ganlab.sweeps.record import card_of
 from ganlab.train import train
 from test_resume import before_g_step, signalled
 from wandb_server import records

@@ -25,12 +25,12 @@ from ganlab.errors import ConfigError
 from ganlab.experiments import session
 from ganlab.experiments.experiment import Experiment
 from ganlab.gan import GAN
-from ganlab.jobs import objective
 from ganlab.loggers import MetricsFile
 from ganlab.plots import figures
 from ganlab.runs.folder import Run, identity
 from ganlab.scoring import ByClassifier, Scorecard
 from ganlab.storage import checkpoint
+from ganlab.sweeps.record import objective
 from ganlab.training.observations import Observations
 
 SIX = ("iterations=6", "sample_every=6")

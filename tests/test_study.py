@@ -8,10 +8,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from commands import composer
-from ganlab import study
 from ganlab.errors import ConfigError
-from ganlab.results import best_of
-from ganlab.study import AGAIN, SWEEPER, Method, Point, Study
+from ganlab.sweeps import study
+from ganlab.sweeps.scores import best_of
+from ganlab.sweeps.study import AGAIN, SWEEPER, Method, Point, Study
 
 SPACE = {
     "g_optimizer.lr": "tag(log,interval(1e-5,1e-2))",

@@ -21,13 +21,13 @@ from PIL import Image
 import ganlab
 from commands import completed, composer, run_sweep, run_train, runs_in, shell, smoke
 from conftest import ROOT, same, weights
-from ganlab import charts, results
 from ganlab.errors import ConfigError
-from ganlab.jobs import Job, Sweep, card_of, jobs_in, objective
 from ganlab.plots import figures
 from ganlab.runs.folder import Run
 from ganlab.scoring.protocol import Protocol
 from ganlab.scoring.scorecard import Score, Scorecard
+from ganlab.sweeps import charts, scores
+from ganlab.sweeps.record import Job, Sweep, card_of, jobs_in, objective
 
 SCORED = ("metrics=classifier", "metrics.n=100", "metrics.every=2")
 
@@ -259,7 +259,7 @@ def test_seeds_that_were_scored_in_different_ways_have_no_mean(rescored):
     """Two names, frechet/.../50 and .../100; of the one that all have there is a mean."""
     jobs = Sweep(rescored).jobs()
     name = "frechet/classifier-digits/100"
-    assert results.shared(jobs, "frechet") == name
+    assert scores.shared(jobs, "frechet") == name
     (row,) = [r for r in cells(run_sweep("table", str(rescored)).out) if r["loss"] == "hinge"]
     assert row["runs"] == "2"
     assert "±" in row[name]
@@ -481,14 +481,14 @@ def card(value: float) -> Scorecard:
     return Scorecard(protocol, {"frechet": Score(value)}, 5)
 
 
-def result(i: int, value: float | None, method: str = "", stage: str = "wide") -> results.Result:
+def result(i: int, value: float | None, method: str = "", stage: str = "wide") -> scores.Result:
     job = Job(Run(Path(f"nowhere/{method}{i}")), (), method, stage if method else "")
-    return results.Result(job, {"a": str(i)}, card(value) if value is not None else None)
+    return scores.Result(job, {"a": str(i)}, card(value) if value is not None else None)
 
 
 def test_experiments_are_ranked_and_those_without_a_score_come_last():
     found = [result(i, v) for i, v in ((0, 3.0), (1, None), (2, 1.0), (0, 5.0))]
-    ranked = results.experiments(found, "frechet")
+    ranked = scores.experiments(found, "frechet")
     assert [(one.label, one.score and one.score.value) for one in ranked] == [
         ("a=2", 1.0),
         ("a=0", 4.0),
@@ -501,7 +501,7 @@ def test_a_run_that_failed_counts_as_the_worst(monkeypatch):
     monkeypatch.setattr(
         Job, "state", property(lambda job: "failed" if "1" in str(job.run.path) else "waiting")
     )
-    assert results.points(found, "frechet", worst=9.0) == [3.0, 9.0]
+    assert scores.points(found, "frechet", worst=9.0) == [3.0, 9.0]
 
 
 def lines(axes) -> list[tuple[list[float], list[float]]]:

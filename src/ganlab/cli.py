@@ -24,8 +24,8 @@ from ganlab.composer import CONFIG
 from ganlab.config.checks import conf_dir, nearest, plain, problems
 from ganlab.config.signatures import hints, parameters
 from ganlab.errors import ConfigError, DataError, JobFailedError
-from ganlab.jobs import Sweep, standing
 from ganlab.preflight import Plan, preflight
+from ganlab.sweeps.record import Sweep, standing
 
 HELP = {"-h", "--help"}
 INTERRUPTED = 130  # exit code, as a shell reports a program ended by Ctrl-C

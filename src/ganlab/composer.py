@@ -23,10 +23,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ganlab import study
 from ganlab.config.checks import conf_dir, nearest
 from ganlab.errors import ConfigError
-from ganlab.study import Point
+from ganlab.sweeps import study
+from ganlab.sweeps.study import Point
 
 CONFIG = "train"
 # Hydra copies its only ConfigStore with each repository: 0.7 s in `--help`.

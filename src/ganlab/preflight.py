@@ -15,10 +15,10 @@ from ganlab.composer import Composer, is_adaptive, looks_for_scores, without_hyd
 from ganlab.config.checks import complete, plain, problems
 from ganlab.config.settings import Settings
 from ganlab.errors import ConfigError
-from ganlab.jobs import Job, Sweep, identity_of
 from ganlab.runs.folder import NOT_SCIENCE, Run, folder_name, require_writable
 from ganlab.scoring.scorecard import is_distance
-from ganlab.study import Point
+from ganlab.sweeps.record import Job, Sweep, identity_of
+from ganlab.sweeps.study import Point
 
 SWEEPS = "${output_dir}/sweeps"  # hydra.sweep.dir where nobody has said another
 LAUNCHER = ("hydra/launcher", "hydra.launcher")

@@ -8,8 +8,14 @@ from typing import Any, Literal
 
 from ganlab import cli
 from ganlab.errors import ConfigError
-from ganlab.jobs import STATES, jobs_in
-from ganlab.results import (
+from ganlab.runs.folder import Which
+from ganlab.scoring import tables
+from ganlab.scoring.protocol import Protocol, require_alike, score_named
+from ganlab.scoring.scorecard import Scorecard, spread
+from ganlab.scoring.tables import Row
+from ganlab.spec import at_least
+from ganlab.sweeps.record import STATES, jobs_in
+from ganlab.sweeps.scores import (
     Experiment,
     Result,
     by_method,
@@ -20,13 +26,7 @@ from ganlab.results import (
     results,
     shared,
 )
-from ganlab.runs.folder import Which
-from ganlab.scoring import tables
-from ganlab.scoring.protocol import Protocol, require_alike, score_named
-from ganlab.scoring.scorecard import Scorecard, spread
-from ganlab.scoring.tables import Row
-from ganlab.spec import at_least
-from ganlab.study import AGAIN
+from ganlab.sweeps.study import AGAIN
 
 COLUMNS = ("frechet", "is", "kernel", "precision", "recall")
 
@@ -105,8 +105,8 @@ def plot(
         checkpoint: of each run; best: the one with the best score; last: the newest.
         output: the PNG; null: DIR/SCORE.png.
     """
-    from ganlab import charts
     from ganlab.plots import figures, pictures
+    from ganlab.sweeps import charts
 
     by, found = judged(folder, by, checkpoint)
     require_scored(found, by, folder)

@@ -18,9 +18,9 @@ from omegaconf import DictConfig
 
 from ganlab import cli
 from ganlab.errors import ConfigError, DataError, DiskFullError, JobFailedError, RunBusyError
-from ganlab.jobs import Job, Sweep, objective
 from ganlab.preflight import checked
 from ganlab.runs.folder import Run, folder_name
+from ganlab.sweeps.record import Job, Sweep, objective
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from ganlab import cli
 from ganlab.errors import ConfigError, JobFailedError
-from ganlab.jobs import runs_of
 from ganlab.runs.folder import Run
 from ganlab.storage import files
+from ganlab.sweeps.record import runs_of
 
 
 def sync(folder: str) -> None:

@@ -50,7 +50,7 @@ class SlurmLauncher(Launcher):
 
     def _run(self, overrides: list[str]) -> "Run":
         from ganlab.preflight import composed
-        from ganlab.study import Point
+        from ganlab.sweeps.study import Point
 
         return composed(self.context.config_loader, self.config, Point(overrides))[1].run
 
@@ -83,7 +83,7 @@ def executor(options: dict[str, Any]) -> "Executor":
 
 def read(run: "Run") -> JobReturn:
     """What the job of a finished run would return."""
-    from ganlab.jobs import objective
+    from ganlab.sweeps.record import objective
 
     print(f"finished already: {run.path}", flush=True)
     returned = JobReturn(status=JobStatus.COMPLETED)

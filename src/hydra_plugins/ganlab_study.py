@@ -1,4 +1,4 @@
-"""Runs a study (ganlab.study); Hydra takes sweepers only from the package `hydra_plugins`."""
+"""Runs a study (ganlab.sweeps.study); Hydra takes sweepers only from the package `hydra_plugins`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +12,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:  # Hydra imports this file at every start, of shell completion too
-    from ganlab.jobs import Job
-    from ganlab.study import Point
+    from ganlab.sweeps.record import Job
+    from ganlab.sweeps.study import Point
 
 
 class StudySweeper(Sweeper):
@@ -24,7 +24,7 @@ class StudySweeper(Sweeper):
     hydra_context: HydraContext
 
     def __init__(self, **_options: Any) -> None:
-        """The options are `ganlab.study.read`'s, who takes them from the config."""
+        """The options are `ganlab.sweeps.study.read`'s, who takes them from the config."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -36,8 +36,8 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         """All trials at once, so that a cluster can run them side by side; then the best ones."""
-        from ganlab import study
-        from ganlab.jobs import Sweep
+        from ganlab.sweeps import study
+        from ganlab.sweeps.record import Sweep
 
         plan = study.read(self.config.hydra.sweeper)
         trials = plan.trials(arguments)

@@ -12,7 +12,6 @@ from ganlab.composer import Composer
 from ganlab.data.points import density_of
 from ganlab.errors import ConfigError, JobFailedError
 from ganlab.experiments.experiment import Experiment
-from ganlab.jobs import Job, Sweep
 from ganlab.lab.training import Planned, planned, trained
 from ganlab.plots import figures, pictures
 from ganlab.plots.figures import DPI, INK, POINTS_DRAWN, Cloud
@@ -23,6 +22,7 @@ from ganlab.scoring.scorecard import spread
 from ganlab.scoring.tables import Row
 from ganlab.spec import at_least
 from ganlab.storage import files
+from ganlab.sweeps.record import Job, Sweep
 
 NEEDS = {  # what a loss cannot do without; data of a few units needs a weak penalty
     "wasserstein": ("regularizer=gradient_penalty", "regularizer.gradient_penalty.weight=0.1"),

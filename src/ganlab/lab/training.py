@@ -17,7 +17,7 @@ from ganlab.gan import GAN
 from ganlab.preflight import checked, rehearse
 from ganlab.runs.folder import Run
 from ganlab.storage import files
-from ganlab.study import Point
+from ganlab.sweeps.study import Point
 
 STILL = ("g_optimizer.lr=0",)  # G takes part in every iteration, and stays where it is
 

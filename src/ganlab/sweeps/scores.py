@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from ganlab.config.checks import flattened
 from ganlab.errors import ProtocolMismatchError
-from ganlab.jobs import Job, card_of, cards, distinct
 from ganlab.runs.folder import Run, Which, varied
 from ganlab.scoring.scorecard import Score, Scorecard, as_loss, spread
+from ganlab.sweeps.record import Job, card_of, cards, distinct
 
 
 class Result(NamedTuple):

@@ -7,9 +7,9 @@ import numpy as np
 
 from ganlab.plots import figures
 from ganlab.plots.figures import INK, OTHERS
-from ganlab.results import Experiment, Result, best_of, by_method, experiments, points
 from ganlab.scoring.scorecard import is_distance
-from ganlab.study import AGAIN
+from ganlab.sweeps.scores import Experiment, Result, best_of, by_method, experiments, points
+from ganlab.sweeps.study import AGAIN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
