@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that 
 
 import torch
 
-from ganlab.composer import Composer
+from ganlab.commands.composition import Composer
 from ganlab.data import MNIST
 from ganlab.lab.failures import Data, words
 from ganlab.lab.training import planned, trained

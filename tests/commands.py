@@ -49,32 +49,32 @@ def run_train(*overrides: str) -> Outcome:
 
 def run_sample(*words: str) -> Outcome:
     """`python -m ganlab.sample WORDS`."""
-    from ganlab import cli
+    from ganlab.commands import command_line
     from ganlab.sample import sample
 
-    return run_main(lambda: [print(path) for path in cli.call(sample)], *words)
+    return run_main(lambda: [print(path) for path in command_line.call(sample)], *words)
 
 
 def run_evaluate(*words: str) -> Outcome:
     """`python -m ganlab.evaluate WORDS`."""
-    from ganlab import cli
+    from ganlab.commands import command_line
     from ganlab.evaluate import evaluate
 
-    return run_main(lambda: cli.call(evaluate), *words)
+    return run_main(lambda: command_line.call(evaluate), *words)
 
 
 def run_sweep(*words: str) -> Outcome:
     """`python -m ganlab.sweep WORDS`."""
-    from ganlab import cli
+    from ganlab.commands import command_line
     from ganlab.sweep import VERBS
 
-    return run_main(lambda: cli.call_one_of(VERBS), *words)
+    return run_main(lambda: command_line.call_one_of(VERBS), *words)
 
 
 @functools.cache
 def composer():
     """Hydra's composition, set up once."""
-    from ganlab.composer import Composer
+    from ganlab.commands.composition import Composer
 
     return Composer()
 
@@ -87,8 +87,8 @@ def completed(*overrides: str) -> dict[str, Any]:
 @functools.cache
 def composed(*overrides: str) -> dict[str, Any]:
     """Composing takes a tenth of a second, and many tests want the same config."""
-    from ganlab.composer import without_hydra
-    from ganlab.preflight import checked
+    from ganlab.commands.composition import without_hydra
+    from ganlab.commands.preflight import checked
 
     cfg, found = composer().compose(list(overrides))
     assert found == []

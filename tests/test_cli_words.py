@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from commands import run_main
-from ganlab import cli
+from ganlab.commands import command_line
 from ganlab.errors import ConfigError
 
 
@@ -34,7 +34,7 @@ VERBS = {"look": look, "tidy": tidy, "keep": keep}
 
 
 def run(*words: str):
-    return run_main(lambda: cli.call_one_of(VERBS), *words)
+    return run_main(lambda: command_line.call_one_of(VERBS), *words)
 
 
 def refused(sentence: str) -> tuple[int, str, str]:
@@ -95,18 +95,18 @@ def test_help_of_a_verb_is_its_docstring_and_nothing_is_called(words):
 
 
 def test_a_call_without_verbs_takes_no_word_without_a_name():
-    assert run_main(lambda: cli.call(look), "a/b") == refused("'a/b': expected name=value")
-    assert run_main(lambda: cli.call(look), "folder=a/b") == (0, "'a/b' 4 None\n", "")
+    assert run_main(lambda: command_line.call(look), "a/b") == refused("'a/b': expected name=value")
+    assert run_main(lambda: command_line.call(look), "folder=a/b") == (0, "'a/b' 4 None\n", "")
 
 
 def test_a_verb_and_its_words_can_be_checked_without_calling():
-    assert cli.chosen(VERBS, ["look", "a", "by=me"]) == (look, ['folder="a"', "by=me"])
+    assert command_line.chosen(VERBS, ["look", "a", "by=me"]) == (look, ['folder="a"', "by=me"])
     with pytest.raises(ConfigError, match="there is no 'lok'"):
-        cli.chosen(VERBS, ["lok"])
+        command_line.chosen(VERBS, ["lok"])
 
 
 def test_a_home_is_meant_where_a_shell_has_left_its_sign(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    assert cli.at_home("data.root=~/my data") == "data.root=/home/me/my data"
+    assert command_line.at_home("data.root=~/my data") == "data.root=/home/me/my data"
     for other in ("~/data", "data.root=~you/data", "a=b~/c", "loss=hinge"):
-        assert cli.at_home(other) == other
+        assert command_line.at_home(other) == other

@@ -9,7 +9,7 @@ import pytest
 
 from commands import run_main, run_train, runs_in, smoke
 from conftest import ROOT
-from ganlab import cli
+from ganlab.commands import command_line
 from ganlab.config.checks import flattened
 from ganlab.loggers.workspace import Logged, as_json, grouping, workspace
 from ganlab.runs.folder import Run
@@ -66,7 +66,7 @@ def titles(spec: dict) -> list[str]:
 
 
 def dashboard(*words: str):
-    return run_main(lambda: cli.call_one_of(VERBS), "dashboard", *words)
+    return run_main(lambda: command_line.call_one_of(VERBS), "dashboard", *words)
 
 
 def test_the_panels_show_what_the_runs_logged_and_nothing_else(sweep, tmp_path):

@@ -14,13 +14,13 @@ from PIL import Image
 
 import ganlab
 from commands import run_evaluate, run_train, runs_in, smoke
+from ganlab.commands.evaluation import Choice, subject
 from ganlab.data import Digits
 from ganlab.data.images import normalised
 from ganlab.data.progress import unwatched
 from ganlab.errors import ProtocolMismatchError
 from ganlab.metrics import Tally
 from ganlab.plots import pictures
-from ganlab.rescoring import Choice, subject
 from ganlab.runs.folder import Run
 from ganlab.scoring import ByClassifier, ByInception, Scorecard, tables
 from ganlab.scoring.evaluation import NEAREST, Evaluation

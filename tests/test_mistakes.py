@@ -451,9 +451,9 @@ def test_other_commands_say_their_mistakes_the_same_way():
         raise AssertionError("a wrong command was carried out")
 
     def words(*given):
-        from ganlab import cli
+        from ganlab.commands import command_line
 
-        return run_main(lambda: cli.call(command), *given)
+        return run_main(lambda: command_line.call(command), *given)
 
     assert words() == refused("run: missing; say run=...")
     assert words("run=a", "sed=3") == refused("sed: unknown; did you mean 'seed'?")

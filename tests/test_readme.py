@@ -13,15 +13,16 @@ from omegaconf import OmegaConf
 
 from commands import run_train, runs_in
 from conftest import ROOT
-from ganlab import cli, lab, sweep, wandb
+from ganlab import lab, sweep, wandb
 from ganlab.__main__ import COMMANDS
-from ganlab.composer import asks_only
+from ganlab.commands import command_line
+from ganlab.commands.composition import asks_only
+from ganlab.commands.preflight import preflight
 from ganlab.config.checks import conf_dir, problems
 from ganlab.data import Folder
 from ganlab.errors import ConfigError
 from ganlab.evaluate import evaluate
 from ganlab.fetch_weights import fetch_weights
-from ganlab.preflight import preflight
 from ganlab.sample import sample
 from ganlab.scoring.protocol import PROTOCOLS
 from ganlab.spec import ImageSpec
@@ -69,13 +70,13 @@ def wrong(command: str) -> list[str]:
 
 
 def wrong_laboratory(words: list[str]) -> list[str]:
-    if not words or words[0] in cli.HELP:
+    if not words or words[0] in command_line.HELP:
         return []
     try:
         function = lab.located(words[0])
     except ConfigError as error:
         return error.problems
-    own, others = lab.split(function, [word for word in words[1:] if word not in cli.HELP])
+    own, others = lab.split(function, [word for word in words[1:] if word not in command_line.HELP])
     return wrong_call(function, own) + wrong_training(others)
 
 
@@ -91,16 +92,16 @@ def wrong_training(words: list[str]) -> list[str]:
 
 
 def wrong_verb(functions: dict[str, Callable], words: list[str]) -> list[str]:
-    if not words or words[0] in cli.HELP:
+    if not words or words[0] in command_line.HELP:
         return []
     try:
-        return wrong_call(*cli.chosen(functions, words))
+        return wrong_call(*command_line.chosen(functions, words))
     except ConfigError as error:
         return error.problems
 
 
 def wrong_call(function: Callable, words: list[str]) -> list[str]:
-    if cli.HELP & set(words):
+    if command_line.HELP & set(words):
         return []
     return problems(OmegaConf.to_container(OmegaConf.from_dotlist(words)), function)
 

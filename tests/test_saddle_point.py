@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganlab import cli
+from ganlab.commands import command_line
 from ganlab.lab import games, saddle_pictures, saddle_point
 from ganlab.lab.games import BILINEAR, DESCENT, GAMES, METHODS, R1_WEIGHT, SADDLE
 from ganlab.lab.saddle_point import Options, factor, played
@@ -22,8 +22,8 @@ STRICT = 1.5e-3  # of what a step changes at all
 
 def run(words):
     """As the command does."""
-    with cli.exit_with_message():
-        for path in cli.called(saddle_point.saddle_point, words):
+    with command_line.exit_with_message():
+        for path in command_line.called(saddle_point.saddle_point, words):
             print(path)
 
 

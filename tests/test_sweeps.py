@@ -680,7 +680,7 @@ def test_a_launcher_without_a_sweep_is_refused(tmp_path):
 
 
 def test_the_everyday_sweep_is_all_losses_with_three_seeds():
-    from ganlab.composer import Composer
+    from ganlab.commands.composition import Composer
 
     composed = Composer()
     base = composed.base(["sweep=losses"])

@@ -20,7 +20,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from commands import Outcome, run_main, run_train, runs_in, smoke
 from conftest import ROOT
-from ganlab import cli
+from ganlab.commands import command_line
 from ganlab.loggers import MetricsFile, WandbRun
 from ganlab.loggers.wandb import wandb_mode
 from ganlab.runs.folder import Run
@@ -172,7 +172,7 @@ def sync(folder: Path, **environment: str) -> Outcome:
     home = folder.parent / "elsewhere"
     home.mkdir(exist_ok=True)
     with environment_of(home, **environment):
-        return run_main(lambda: cli.call_one_of(VERBS), "sync", str(folder))
+        return run_main(lambda: command_line.call_one_of(VERBS), "sync", str(folder))
 
 
 def markers(runs: list[Path]) -> list[Path]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from conftest import ROOT
-from ganlab import cli
+from ganlab.commands import command_line
 from ganlab.errors import ConfigError
 from ganlab.fetch_weights import fetch_weights
 from ganlab.storage import weights
@@ -205,5 +205,5 @@ def test_the_command_prints_the_file(home):
 def test_the_command_refuses_what_it_does_not_take(home, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["ganlab", "foldr=a"])
     with pytest.raises(SystemExit, match=r"^2$"):
-        cli.call(fetch_weights)
+        command_line.call(fetch_weights)
     assert "foldr: unknown; did you mean 'folder'?" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 from typing import Literal
 
-from ganlab import cli
+from ganlab.commands import command_line
 from ganlab.runs.folder import Run, Which
 from ganlab.scoring import Scorecard
 from ganlab.scoring.protocol import Named, Split
@@ -49,17 +49,17 @@ def evaluate(
     """
     at_least(1, repeats=repeats)
     at_least(0, neighbours=neighbours)
-    from ganlab import rescoring
+    from ganlab.commands import evaluation
 
     asked = {"n": n, "split": split, "real": real, "seed": seed, "weights": weights}
     given = {name: value for name, value in asked.items() if value is not None}
-    choice = rescoring.Choice(protocol, extractor, given)
+    choice = evaluation.Choice(protocol, extractor, given)
     ready = functools.partial(
-        rescoring.subject, choice=choice, checkpoint=checkpoint, root=root, trust=trust
+        evaluation.subject, choice=choice, checkpoint=checkpoint, root=root, trust=trust
     )
-    how = rescoring.How(repeats, extrapolate, by_class, neighbours)
-    return rescoring.scores([Run(Path(folder)) for folder in rescoring.folders(run)], ready, how)
+    how = evaluation.How(repeats, extrapolate, by_class, neighbours)
+    return evaluation.scores([Run(Path(folder)) for folder in evaluation.folders(run)], ready, how)
 
 
 if __name__ == "__main__":
-    cli.call(evaluate)
+    command_line.call(evaluate)

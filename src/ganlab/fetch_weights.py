@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ganlab import cli
+from ganlab.commands import command_line
 
 
 def fetch_weights(folder: str | None = None) -> Path:
@@ -19,4 +19,4 @@ def fetch_weights(folder: str | None = None) -> Path:
 
 
 if __name__ == "__main__":
-    print(cli.call(fetch_weights))
+    print(command_line.call(fetch_weights))

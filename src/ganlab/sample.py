@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ganlab import cli, load
+from ganlab import load
+from ganlab.commands import command_line
 from ganlab.runs.folder import Which
 from ganlab.spec import at_least, seed_range
 
@@ -41,7 +42,7 @@ def sample(
     at_least(0, interpolate=interpolate)
     at_least(2, steps=steps)
     seed_range(seed)
-    from ganlab import sampling
+    from ganlab.commands import sampling
 
     gan = load(run, checkpoint, trust=trust)
     sampling.check_labels(labels, gan)
@@ -60,5 +61,5 @@ def sample(
 
 
 if __name__ == "__main__":
-    for path in cli.call(sample):
+    for path in command_line.call(sample):
         print(path)

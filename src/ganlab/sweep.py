@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from ganlab import cli
+from ganlab.commands import command_line
 from ganlab.errors import ConfigError
 from ganlab.runs.folder import Which
 from ganlab.scoring import tables
@@ -244,4 +244,4 @@ VERBS: dict[str, Callable[..., Any]] = {
 }
 
 if __name__ == "__main__":
-    cli.call_one_of(VERBS)
+    command_line.call_one_of(VERBS)

@@ -16,9 +16,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from ganlab import cli
+from ganlab.commands import command_line
+from ganlab.commands.preflight import checked
 from ganlab.errors import ConfigError, DataError, DiskFullError, JobFailedError, RunBusyError
-from ganlab.preflight import checked
 from ganlab.runs.folder import Run, folder_name
 from ganlab.sweeps.record import Job, Sweep, objective
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """The command, on sys.argv."""
-    cli.main(job)
+    command_line.main(job)
 
 
 def job(cfg: DictConfig) -> float | None:
@@ -46,7 +46,9 @@ def job(cfg: DictConfig) -> float | None:
         say(f"\njob {hydra.job.num + 1}: {title}")
         gc.collect()  # the job before: Lightning's cycles would keep its images for a while
     group = sweep.path.name if sweep is not None else None
-    alone = cli.exit_with_message() if sweep is None else nullcontext()  # before Hydra adds a line
+    alone = (
+        command_line.exit_with_message() if sweep is None else nullcontext()
+    )  # before Hydra adds a line
     with alone, failures_said(swept=sweep is not None):
         run = train(config, name, title, group)
     if is_first() and run.summary().get("status") == "interrupted":
@@ -55,7 +57,7 @@ def job(cfg: DictConfig) -> float | None:
         words = [here if word == "resume=never" else word for word in sys.argv[1:]]
         command = shlex.join(["python", "-m", "ganlab.train", *words])
         say(f"stopped {saved}; to go on: {command if sweep is None else 'start the sweep again'}")
-        raise SystemExit(cli.INTERRUPTED)
+        raise SystemExit(command_line.INTERRUPTED)
     return objective(run)
 
 

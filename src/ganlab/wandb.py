@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from ganlab import cli
+from ganlab.commands import command_line
 from ganlab.errors import ConfigError, JobFailedError
 from ganlab.runs.folder import Run
 from ganlab.storage import files
@@ -108,4 +108,4 @@ def reason(said: str) -> str:
 VERBS = {"sync": sync, "dashboard": dashboard}
 
 if __name__ == "__main__":
-    cli.call_one_of(VERBS)
+    command_line.call_one_of(VERBS)

@@ -49,7 +49,7 @@ class SlurmLauncher(Launcher):
         ]
 
     def _run(self, overrides: list[str]) -> "Run":
-        from ganlab.preflight import composed
+        from ganlab.commands.preflight import composed
         from ganlab.sweeps.study import Point
 
         return composed(self.context.config_loader, self.config, Point(overrides))[1].run

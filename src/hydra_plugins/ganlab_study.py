@@ -55,7 +55,7 @@ class StudySweeper(Sweeper):
 
     def _composed(self, trial: "Point") -> "tuple[dict[str, Any], Job]":
         """The completed config of a trial, and its job."""
-        from ganlab.preflight import composed
+        from ganlab.commands.preflight import composed
 
         return composed(self.hydra_context.config_loader, self.config, trial)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ganlab import cli
+from ganlab.commands import command_line
 from ganlab.config.checks import nearest
 from ganlab.config.signatures import parameters
 from ganlab.errors import ConfigError
@@ -74,10 +74,10 @@ def located(name: str) -> Callable[..., list[Path]]:
 
 def called(function: Callable[..., Any], words: Sequence[str]) -> Any:
     """Calls a laboratory with the options that are its own, and the rest as `overrides`."""
-    if cli.HELP & set(words) or "overrides" not in parameters(function):
-        return cli.called(function, list(words))
+    if command_line.HELP & set(words) or "overrides" not in parameters(function):
+        return command_line.called(function, list(words))
     own, others = split(function, words)
-    return cli.called(function, own, overrides=others)
+    return command_line.called(function, own, overrides=others)
 
 
 def split(function: Callable[..., Any], words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -2,7 +2,8 @@
 
 import sys
 
-from ganlab import cli, lab
+from ganlab import lab
+from ganlab.commands import command_line
 
 USAGE = """\
 usage: ganlab lab NAME [name=value ...]
@@ -15,12 +16,12 @@ usage: ganlab lab NAME [name=value ...]
 def main() -> None:
     """The command, on sys.argv."""
     words = sys.argv[1:]
-    if not words or words[0] in cli.HELP:
+    if not words or words[0] in command_line.HELP:
         width = max(map(len, lab.LABS))
         lines = (f"  {name:{width}}  {about}\n" for name, (_, about) in lab.LABS.items())
         print(USAGE.format(labs="".join(lines)), end="")
         return
-    with cli.exit_with_message():
+    with command_line.exit_with_message():
         for path in lab.run(words):
             print(path)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ganlab import load
-from ganlab.composer import Composer
+from ganlab.commands.composition import Composer
 from ganlab.data.points import density_of
 from ganlab.errors import ConfigError, JobFailedError
 from ganlab.experiments.experiment import Experiment

@@ -9,12 +9,13 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
-from ganlab import cli, train
-from ganlab.composer import Composer, without_hydra
+from ganlab import train
+from ganlab.commands import command_line
+from ganlab.commands.composition import Composer, without_hydra
+from ganlab.commands.preflight import checked, rehearse
 from ganlab.errors import ConfigError
 from ganlab.experiments.experiment import Experiment
 from ganlab.gan import GAN
-from ganlab.preflight import checked, rehearse
 from ganlab.runs.folder import Run
 from ganlab.storage import files
 from ganlab.sweeps.study import Point
@@ -65,7 +66,7 @@ def trained(plan: Planned, callbacks: Sequence[Callback] = ()) -> Run:
         run = train.train(plan.config, name, callbacks=callbacks)
     if not run.finished:
         train.say("stopped after a checkpoint; to go on: the same command")
-        raise SystemExit(cli.INTERRUPTED)
+        raise SystemExit(command_line.INTERRUPTED)
     return run
 
 

@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, Trainer
 from torch import nn
 
 from ganlab import theory
-from ganlab.composer import Composer
+from ganlab.commands.composition import Composer
 from ganlab.data.distributions import Mixture
 from ganlab.data.points import distribution_of
 from ganlab.errors import ConfigError

@@ -19,12 +19,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ganlab import composer
-from ganlab.composer import CONFIG
+from ganlab.commands import composition
+from ganlab.commands.composition import CONFIG
+from ganlab.commands.preflight import Plan, preflight
 from ganlab.config.checks import conf_dir, nearest, plain, problems
 from ganlab.config.signatures import hints, parameters
 from ganlab.errors import ConfigError, DataError, JobFailedError
-from ganlab.preflight import Plan, preflight
 from ganlab.sweeps.record import Sweep, standing
 
 HELP = {"-h", "--help"}
@@ -35,12 +35,12 @@ def main(task: Callable[[DictConfig], Any]) -> None:
     """Runs a Hydra task on sys.argv after checking every job that it would start."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `exit_with_message`, not stderr
     sys.argv[1:] = [at_home(word) for word in sys.argv[1:]]
-    given = composer.arguments()
+    given = composition.arguments()
     flags = [word for word in sys.argv[1:] if word not in given.overrides]
-    if composer.asks_only(given):
+    if composition.asks_only(given):
         end_quickly()
     with exit_with_message():
-        plan = Plan(given.overrides) if composer.asks_only(given) else preflight(given)
+        plan = Plan(given.overrides) if composition.asks_only(given) else preflight(given)
         sys.argv[1:] = flags + plan.words  # Hydra wants flags first
         if plan.sweep is not None:
             plan.sweep.add(plan.jobs)

@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ganlab.composer import Composer, is_adaptive, looks_for_scores, without_hydra
+from ganlab.commands.composition import Composer, is_adaptive, looks_for_scores, without_hydra
 from ganlab.config.checks import complete, plain, problems
 from ganlab.config.settings import Settings
 from ganlab.errors import ConfigError
