@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from commands import run_main
-from ganlab import theory
 from ganlab.config.signatures import parameters
 from ganlab.errors import ConfigError
 from ganlab.experiments.experiment import Experiment
-from ganlab.lab import LABS, called, located
+from ganlab.lab import LABS, called, located, theory
 from ganlab.lab.__main__ import main
 from ganlab.lab.drawing import Frame
 from ganlab.lab.figure_1 import moments, typical

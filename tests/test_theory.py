@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from ganlab import theory
 from ganlab.data.distributions import Mixture
+from ganlab.lab import theory
 
 LOG2 = math.log(2)
 EDGES = torch.linspace(-12, 16, 5601, dtype=torch.float64)

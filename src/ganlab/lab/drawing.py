@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ganlab import theory
+from ganlab.lab import theory
 from ganlab.lab.line import State
 from ganlab.plots import figures
 from ganlab.plots.figures import DPI, INK, D, G

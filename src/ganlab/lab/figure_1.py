@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from ganlab import theory
-from ganlab.lab import drawing
+from ganlab.lab import drawing, theory
 from ganlab.lab.drawing import Frame
 from ganlab.lab.line import Line
 from ganlab.lab.training import Snapshots, planned, trained

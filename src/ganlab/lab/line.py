@@ -5,11 +5,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ganlab import theory
 from ganlab.data.distributions import Mixture
 from ganlab.data.points import distribution_of
 from ganlab.errors import ConfigError
 from ganlab.experiments.experiment import Experiment
+from ganlab.lab import theory
 from ganlab.latent import Gaussian, Latent, Uniform
 
 CELLS, STRETCHES = 1000, 8192  # of the line that is shown, and of the noise

@@ -11,13 +11,13 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import nn
 
-from ganlab import theory
 from ganlab.commands.composition import Composer
 from ganlab.data.distributions import Mixture
 from ganlab.data.points import distribution_of
 from ganlab.errors import ConfigError
 from ganlab.experiments.experiment import Experiment
 from ganlab.gan import GAN
+from ganlab.lab import theory
 from ganlab.lab.training import STILL, Planned, planned, trained
 from ganlab.plots import figures, pictures
 from ganlab.plots.figures import DPI, INK, OTHERS, D, G
