@@ -8,9 +8,17 @@ import torch
 
 from commands import run_train, runs_in, smoke
 from conftest import fit, same, small_gan, weights
-from ganlab import breakdown
-from ganlab.breakdown import Cost, Operator, Span, advice, costs, operators, table, timeline
-from ganlab.callbacks import Journal, Profile
+from ganlab.callbacks import Journal, Profile, breakdown
+from ganlab.callbacks.breakdown import (
+    Cost,
+    Operator,
+    Span,
+    advice,
+    costs,
+    operators,
+    table,
+    timeline,
+)
 from ganlab.callbacks.profile import labelled, spans, work
 from ganlab.gan import GAN
 from ganlab.regularizers import WeightClip

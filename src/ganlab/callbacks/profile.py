@@ -14,8 +14,8 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 from tqdm import tqdm
 
-from ganlab import breakdown
-from ganlab.breakdown import Operator, Span
+from ganlab.callbacks import breakdown
+from ganlab.callbacks.breakdown import Operator, Span
 from ganlab.devices.graphs import Captured
 from ganlab.gan import GAN
 from ganlab.storage import files
