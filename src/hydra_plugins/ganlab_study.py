@@ -1,4 +1,4 @@
-"""Runs a study (ganlab.sweeps.study); Hydra takes sweepers only from the package `hydra_plugins`."""
+"""Runs a study (ganlab.sweeps.study); Hydra looks for sweepers in the package `hydra_plugins`."""
 
 from collections.abc import Sequence
 from pathlib import Path

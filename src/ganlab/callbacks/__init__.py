@@ -1,4 +1,9 @@
-"""What happens around Algorithm 1: readings, scores, pictures, checkpoints, interruption."""
+"""What happens around Algorithm 1: readings, scores, pictures, checkpoints, interruption.
+
+May import: conditioning, data, devices, errors, gan, health, latent, loggers, plots, runs,
+scoring, spec, storage.
+Libraries: numpy, pytorch_lightning, torch, tqdm.
+"""
 
 from ganlab.callbacks.capturing import Capturing
 from ganlab.callbacks.checkpoints import Checkpoints

@@ -1,5 +1,6 @@
 """What commands do: words of the command line, composition, preflight, sampling, evaluation.
 
-May import: config.
-Libraries: torch, hydra, omegaconf, yaml.
+May import: callbacks, conditioning, config, data, errors, experiments, gan, latent, plots, runs,
+scoring, spec, sweeps.
+Libraries: hydra, numpy, omegaconf, torch, yaml.
 """

@@ -1,4 +1,8 @@
-"""Images as uint8 tensors, points as float32 ones, and the minibatches of Algorithm 1."""
+"""Images as uint8 tensors, points as float32 ones, and the minibatches of Algorithm 1.
+
+May import: errors, latent, metrics, spec, storage, training.
+Libraries: PIL, filelock, numpy, pytorch_lightning, sklearn, torch, torchvision, tqdm.
+"""
 
 from ganlab.data.folder import Folder
 from ganlab.data.images import Images

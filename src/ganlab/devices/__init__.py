@@ -3,5 +3,5 @@
 This file imports nothing: `ganlab` imports `devices.threads` before torch is loaded.
 
 May import: augment, gan, networks, training.
-Libraries: torch, pytorch_lightning.
+Libraries: pytorch_lightning, torch.
 """

@@ -1,5 +1,6 @@
 """What a config builds, and one stretch of training.
 
-May import: callbacks.
-Libraries: torch, hydra, pytorch_lightning, lightning_fabric.
+May import: callbacks, conditioning, config, data, errors, gan, health, loggers, optimizers, plots,
+runs, scoring, spec, storage, training.
+Libraries: hydra, lightning_fabric, pytorch_lightning, torch.
 """

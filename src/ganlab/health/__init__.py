@@ -2,7 +2,7 @@
 
 This file imports nothing that needs torch.
 
-May import: spec, training.
+May import: latent, spec.
 Libraries: torch.
 """
 

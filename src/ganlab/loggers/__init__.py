@@ -1,7 +1,7 @@
 """Where metrics and pictures go.  All loggers count iterations, never optimizer steps.
 
 May import: errors, runs, scoring, storage.
-Libraries: pytorch_lightning, numpy, PIL, wandb, wandb_workspaces.
+Libraries: PIL, numpy, pytorch_lightning, wandb, wandb_workspaces.
 """
 
 from ganlab.loggers.metrics_file import MetricsFile

@@ -1,6 +1,9 @@
 """Scores from features of images, each usable alone: features (N, d) in, a number out.
 
 A score means nothing without its protocol: which extractor, how many images, which real ones.
+
+May import: latent, spec, storage.
+Libraries: torch, torchvision.
 """
 
 from ganlab.metrics.classes import ClassBalance, class_balance

@@ -5,6 +5,9 @@ the code behind it, to images (N, C, H, W) in [-1, 1]; those that tell the code 
 its width, `code_dim`.  A discriminator, `Discriminator(spec, ...)`, maps images to logits (N,), by
 way of features (networks/discriminator.py).  One whose signature says `spec: ImageSpec` is for
 images alone; `spec: Spec`, as those of networks/toy.py, takes points as well.
+
+May import: spec.
+Libraries: torch.
 """
 
 from ganlab.networks.autoencoder import AutoencoderDiscriminator

@@ -1,5 +1,5 @@
 """The folder of one run: its identity, its files, its readings, where and by what it was made.
 
 May import: config, errors, storage.
-Libraries: torch, yaml, filelock.
+Libraries: filelock, torch, yaml.
 """

@@ -1,4 +1,8 @@
-"""Scores of a generator: which images are compared, by which extractor, under which protocol."""
+"""Scores of a generator: which images are compared, by which extractor, under which protocol.
+
+May import: conditioning, data, errors, gan, latent, metrics, plots, runs, spec, storage.
+Libraries: torch.
+"""
 
 from typing import TYPE_CHECKING, Any
 

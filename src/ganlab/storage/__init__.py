@@ -1,5 +1,5 @@
 """Files: written whole or not at all, in the background, checked when read, cached, decoded.
 
 May import: errors, spec.
-Libraries: torch, numpy, PIL, filelock, tqdm.
+Libraries: PIL, filelock, numpy, torch, tqdm.
 """
