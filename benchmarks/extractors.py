@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from torch.nn.functional import conv2d
 
 from ganlab.data import MNIST, Digits, FashionMNIST
-from ganlab.latent import stream
 from ganlab.metrics import (
     Moments,
     frechet_distance,
@@ -26,6 +25,7 @@ from ganlab.metrics import (
 from ganlab.metrics.classifier import Classifier, ClassifierNetwork, accuracy, train_classifier
 from ganlab.plots.figures import DPI, FAINT, INCHES, INK, D, G
 from ganlab.spec import ImageSpec, at_least
+from ganlab.training.streams import stream
 
 SOURCES = {"mnist": MNIST, "fashion_mnist": FashionMNIST}
 HELD_OUT = "held-out images"

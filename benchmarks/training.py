@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that 
 from ganlab.data.module import MinibatchOrder
 from ganlab.experiments.session import quiet_lightning
 from ganlab.gan import NOISE
-from ganlab.latent import stream
+from ganlab.training.streams import stream
 from loops import GAMES, LOOPS, Game, Loop, Seconds, Work, bare, ganlab, noisy
 from options import asked
 

@@ -4,6 +4,7 @@ import functools
 
 import torch
 from pytorch_lightning import Trainer
+from torch import nn
 
 from ganlab.data import Digits, ImageData
 from ganlab.experiments.session import quiet_lightning
@@ -11,6 +12,7 @@ from ganlab.gan import GAN
 from ganlab.latent import Gaussian
 from ganlab.losses import NonSaturating
 from ganlab.networks import DCGANDiscriminator, DCGANGenerator
+from ganlab.training.terms import Generation
 from ganlab.training.updates import UpdateRule
 
 
@@ -44,10 +46,9 @@ def fit(gan: GAN, batch_size: int = 16, callbacks=(), **trainer):
     """Trains on the digits to the GAN's last iteration; returns the Trainer."""
     quiet_lightning()
     ckpt = trainer.pop("ckpt_path", None)
-    minibatches = gan.d_steps + gan.needs_real
     labels = trainer.pop("labels", None)
     length, seed = gan.total_iterations, gan.seed
-    data = ImageData(Digits(), batch_size, minibatches, length, seed, labels=labels)
+    data = ImageData(Digits(), batch_size, gan.minibatches, length, seed, labels=labels)
     made = Trainer(
         **{
             "accelerator": "cpu",
@@ -64,3 +65,13 @@ def fit(gan: GAN, batch_size: int = 16, callbacks=(), **trainer):
     )
     made.fit(gan, data, ckpt_path=ckpt, weights_only=True if ckpt else None)
     return made
+
+
+def latents_of(gan, code):
+    """Latents without noise, for this code."""
+    return torch.cat([torch.zeros(len(code), gan.latent.dim).to(code), code], dim=1)
+
+
+def generation(fake, real=None):
+    """An update of G of which only D's outputs matter."""
+    return Generation(nn.Identity(), torch.zeros(len(fake.images), 1), fake, real)

@@ -11,12 +11,14 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from conftest import ROOT, fit, same, small_gan, weights
-from ganlab.augment import DiffAugment, InstanceNoise, NoAugment, shift_and_flip
+from ganlab.augment import Augment, DiffAugment, InstanceNoise, shift_and_flip
 from ganlab.losses import BEGAN, EBGAN, Hinge, Minimax, NonSaturating, Relativistic
 from ganlab.networks import DCGANDiscriminator
+from ganlab.networks.contract import Discriminator
 from ganlab.regularizers import R1, R2, Consistency, FeatureMatching, GradientPenalty, PullAway
+from ganlab.schedules import Clock
 from ganlab.training.batch import Batch
-from ganlab.training.critique import Critique, Opinion
+from ganlab.training.terms import Discrimination, Output
 from test_gan import Watch
 
 COLOR, TRANSLATION, CUTOUT = (DiffAugment((name,)) for name in ("color", "translation", "cutout"))
@@ -45,7 +47,7 @@ def uniform(draws, low, high):
 def test_no_augmentation_gives_the_very_images():
     images = pictures(2)
     for progress in (0.0, 0.5, 1.0):
-        assert NoAugment()(images, progress) is images
+        assert Augment()(images) is images
     assert DiffAugment(())(images) is images
 
 
@@ -236,8 +238,8 @@ def test_r1_through_augmentation_is_that_of_the_whole_critic():
     real, w = pictures(2, 2, 4), torch.randn(32, dtype=torch.float64, requires_grad=True)
     augment = by_seed(ALL)
     critic = lambda images: augment(images).flatten(1) @ w
-    opinion = Opinion(real, real.new_zeros(2, 0), critic(real))
-    penalty = R1(gamma=3.0).penalty(Critique(critic, opinion, opinion))
+    output = Output(real, real.new_zeros(2, 0), critic(real))
+    penalty = R1(gamma=3.0).d_term(Discrimination(critic, output, output))
     (slope,) = torch.autograd.grad(penalty, w)
     rows = torch.autograd.functional.jacobian(augment, real)
     matrices = [rows[i, :, :, :, i].reshape(32, 32) for i in range(2)]
@@ -308,6 +310,12 @@ def test_unknown_policies_are_refused(policy, sentence):
 # Instance noise ----------------------------------------------------------------------------------
 
 
+def later(term, progress):
+    """The term at a later moment of the run."""
+    term.begin(Clock(progress, 0, 1))
+    return term
+
+
 @pytest.mark.parametrize(
     ("progress", "until", "share"),
     [(0.0, 1.0, 1.0), (0.25, 1.0, 0.75), (0.0, 0.5, 1.0), (0.25, 0.5, 0.5), (0.4, 0.5, 0.2)],
@@ -315,7 +323,7 @@ def test_unknown_policies_are_refused(policy, sentence):
 def test_instance_noise_is_gaussian_and_fades_linearly(progress, until, share):
     """Mean 0, deviation sigma (1 - progress / until), drawn for each pixel."""
     images = pictures(100)
-    noise = InstanceNoise(sigma=0.3, until=until)(images, progress) - images
+    noise = later(InstanceNoise(sigma=0.3, until=until), progress)(images) - images
     n, sigma = noise.numel(), 0.3 * share
     assert noise.mean().item() == pytest.approx(0, abs=4 * sigma / n**0.5)
     assert noise.std().item() == pytest.approx(sigma, abs=4 * sigma / (2 * n) ** 0.5)
@@ -331,7 +339,7 @@ def test_instance_noise_has_gone_at_its_end():
         (InstanceNoise(0.3), 1.0),
         (InstanceNoise(0), 0.0),
     ):
-        assert noise(images, progress) is images
+        assert torch.equal(later(noise, progress)(images), images)
 
 
 @pytest.mark.parametrize(
@@ -402,15 +410,18 @@ def test_images_of_fewer_than_8_pixels_are_only_mirrored():
 # In training: who sees what ----------------------------------------------------------------------
 
 
-class Spy(NoAugment):
+class Spy(Augment):
     """Brightens images by 1000, and remembers what it got and what it gave."""
 
     def __init__(self):
         super().__init__()
-        self.step, self.calls = None, []
+        self.step, self.calls, self.progress = None, [], 0.0
 
-    def forward(self, images, progress=0.0):
-        self.calls.append((self.step, images.detach().clone(), progress))
+    def begin(self, clock):
+        self.progress = clock.progress
+
+    def forward(self, images):
+        self.calls.append((self.step, images.detach().clone(), self.progress))
         return images + 1000
 
     def numbers(self, step):
@@ -496,13 +507,13 @@ def test_an_opinions_images_are_those_before_augmentation():
     gan = small_gan(augment=Spy())
     images, labels = torch.rand(4, 1, 16, 16), torch.arange(4)
     gan.discriminator.eval()
-    opinion = gan.judge(images, torch.zeros(4, 0))
-    assert opinion.images is images
-    assert torch.equal(opinion.logits, gan.discriminator(images + 1000))
-    assert not torch.equal(opinion.logits, gan.discriminator(images))
-    labeled = gan.judge_labeled(Batch(images, labels))
+    output = gan.discriminate(images, torch.zeros(4, 0))
+    assert output.images is images
+    assert torch.equal(output.logits, gan.discriminator(images + 1000))
+    assert not torch.equal(output.logits, gan.discriminator(images))
+    labeled = gan._discriminate_labeled(Batch(images, labels))
     assert labeled.images is images
-    assert torch.equal(labeled.logits, opinion.logits)
+    assert torch.equal(labeled.logits, output.logits)
     assert torch.equal(labeled.code, torch.eye(10)[:4].long())
 
 
@@ -525,7 +536,7 @@ def test_runs_with_augmentation_resume_exactly(augment, tmp_path):
 # In training: each update and its own player -----------------------------------------------------
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(Discriminator):
     """D as an autoencoder: the energy of an image is its mean squared error."""
 
     energy = True
@@ -536,7 +547,7 @@ class Autoencoder(nn.Module):
         self.encode = nn.Sequential(nn.Flatten(), nn.Linear(pixels, width), nn.BatchNorm1d(width))
         self.decode = nn.Linear(width, pixels)
 
-    def judge(self, x):
+    def logits_and_features(self, x):
         codes = self.encode(x)
         return (self.decode(codes.relu()) - x.flatten(1)).square().mean(dim=1), codes
 
@@ -642,6 +653,6 @@ def test_new_parts_train_in_other_precisions(name, precision):
 )
 def test_every_configured_augmentation_is_one(path):
     augment = instantiate(OmegaConf.load(path))
-    assert isinstance(augment, NoAugment)
+    assert isinstance(augment, Augment)
     images = pictures(2)
-    assert augment(images, 0.0).shape == images.shape
+    assert augment(images).shape == images.shape

@@ -14,6 +14,7 @@ from ganlab import callbacks, losses
 from ganlab.augment import InstanceNoise
 from ganlab.devices import graphs
 from ganlab.devices.graphs import reason_in_parts
+from ganlab.schedules import Cosine
 from ganlab.training.updates import UpdateRule
 from graphs import EACH, ON_CUDA, Capturing, Norms, apart, one_hot_of_a_gpu, tape
 
@@ -42,7 +43,7 @@ def test_graphs_end_where_python_ends(options):
     mine, theirs = weights(got), weights(expected)
     for name, value in theirs.items():
         torch.testing.assert_close(mine[name], value, rtol=1e-5, atol=1e-6, msg=name)
-    assert got.d_updates == expected.d_updates
+    assert got.updates["d"] == expected.updates["d"]
     assert got.observations.read() == pytest.approx(expected.observations.read(), rel=1e-4)
 
 
@@ -81,7 +82,7 @@ def test_what_waits_for_the_device_cannot_be_captured():
     got, expected = outcome(loss=Asking, callbacks=[capturing]), outcome(callbacks=[Norms()])
     assert capturing.refused == ["operation not permitted when stream is capturing"]
     assert same(weights(got), weights(expected))
-    assert isinstance(got.optimizer(0).param_groups[0]["lr"], float)
+    assert isinstance(got.optimizer("g").param_groups[0]["lr"], float)
 
 
 def test_too_many_forms_are_left_to_python(monkeypatch):
@@ -103,7 +104,11 @@ class Mine(losses.NonSaturating):
             {"g_rule": UpdateRule(functools.partial(torch.optim.SGD, lr=1.0))},
             "g_optimizer is none of",
         ),
-        ({"augment": InstanceNoise()}, "augment: InstanceNoise changes as the run goes on"),
+        ({"augment": InstanceNoise()}, None),
+        (
+            {"d_rule": UpdateRule(functools.partial(torch.optim.Adam, betas=[0, Cosine()]))},
+            "d_optimizer.betas follows a schedule",
+        ),
         ({"loss": Mine()}, "Mine is neither torch's nor ganlab's and may do anything"),
     ],
 )
@@ -150,11 +155,11 @@ def test_the_comparison_on_cuda_can_be_made(name):
 
 def test_a_graph_whose_rates_stand_still_is_far_from_python(monkeypatch):
     """Its first iteration is right."""
-    move = UpdateRule.set_rate
+    move = UpdateRule.begin
 
     def stuck(rule, optimizer, *progress):
         if not isinstance(optimizer.param_groups[0]["lr"], torch.Tensor):
             move(rule, optimizer, *progress)
 
-    monkeypatch.setattr(UpdateRule, "set_rate", stuck)
+    monkeypatch.setattr(UpdateRule, "begin", stuck)
     assert not apart(EACH["schedule"], "cpu").is_close

@@ -11,7 +11,6 @@ from torch.nn.functional import conv2d, cross_entropy
 
 from conftest import same, weights
 from ganlab.data import MNIST, Digits, Images
-from ganlab.latent import stream
 from ganlab.metrics import Moments, classifier, frechet_distance, inception_score, neighbourhood
 from ganlab.metrics.classifier import (
     Classifier,
@@ -23,6 +22,7 @@ from ganlab.metrics.classifier import (
 )
 from ganlab.metrics.features import Extractor, Features
 from ganlab.spec import ImageSpec
+from ganlab.training.streams import stream
 
 SPEC = Digits().spec
 TRAIN, TEST = (Digits(split=split).read() for split in ("train", "test"))

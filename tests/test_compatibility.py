@@ -13,17 +13,19 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from conftest import adam
-from ganlab.conditioning import NoConditioning, Projection, SemiSupervised
+from ganlab.conditioning import Conditioning, Projection, SemiSupervised
 from ganlab.config.checks import conf_dir, locate
 from ganlab.config.signatures import parameters
 from ganlab.gan import GAN
-from ganlab.latent import Gaussian, stream
+from ganlab.latent import Gaussian
 from ganlab.losses import Hinge, Loss
 from ganlab.networks import VanillaDiscriminator
 from ganlab.regularizers import Regularizer
 from ganlab.spec import ImageSpec
 from ganlab.training.batch import Batch
+from ganlab.training.streams import stream
 from ganlab.training.updates import UpdateRule, global_norm
+from small import latents_of
 
 STEPS = "steps"
 NOISE, BATCH = 4, 4
@@ -51,8 +53,8 @@ class Energies(VanillaDiscriminator):
 
     energy: ClassVar[bool] = True
 
-    def judge(self, x):
-        logits, features = super().judge(x)
+    def logits_and_features(self, x):
+        logits, features = super().logits_and_features(x)
         return logits.square(), features
 
 
@@ -163,7 +165,7 @@ def step(gan: GAN, stage: Stage) -> None:
     missed = {name for name in weights.keys() - found if not is_replaced(name, gan)}
     assert not missed, f"D's loss does not reach {sorted(missed)}"
     fake = stage.fake.clone().requires_grad_()
-    reached(gan.g_loss(fake, stage.real, stage.code), {"images": fake})
+    reached(gan.g_loss(fake, stage.real, latents_of(gan, stage.code)), {"images": fake})
     for regularizer in gan.regularizers.values():
         if type(regularizer).project is not Regularizer.project:
             projected = [p.detach().clone() for p in weights.values()]
@@ -360,21 +362,21 @@ class Saturated(Hinge):
 class Undefined(Regularizer):
     """0 / 0 in D's loss."""
 
-    def penalty(self, critique):
-        return critique.real.logits.mean() * 0 / 0
+    def d_term(self, seen):
+        return seen.real.logits.mean() * 0 / 0
 
 
 class Steep(Regularizer):
     """A finite term whose slope is infinite."""
 
-    def penalty(self, critique):
-        return (critique.real.logits * 0).abs().sqrt().mean()
+    def d_term(self, seen):
+        return (seen.real.logits * 0).abs().sqrt().mean()
 
 
 class Late(Regularizer):
     """Finds out too late that it cannot work."""
 
-    def penalty(self, critique):
+    def d_term(self, seen):
         raise ValueError("cannot work")
 
 
@@ -390,8 +392,8 @@ class Exploding(Regularizer):
 class Blind(Projection):
     """A head that nothing is asked."""
 
-    def judge(self, discriminator, images, code):
-        return NoConditioning.judge(self, discriminator, images, code)
+    def discriminate(self, discriminator, images, code):
+        return Conditioning.discriminate(self, discriminator, images, code)
 
 
 BROKEN = {
@@ -439,4 +441,4 @@ def test_the_check_sees_a_generator_that_leaves_a_weight_out(monkeypatch):
 
     networks = {"generator": {"_target_": Idle}, "discriminator": {"_target_": Bare}}
     with pytest.raises(AssertionError, match=r"does not reach \['idle\.bias', 'idle\.weight'\]"):
-        staged(networks, NoConditioning(ImageSpec(1, 8, 3)))
+        staged(networks, Conditioning(ImageSpec(1, 8, 3)))

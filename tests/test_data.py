@@ -367,7 +367,7 @@ def test_the_labeled_order_is_not_the_datas(monkeypatch):
         return [torch.equal(kept[numbers(b)], numbers(b.labeled)) for b in served_]
 
     assert in_step() == [False] * 5
-    monkeypatch.setattr(module, "LABELED", module.ORDER)
+    monkeypatch.setattr(module, "Stream", SimpleNamespace(ORDER=1, LABELED=1))
     assert in_step() == [True] * 5
 
 

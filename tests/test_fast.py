@@ -8,12 +8,12 @@ from torch import nn
 
 from conftest import small_gan
 from ganlab import losses, networks
-from ganlab.conditioning import ACGAN, Concat, InfoGAN, NoConditioning, Projection, SemiSupervised
-from ganlab.latent import seed_global_generators
+from ganlab.conditioning import ACGAN, Concat, Conditioning, InfoGAN, Projection, SemiSupervised
 from ganlab.networks.discriminator import independent
 from ganlab.networks.layers import Dropout
 from ganlab.regularizers import R1, Consistency, FeatureMatching, GradientPenalty, LeCam, PullAway
 from ganlab.training.batch import Batch
+from ganlab.training.streams import seed_global_generators
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -46,7 +46,7 @@ def test_seeds_are_torch_s_own():
     assert torch.equal(torch.rand(8), expected)
 
 
-def a_gan(norm="none", kind=NoConditioning, minibatch="none", **options):
+def a_gan(norm="none", kind=Conditioning, minibatch="none", **options):
     """A GAN of digits, one real and one generated minibatch for it, and their code; float64."""
     spec = small_gan().spec
     torch.manual_seed(1)
@@ -69,7 +69,7 @@ def of_d(together, norm="none", **options):
     torch.manual_seed(2)  # of the penalties' random points
     loss = gan.d_loss(real, fake, code)
     watch.remove()
-    grads = torch.autograd.grad(loss, gan.d_parameters, allow_unused=True)
+    grads = torch.autograd.grad(loss, gan.players["d"].parameters, allow_unused=True)
     return loss.detach(), torch.cat([g.flatten() for g in grads if g is not None]), len(passes)
 
 
@@ -95,7 +95,7 @@ def test_one_pass_of_d_over_both_kinds_of_images_is_the_same_as_two(norm, option
     assert n2 - n == 1
     torch.testing.assert_close(one, two)
     assert (of_one - of_two).norm() < 1e-9 * of_two.norm()
-    assert independent(*a_gan(norm, **options)[0].d_networks), "and so it is done"
+    assert independent(*a_gan(norm, **options)[0].players["d"].networks), "and so it is done"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_two_passes_are_made_where_d_compares_images(options):
     """One pass would be another function: the check sees it, and so does `independent`."""
     (_, of_one, _), (_, of_two, _) = (of_d(x, **options) for x in (True, False))
     assert (of_one - of_two).norm() > 1e-3 * of_two.norm()
-    assert not independent(*a_gan(**options)[0].d_networks)
+    assert not independent(*a_gan(**options)[0].players["d"].networks)
 
 
 def test_each_pass_of_spectral_norm_is_one_power_iteration():

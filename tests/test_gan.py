@@ -9,7 +9,7 @@ from ganlab.losses import (
     Relativistic,
 )
 from ganlab.regularizers import R1, GradientPenalty, LeCam, WeightClip
-from ganlab.training.updates import UpdateRule, untouched
+from ganlab.training.updates import UpdateRule, frozen
 
 
 def gradients(module):
@@ -77,7 +77,7 @@ def test_the_check_sees_batchnorm_statistics_leak():
         generator(torch.randn(4, 8))
     assert not same(before, weights(generator))
     before = weights(generator)
-    with untouched(generator), torch.no_grad():
+    with frozen(generator), torch.no_grad():
         generator(torch.randn(4, 8))
     assert same(before, weights(generator))
 
@@ -85,7 +85,7 @@ def test_the_check_sees_batchnorm_statistics_leak():
 def test_untouched_normalises_by_the_batch_and_is_undone():
     """Inside, BatchNorm still works as in training; afterwards everything is as before."""
     generator, z = small_gan().generator, torch.randn(4, 8)
-    with untouched(generator):
+    with frozen(generator):
         inside = generator(z)
         assert not any(p.requires_grad for p in generator.parameters())
     assert all(p.requires_grad for p in generator.parameters())
@@ -301,9 +301,9 @@ def test_lazy_penalties_are_taken_every_nth_update_and_multiplied(tmp_path):
     calls = []
 
     class Counted(R1):
-        def penalty(self, critique):
+        def d_term(self, seen):
             calls.append(1)
-            return super().penalty(critique)
+            return super().d_term(seen)
 
     def made():
         from ganlab.networks import DCGANDiscriminator

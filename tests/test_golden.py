@@ -81,7 +81,7 @@ def variants():
 
 def ending(**options) -> list[float]:
     """20 pixels of generated images after 5 iterations at a rate that tells variants apart."""
-    told = options.get("conditioning") or conditioning.NoConditioning(SPEC)
+    told = options.get("conditioning") or conditioning.Conditioning(SPEC)
     kind, knobs = options.pop("d", VanillaDiscriminator), {"hidden": (32,), "dropout": 0.0}
     if kind is AutoencoderDiscriminator:
         knobs = {"norm": "none"}

@@ -21,13 +21,14 @@ TOP = {
     **dict.fromkeys(("errors", "spec", "schedules", "__init__"), frozenset[str]()),
     **dict.fromkeys(("losses", "regularizers", "conditioning", "augment", "latent"), SCIENCE),
     **dict.fromkeys(("optimizers", "compatibility"), SCIENCE),
+    "generative": MODEL,
     "gan": MODEL,
     **dict.fromkeys(("train", "evaluate", "sample", "sweep", "wandb", "fetch_weights"), COMMAND),
     "__main__": COMMAND,
 }
 COMMANDS = {name for name, libraries in TOP.items() if libraries is COMMAND}
 # The model and the data meet only in the spec and the minibatch.
-APART = {("gan", "data"), ("training", "data"), ("devices", "data")}
+APART = {("gan", "data"), ("generative", "data"), ("training", "data"), ("devices", "data")}
 ONLY_IN = {
     "wandb": {"loggers"},
     "wandb_workspaces": {"loggers"},  # an extra

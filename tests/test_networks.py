@@ -780,7 +780,7 @@ def test_energies_are_the_errors_of_the_reconstruction(error, channels):
     """Mean over an image's pixels, by a loop; the mean over the batch and the sum are rejected."""
     d = lively(AutoencoderDiscriminator(ImageSpec(channels, 8), 4, 3, error)).eval()
     x = torch.randn(5, channels, 8, 8).double()
-    energies, codes = d.judge(x)
+    energies, codes = d.logits_and_features(x)
     assert d.energy
     assert codes.shape == (5, d.feature_dim) == (5, 3)
     assert torch.equal(d(x), energies)
@@ -1038,7 +1038,7 @@ def test_logits_are_linear_in_the_features_and_the_comparison(network, minibatch
     for parameter in d.head.parameters():
         nn.init.normal_(parameter)
     x, others = torch.randn(2, 4, 1, 16, 16)
-    logits, features = d.judge(x)
+    logits, features = d.logits_and_features(x)
     assert features.shape == (4, d.feature_dim)
     assert torch.equal(features, d.features(x))
     assert torch.equal(logits, d(x))
@@ -1047,7 +1047,7 @@ def test_logits_are_linear_in_the_features_and_the_comparison(network, minibatch
     seen = d.compare(features)
     torch.testing.assert_close(logits, (seen @ d.head.weight.T + d.head.bias).flatten())
     mixed = torch.cat([x[:2], others[:2]])
-    first, of_first = d.judge(mixed)
+    first, of_first = d.logits_and_features(mixed)
     torch.testing.assert_close(of_first[:2], features[:2])
     assert torch.allclose(first[:2], logits[:2], rtol=1e-5, atol=1e-7) == (minibatch == "none")
 
@@ -1146,7 +1146,7 @@ def test_the_tutorials_players_map_noise_to_images_and_images_to_logits(channels
     images = g(torch.randn(3, latent))
     assert images.shape == (3, *spec.shape)
     assert images.abs().max() <= 1
-    logits, features = d.judge(images)
+    logits, features = d.logits_and_features(images)
     assert (logits.shape, features.shape) == ((3,), (3, 32))
 
 

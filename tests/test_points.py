@@ -20,12 +20,13 @@ from ganlab.errors import CombinationError, ConfigError
 from ganlab.experiments.experiment import Experiment
 from ganlab.experiments.session import quiet_lightning
 from ganlab.gan import GAN
-from ganlab.latent import Gaussian, stream
+from ganlab.latent import Gaussian
 from ganlab.losses import NonSaturating
 from ganlab.networks import ToyDiscriminator, ToyGenerator
 from ganlab.plots.figures import Cloud
 from ganlab.regularizers import Consistency
 from ganlab.spec import ImageSpec, PointSpec, spec_of
+from ganlab.training.streams import stream
 from ganlab.training.updates import UpdateRule
 
 MIXTURE = Mixture([[-1.0], [2.0]], [0.5, 0.25], [3, 1])

@@ -91,13 +91,13 @@ SHARED = {
             "clip": None,
         }.items()
     },
-    "augment._target_": "ganlab.augment.NoAugment",
+    "augment._target_": "ganlab.augment.Augment",
     "model.generator._target_": "ganlab.networks.InfoGANGenerator",
 }
 USUAL = {  # unless OWN says otherwise
     "model.discriminator._target_": "ganlab.networks.InfoGANDiscriminator",
     "model.discriminator.norm": "batch",
-    "conditioning._target_": "ganlab.conditioning.NoConditioning",
+    "conditioning._target_": "ganlab.conditioning.Conditioning",
     "loss._target_": "ganlab.losses.NonSaturating",
     "d_steps": 1,
 }

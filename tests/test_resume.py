@@ -316,7 +316,7 @@ def forgets_d_updates(monkeypatch):
 
     def forgetful(gan, saved):
         load(gan, saved)
-        gan.d_updates = 0
+        gan.updates["d"] = 0
 
     monkeypatch.setattr(GAN, "on_load_checkpoint", forgetful)
 

@@ -16,10 +16,10 @@ from conftest import same, weights
 from ganlab.commands.sampling import interpolation, walks
 from ganlab.errors import ConfigError
 from ganlab.gan import SAMPLE
-from ganlab.latent import stream
 from ganlab.plots import pictures
 from ganlab.runs.folder import Run, differences, identity, runs_below, unused
 from ganlab.sample import sample
+from ganlab.training.streams import stream
 
 SIX = ("iterations=6", "sample_every=2", "checkpoint_every=2")
 # Least squares with rates as these explode within a few iterations, after the first checkpoint.

@@ -13,7 +13,7 @@ from ganlab.lab import games, saddle_pictures, saddle_point
 from ganlab.lab.games import BILINEAR, DESCENT, GAMES, METHODS, R1_WEIGHT, SADDLE
 from ganlab.lab.saddle_point import Options, factor, played
 from ganlab.regularizers import R1
-from ganlab.training.critique import Critique, Opinion
+from ganlab.training.terms import Discrimination, Output
 
 RATES = (0.05, 0.2, 0.4)
 CLOSE = 0.01  # of the factor itself
@@ -95,12 +95,12 @@ def test_the_losses_are_summed_over_points():
 def test_the_penalty_is_that_of_the_regularizer():
     y = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
     images, nothing = torch.zeros(3, 1, 1, 1, dtype=torch.float64), torch.zeros(3, 0)
-    seen = Opinion(images, nothing, torch.zeros(3))
-    critique = Critique(lambda points: y * points.flatten(), seen, seen)
+    seen = Output(images, nothing, torch.zeros(3))
+    seen = Discrimination(lambda points: y * points.flatten(), seen, seen)
     (game,) = (game for game in GAMES if "R1" in game.name)
     (plain,) = (game for game in GAMES if "non-saturating" in game.name)
     extra = game.losses(y, y)[1] - plain.losses(y, y)[1]
-    assert extra.item() == pytest.approx(R1(R1_WEIGHT).penalty(critique).item())
+    assert extra.item() == pytest.approx(R1(R1_WEIGHT).d_term(seen).item())
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)

@@ -15,12 +15,12 @@ import ganlab
 from commands import completed, rows, run_train, runs_in, smoke, summary
 from conftest import adam, fit, same, small_gan, weights
 from ganlab.callbacks import Checkpoints, classification
-from ganlab.conditioning import ACGAN, Concat, NoConditioning, SemiSupervised
+from ganlab.conditioning import ACGAN, Concat, Conditioning, SemiSupervised
 from ganlab.data import Digits, ImageData, Images, LabelBudget
 from ganlab.errors import DataError
 from ganlab.experiments.experiment import Experiment
 from ganlab.networks import VanillaDiscriminator, VanillaGenerator
-from ganlab.training.critique import Opinion
+from ganlab.training.terms import Output
 from ganlab.training.updates import UpdateRule
 from test_resume import signalled
 
@@ -64,11 +64,11 @@ def train(gan, *callbacks, data=None, **options):
 
 def named_by_hand(gan, images: Images) -> float:
     """The error, image by image."""
-    network, head = (copy.deepcopy(part).eval() for part in gan.d_networks)
+    network, head = (copy.deepcopy(part).eval() for part in gan.players["d"].networks)
     wrong = 0
     for pixels, label in zip(images.images, images.labels.tolist(), strict=True):
         with torch.no_grad():
-            _, features = network.judge(pixels.unsqueeze(0) / 127.5 - 1)
+            _, features = network.logits_and_features(pixels.unsqueeze(0) / 127.5 - 1)
             answers = head.head(features).squeeze().tolist()
         wrong += answers.index(max(answers)) != label
     return wrong / len(images.labels)
@@ -77,12 +77,12 @@ def named_by_hand(gan, images: Images) -> float:
 # The error ---------------------------------------------------------------------------------------
 
 
-class FirstPixel(NoConditioning):
+class FirstPixel(Conditioning):
     """Names the class that an image's first pixel says; its features say nothing."""
 
-    def judge(self, discriminator, images, code):
+    def discriminate(self, discriminator, images, code):
         named = ((images[:, 0, 0, 0] + 1) * 127.5).round().long()
-        return Opinion(images, code, named.float(), answers=one_hot(named, 10).float())
+        return Output(images, code, named.float(), answers=one_hot(named, 10).float())
 
 
 def test_the_error_is_the_share_of_images_named_wrongly():
@@ -100,8 +100,8 @@ def test_the_error_is_the_share_of_images_named_wrongly():
 @pytest.mark.parametrize("kind", [SemiSupervised, ACGAN])
 def test_the_error_is_what_a_count_by_hand_gives(kind):
     gan, images = classifier(kind), Digits(8, split="test").read()
-    assert 0 < classification.error(*gan.d_networks, images) < 1
-    assert classification.error(*gan.d_networks, images) == pytest.approx(
+    assert 0 < classification.error(*gan.players["d"].networks, images) < 1
+    assert classification.error(*gan.players["d"].networks, images) == pytest.approx(
         named_by_hand(gan, images)
     )
 
@@ -113,9 +113,9 @@ def test_the_error_is_of_d_without_dropout_and_noise():
     found, noisy = set(), set()
     for seed in range(4):
         torch.manual_seed(seed)
-        found.add(classification.error(*gan.d_networks, images))
+        found.add(classification.error(*gan.players["d"].networks, images))
         with torch.no_grad():
-            answers = classification.class_logits(*gan.d_networks, images.images)
+            answers = classification.class_logits(*gan.players["d"].networks, images.images)
         noisy.add((answers.argmax(dim=1) != images.labels).float().mean().item())
     assert len(found) == 1
     assert len(noisy) > 1, "D is the same in both modes"
@@ -131,29 +131,29 @@ def test_every_module_keeps_its_mode_and_its_statistics():
     gan.train()
     frozen = next(m for m in gan.discriminator.modules() if isinstance(m, nn.BatchNorm1d))
     frozen.eval()
-    before, state = modes(*gan.d_networks), weights(gan)
-    classification.error(*gan.d_networks, images)
-    assert modes(*gan.d_networks) == before
+    before, state = modes(*gan.players["d"].networks), weights(gan)
+    classification.error(*gan.players["d"].networks, images)
+    assert modes(*gan.players["d"].networks) == before
     assert same(weights(gan), state)
-    for network in gan.d_networks:
+    for network in gan.players["d"].networks:
         network.eval()
         network.train()
-    assert modes(*gan.d_networks) != before, "eval() and train() would pass"
+    assert modes(*gan.players["d"].networks) != before, "eval() and train() would pass"
 
 
 def test_modes_are_restored_even_if_naming_fails():
     gan, images = classifier(), Digits(16, split="test").read()  # of a size that D does not take
     gan.train()
-    before = modes(*gan.d_networks)
+    before = modes(*gan.players["d"].networks)
     with pytest.raises(RuntimeError):
-        classification.error(*gan.d_networks, images)
-    assert modes(*gan.d_networks) == before
+        classification.error(*gan.players["d"].networks, images)
+    assert modes(*gan.players["d"].networks) == before
 
 
 def test_a_d_that_names_no_classes_says_so():
     gan, images = small_gan(), Digits(split="test").read()
-    with pytest.raises(ValueError, match=r"^NoConditioning names no classes$"):
-        classification.error(*gan.d_networks, images)
+    with pytest.raises(ValueError, match=r"^Conditioning names no classes$"):
+        classification.error(*gan.players["d"].networks, images)
 
 
 # The baseline ------------------------------------------------------------------------------------
@@ -170,11 +170,14 @@ def test_the_baseline_trains_copies():
     before = weights(gan)
     networks = classification.supervised(gan, Digits(8).read(), updates=3)
     assert same(weights(gan), before)
-    for copied, own in zip(networks, gan.d_networks, strict=True):
+    for copied, own in zip(networks, gan.players["d"].networks, strict=True):
         assert type(copied) is type(own)
         assert not same(weights(copied), weights(own))
     untrained = classification.supervised(gan, Digits(8).read(), updates=0)
-    assert all(same(weights(c), weights(o)) for c, o in zip(untrained, gan.d_networks, strict=True))
+    assert all(
+        same(weights(c), weights(o))
+        for c, o in zip(untrained, gan.players["d"].networks, strict=True)
+    )
 
 
 def test_one_update_of_the_baseline_is_ds_own_rule_on_the_cross_entropy():
@@ -304,7 +307,7 @@ def test_where_nothing_is_held_out_nothing_is_read(kind, baselines):
     assert baselines == []
 
 
-@pytest.mark.parametrize("kind", [NoConditioning, Concat])
+@pytest.mark.parametrize("kind", [Conditioning, Concat])
 def test_where_no_classes_are_named_held_out_images_are_not_even_read(kind, baselines):
     data = held_out(gan := classifier(kind))
     names = gan.conditioning.names_classes

@@ -14,14 +14,15 @@ from torch import nn
 from conftest import ROOT, adam
 from ganlab.errors import NonFiniteError
 from ganlab.experiments.experiment import Experiment
-from ganlab.latent import Gaussian, Uniform, mixed, stream
+from ganlab.latent import Gaussian, Uniform
 from ganlab.plots.pictures import animate, grid, save, to_pixels
 from ganlab.regularizers import GradientPenalty
-from ganlab.schedules import Constant, Cosine, Linear
+from ganlab.schedules import START, Clock, Constant, Cosine, Linear
 from ganlab.spec import ImageSpec, at_least, one_of, positive
-from ganlab.training.critique import Critique, Opinion
 from ganlab.training.ema import EMA
 from ganlab.training.observations import Observations
+from ganlab.training.streams import mixed, stream
+from ganlab.training.terms import Discrimination, Output
 from ganlab.training.updates import UpdateRule, average_over_ranks, global_norm, gradients
 
 
@@ -50,7 +51,9 @@ def refused(call):
     ids=lambda value: type(value).__name__ if callable(value) else "",
 )
 def test_schedules_have_their_values(schedule, at):
-    assert [schedule(progress) for progress in at] == pytest.approx(list(at.values()), abs=1e-15)
+    assert [schedule.factor(progress) for progress in at] == pytest.approx(
+        list(at.values()), abs=1e-15
+    )
 
 
 @pytest.mark.parametrize(
@@ -474,8 +477,8 @@ def test_the_gradient_penalty_works_in_the_images_precision(dtype):
     """Whatever torch's default is; D(x) = <w, x> with |w| = 3 costs 10 (3 - 1)^2."""
     real, fake = torch.randn(2, 4, 1, 3, 3).to(dtype)
     critic = lambda images: images.flatten(1).sum(dim=1)
-    seen = [Opinion(images, images.new_zeros(4, 0), critic(images)) for images in (real, fake)]
-    penalty = GradientPenalty(weight=10.0).penalty(Critique(critic, *seen))
+    seen = [Output(images, images.new_zeros(4, 0), critic(images)) for images in (real, fake)]
+    penalty = GradientPenalty(weight=10.0).d_term(Discrimination(critic, *seen))
     assert penalty.dtype == dtype
     assert penalty.item() == pytest.approx(40)
 
@@ -540,7 +543,7 @@ def test_rates_are_factors_of_the_first_rate_and_do_not_compound():
         [{"params": [weight(1.0)]}, {"params": [weight(2.0)], "lr": 0.2}], fused=False
     )
     for progress, want in ((0.0, [0.8, 0.2]), (0.5, [0.4, 0.1]), (0.5, [0.4, 0.1]), (1.0, [0, 0])):
-        rule.set_rate(optimizer, progress)
+        rule.begin(optimizer, Clock(progress, 0, 1))
         assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(want)
 
 
@@ -548,9 +551,9 @@ def test_rates_go_on_after_the_optimizers_state_is_restored():
     """The base rate is part of the state: what is restored halfway is not halved twice."""
     rule = UpdateRule(partial(torch.optim.SGD, lr=0.8), Linear())
     old, new = (rule.build([weight(1.0)], fused=False) for _ in range(2))
-    rule.set_rate(old, 0.5)
+    rule.begin(old, Clock(0.5, 0, 1))
     new.load_state_dict(old.state_dict())
-    rule.set_rate(new, 0.75)
+    rule.begin(new, Clock(0.75, 0, 1))
     assert new.param_groups[0]["lr"] == pytest.approx(0.2)
 
 
@@ -598,7 +601,7 @@ def test_every_configured_optimizer_and_schedule_can_be_built():
     assert schedules
     assert optimizers
     for path in schedules:
-        assert instantiate(OmegaConf.load(path))(0.0) == 1
+        assert instantiate(OmegaConf.load(path))(START) == 1
     for path in optimizers:
         made = UpdateRule(instantiate(OmegaConf.load(path))).build([weight(1.0)], fused=True)
         assert isinstance(made, torch.optim.Optimizer)

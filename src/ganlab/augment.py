@@ -1,32 +1,37 @@
-"""What is done to images before D sees them, real and generated alike; all differentiable."""
+"""Augmentation of all images that D sees, real and generated alike; all differentiable."""
 
 from collections.abc import Callable
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import pad
 
-from ganlab.spec import at_least, one_of
+from ganlab.schedules import Linear, Number, Schedule
+from ganlab.spec import one_of
+from ganlab.training.terms import Output, Term
 
 
-class NoAugment(nn.Module):
-    """D sees images as they are.
+class Augment(Term):
+    """No augmentation: D sees the images as they are.  Base of all others.
 
-    `needs_pixels`: of those derived from it: data of points is refused.
+    `needs_pixels`: it shifts or cuts images; data of points is refused.
     """
 
     needs_pixels: ClassVar[bool] = False
 
-    def __init__(self) -> None:
-        super().__init__()
-
-    def forward(self, images: Tensor, progress: float = 0.0) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W); `progress` is the share of the run that is done."""
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
         return images
 
+    def hear(self, real: Output) -> None:
+        """Takes note of D's output on augmented real images, once in each pass of D's update.
 
-class DiffAugment(NoAugment):
+        What it keeps belongs into buffers: checkpoints save them, and CUDA graphs update them.
+        """
+
+
+class DiffAugment(Augment):
     """Random changes of all that D sees, in both players' updates (Zhao et al. 2020, section 3).
 
     color: brightness + U(-0.5, 0.5), saturation x U(0, 2), contrast x U(0.5, 1.5), on images in
@@ -45,32 +50,32 @@ class DiffAugment(NoAugment):
             one_of(tuple(POLICIES), **{f"policy[{i}]": name})
         self.policy = policy
 
-    def forward(self, images: Tensor, progress: float = 0.0) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         for name in self.policy:
             images = POLICIES[name](images)
         return images
 
 
-class InstanceNoise(NoAugment):
+class InstanceNoise(Augment):
     """Gaussian noise on D's images makes the supports overlap (Sonderby et al. 2017, section 3.2).
 
-    x + sigma (1 - progress / until) N(0, 1), nothing from `until` on.
+    x + sigma N(0, 1); sigma falls linearly to 0.
 
     Args:
-        sigma: standard deviation at the start, at least 0, for images in [-1, 1].
-        until: share of the run at which the noise has gone, in (0, 1].
+        sigma: standard deviation, at least 0, for images in [-1, 1]: at the start, or with a
+            schedule of its own.
+        until: share of the run at which a sigma without a schedule reaches 0, in (0, 1].
     """
 
-    def __init__(self, sigma: float = 0.1, until: float = 1.0) -> None:
-        super().__init__()
-        at_least(0, sigma=sigma)
-        if not 0 < until <= 1:
-            raise ValueError(f"until must be greater than 0 and at most 1, got {until}")
-        self.sigma, self.until = sigma, until
+    sigma: Tensor
 
-    def forward(self, images: Tensor, progress: float = 0.0) -> Tensor:
-        sigma = self.sigma * max(0.0, 1 - progress / self.until)
-        return images + sigma * torch.randn_like(images) if sigma else images
+    def __init__(self, sigma: Number = 0.1, until: float = 1.0) -> None:
+        super().__init__()
+        falling = sigma if isinstance(sigma, Schedule) else Linear(value=sigma, until=until)
+        self.set_nonnegative(sigma=falling)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images + self.sigma.to(images) * torch.randn_like(images)
 
 
 def per_image(images: Tensor, low: float, high: float) -> Tensor:

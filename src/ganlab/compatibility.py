@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ganlab.augment import NoAugment
-from ganlab.conditioning import NoConditioning
+from ganlab.augment import Augment
+from ganlab.conditioning import Conditioning
 from ganlab.errors import CombinationError
 from ganlab.losses import Loss
+from ganlab.networks.contract import Discriminator
 from ganlab.regularizers import Regularizer
 from ganlab.spec import PointSpec, Spec
 
@@ -17,8 +18,8 @@ def refuse(
     discriminator: nn.Module,
     loss: Loss,
     regularizers: Mapping[str, Regularizer],
-    conditioning: NoConditioning,
-    augment: NoAugment | None = None,
+    conditioning: Conditioning,
+    augment: Augment | None = None,
     spec: Spec | None = None,
 ) -> None:
     """Raises CombinationError with every reason why these parts cannot play together."""
@@ -34,11 +35,10 @@ def refuse(
         raise CombinationError(found)
 
 
-def of_energies(
-    discriminator: nn.Module, loss: Loss, conditioning: NoConditioning
-) -> Iterator[str]:
+def of_energies(discriminator: nn.Module, loss: Loss, conditioning: Conditioning) -> Iterator[str]:
     """An energy is low where a logit is high, and never negative."""
-    energy, network = getattr(discriminator, "energy", False), type(discriminator).__name__
+    energy = isinstance(discriminator, Discriminator) and discriminator.energy
+    network = type(discriminator).__name__
     if loss.energy and not energy:
         yield (
             f"loss: {type(loss).__name__} takes energies, the errors of an autoencoder, and "
@@ -59,10 +59,10 @@ def of_energies(
 def of_features(
     discriminator: nn.Module,
     regularizers: Mapping[str, Regularizer],
-    conditioning: NoConditioning,
+    conditioning: Conditioning,
 ) -> Iterator[str]:
     """A discriminator from elsewhere may map images to logits and show nothing else."""
-    if hasattr(discriminator, "judge"):
+    if isinstance(discriminator, Discriminator):
         return
     wanting = [f"regularizer.{name}" for name, r in regularizers.items() if r.needs_features]
     wanting += ["conditioning"] if conditioning.needs_features else []
@@ -88,7 +88,7 @@ def of_batchnorm(
 
 
 def of_points(
-    spec: PointSpec, regularizers: Mapping[str, Regularizer], augment: NoAugment | None
+    spec: PointSpec, regularizers: Mapping[str, Regularizer], augment: Augment | None
 ) -> Iterator[str]:
     """Points have no pixels that could be shifted, mirrored or cut out."""
     moving = [f"regularizer.{name}" for name, r in regularizers.items() if r.needs_pixels]

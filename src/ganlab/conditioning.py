@@ -1,7 +1,7 @@
-"""Conditioning: what G is told beside its noise, and what D is asked beside real or generated.
+"""Conditioning: classes and codes that G generates from, and what D is asked about them.
 
-One object of this file stands between the GAN and its two networks.  It makes the code, which G
-gets after its noise, and it may add a head to D, whose weights are trained with D's.
+One object of this file stands between the GAN and its two networks.  It makes the code, which
+follows the noise in G's input, and it may add a head to D, whose weights are trained with D's.
 """
 
 from dataclasses import replace
@@ -10,17 +10,19 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
-from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
+from torch.nn.utils.parametrizations import spectral_norm
 
+from ganlab.networks.contract import Discriminator
+from ganlab.schedules import Number
 from ganlab.spec import Spec, at_least
-from ganlab.training.critique import Critique, Opinion, full
+from ganlab.training.terms import Discrimination, Generation, Output, Scalar, Term, full
 
 
-class NoConditioning(nn.Module):
-    """G gets noise alone, D images alone; the base of all others.
+class Conditioning(Term):
+    """No condition: G's input is noise alone, D's images alone.  Base of all others.
 
-    `labels`: the data must have classes.  `needs_features`: D must show its features.
-    `needs_logits`: the condition enters D's logit, which an energy does not have.
+    `labels`: the data must have classes.  `needs_features`: D must return its features.
+    `needs_logits`: the condition changes D's logit; an energy has none.
     `names_classes`: the answers of D's added head are logits of the data's classes.
 
     Args:
@@ -31,7 +33,7 @@ class NoConditioning(nn.Module):
     needs_features: ClassVar[bool] = False
     needs_logits: ClassVar[bool] = False
     names_classes: ClassVar[bool] = False
-    code_dim: int = 0  # numbers that G gets after its noise
+    code_dim: int = 0  # numbers that follow the noise in G's input
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -51,17 +53,19 @@ class NoConditioning(nn.Module):
         """(N, code_dim) float: the condition of each row, given the labels of as many images."""
         return labels.new_zeros(len(labels), 0, dtype=torch.float32)
 
-    def judge(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Opinion:
-        """D's opinion on images (N, C, H, W) under a condition (N, code_dim)."""
-        judge = getattr(discriminator, "judge", None)
-        logits, features = judge(images) if judge else (discriminator(images), None)
-        return Opinion(images, code, full(logits), features)
+    def discriminate(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Output:
+        """D's output on images (N, C, H, W) under a condition (N, code_dim)."""
+        if isinstance(discriminator, Discriminator):
+            logits, features = discriminator.logits_and_features(images)
+        else:
+            logits, features = discriminator(images), None
+        return Output(images, code, full(logits), features)
 
-    def penalty(self, critique: Critique) -> Tensor | None:
+    def d_term(self, update: Discrimination) -> Tensor | None:
         """Scalar added to D's loss, or None."""
         return None
 
-    def g_penalty(self, fake: Opinion) -> Tensor | None:
+    def g_term(self, update: Generation) -> Tensor | None:
         """Scalar added to G's loss, or None."""
         return None
 
@@ -73,12 +77,12 @@ class NoConditioning(nn.Module):
         """
         return {}
 
-    def readings(self, critique: Critique) -> dict[str, Tensor]:
+    def readings(self, update: Discrimination) -> dict[str, Tensor]:
         """Scalars to log, by name."""
         return {}
 
 
-class ByClass(NoConditioning):
+class ByClass(Conditioning):
     """Base of those that tell G a class: the code is one-hot, its classes those of real images.
 
     A minibatch's generated images get the labels of its real ones, so both follow the data's p(y),
@@ -108,10 +112,10 @@ class Concat(ByClass):
     def shown(self) -> Spec:
         return self.spec.widened(self.spec.classes)
 
-    def judge(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Opinion:
+    def discriminate(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Output:
         sides = images.shape[2:]  # none of points, which get the code as so many numbers more
         planes = code.to(images).view(*code.shape, *(1 for _ in sides)).expand(-1, -1, *sides)
-        return super().judge(discriminator, torch.cat([images, planes], dim=1), code)
+        return super().discriminate(discriminator, torch.cat([images, planes], dim=1), code)
 
 
 class Projection(ByClass):
@@ -122,15 +126,15 @@ class Projection(ByClass):
 
     def attach(self, discriminator: nn.Module) -> None:
         width: int = discriminator.feature_dim  # type: ignore[assignment]
-        self.embed = normalised_as(discriminator, nn.Linear(self.code_dim, width, bias=False))
+        self.embed = head_for(discriminator, nn.Linear(self.code_dim, width, bias=False))
 
-    def judge(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Opinion:
-        opinion = super().judge(discriminator, images, code)
-        towards = (self.embed(code.to(images)) * opinion.features).sum(dim=1)
-        return replace(opinion, logits=opinion.logits + full(towards))
+    def discriminate(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Output:
+        output = super().discriminate(discriminator, images, code)
+        towards = (self.embed(code.to(images)) * output.features).sum(dim=1)
+        return replace(output, logits=output.logits + full(towards))
 
 
-class _WithHead(NoConditioning):
+class _WithHead(Conditioning):
     """Base of those that ask D a second question: `answers` of a linear head on its features."""
 
     needs_features = True
@@ -138,11 +142,11 @@ class _WithHead(NoConditioning):
 
     def attach(self, discriminator: nn.Module) -> None:
         width: int = discriminator.feature_dim  # type: ignore[assignment]
-        self.head = normalised_as(discriminator, nn.Linear(width, self.answers_dim))
+        self.head = head_for(discriminator, nn.Linear(width, self.answers_dim))
 
-    def judge(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Opinion:
-        opinion = super().judge(discriminator, images, code)
-        return replace(opinion, answers=full(self.head(opinion.features)))
+    def discriminate(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Output:
+        output = super().discriminate(discriminator, images, code)
+        return replace(output, answers=full(self.head(output.features)))
 
 
 class ACGAN(_WithHead, ByClass):
@@ -154,20 +158,22 @@ class ACGAN(_WithHead, ByClass):
 
     names_classes = True
 
-    def __init__(self, spec: Spec, weight: float = 1.0) -> None:
-        super().__init__(spec)
-        at_least(0, weight=weight)
-        self.weight, self.answers_dim = weight, spec.classes
+    weight: Scalar
 
-    def penalty(self, critique: Critique) -> Tensor:
-        real, fake = (cross_entropy(*asked(seen)) for seen in (critique.real, critique.fake))
+    def __init__(self, spec: Spec, weight: Number = 1.0) -> None:
+        super().__init__(spec)
+        self.set_nonnegative(weight=weight)
+        self.answers_dim = spec.classes
+
+    def d_term(self, update: Discrimination) -> Tensor:
+        real, fake = (cross_entropy(*asked(output)) for output in (update.real, update.fake))
         return self.weight * (real + fake)
 
-    def g_penalty(self, fake: Opinion) -> Tensor:
-        return self.weight * cross_entropy(*asked(fake))
+    def g_term(self, update: Generation) -> Tensor:
+        return self.weight * cross_entropy(*asked(update.fake))
 
-    def readings(self, critique: Critique) -> dict[str, Tensor]:
-        return {"accuracy/real": accuracy(critique.real), "accuracy/fake": accuracy(critique.fake)}
+    def readings(self, update: Discrimination) -> dict[str, Tensor]:
+        return {"accuracy/real": accuracy(update.real), "accuracy/fake": accuracy(update.fake)}
 
 
 class InfoGAN(_WithHead):
@@ -184,20 +190,22 @@ class InfoGAN(_WithHead):
         continuous_weight: the same for the continuous ones.
     """
 
+    weight: Scalar
+    continuous_weight: Scalar
+
     def __init__(
         self,
         spec: Spec,
         categories: int = 10,
         continuous: int = 2,
-        weight: float = 1.0,
-        continuous_weight: float = 1.0,
+        weight: Number = 1.0,
+        continuous_weight: Number = 1.0,
     ) -> None:
         super().__init__(spec)
         at_least(0, categories=categories, continuous=continuous)
-        at_least(0, weight=weight, continuous_weight=continuous_weight)
+        self.set_nonnegative(weight=weight, continuous_weight=continuous_weight)
         at_least(1, **{"categories + continuous": categories + continuous})
         self.categories, self.continuous = categories, continuous
-        self.weight, self.continuous_weight = weight, continuous_weight
         self.code_dim = self.answers_dim = categories + continuous
 
     def code(self, labels: Tensor, stream: torch.Generator) -> Tensor:
@@ -208,10 +216,14 @@ class InfoGAN(_WithHead):
         classes = torch.randint(self.categories, (n,), generator=stream, device=device)
         return torch.cat([one_hot(classes, self.categories).float(), drawn], dim=1)
 
-    def penalty(self, critique: Critique) -> Tensor:
-        return self.g_penalty(critique.fake)
+    def d_term(self, update: Discrimination) -> Tensor:
+        return self._missing(update.fake)
 
-    def g_penalty(self, fake: Opinion) -> Tensor:
+    def g_term(self, update: Generation) -> Tensor:
+        return self._missing(update.fake)
+
+    def _missing(self, fake: Output) -> Tensor:
+        """-L_I without the constant entropy of the codes."""
         answers, code = asked(fake)
         k, missing = self.categories, answers.new_zeros(())
         if k:
@@ -260,64 +272,66 @@ class SemiSupervised(_WithHead):
     needs_logits = True
     names_classes = True
 
+    weight: Scalar
+
     def __init__(
         self,
         spec: Spec,
         labels_per_class: int = 10,
         label_seed: int = 0,
-        weight: float = 1.0,
+        weight: Number = 1.0,
     ) -> None:
         super().__init__(spec)
         at_least(1, labels_per_class=labels_per_class)
-        at_least(0, label_seed=label_seed, weight=weight)
+        at_least(0, label_seed=label_seed)
+        self.set_nonnegative(weight=weight)
         self.labels_per_class, self.label_seed = labels_per_class, label_seed
-        self.weight, self.answers_dim = weight, spec.classes
+        self.answers_dim = spec.classes
 
-    def judge(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Opinion:
-        opinion = super().judge(discriminator, images, code)
-        answers, _ = asked(opinion)
-        return replace(opinion, logits=answers.logsumexp(dim=1))
+    def discriminate(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Output:
+        output = super().discriminate(discriminator, images, code)
+        answers, _ = asked(output)
+        return replace(output, logits=answers.logsumexp(dim=1))
 
-    def penalty(self, critique: Critique) -> Tensor:
-        return self.weight * cross_entropy(*asked(the_labeled(critique)))
+    def d_term(self, update: Discrimination) -> Tensor:
+        return self.weight * cross_entropy(*asked(the_labeled(update)))
 
-    def readings(self, critique: Critique) -> dict[str, Tensor]:
-        return {"accuracy/labeled": accuracy(the_labeled(critique))}
+    def readings(self, update: Discrimination) -> dict[str, Tensor]:
+        return {"accuracy/labeled": accuracy(the_labeled(update))}
 
 
-def normalised_as(discriminator: nn.Module, layer: nn.Linear) -> nn.Module:
+def head_for(discriminator: nn.Module, layer: nn.Linear) -> nn.Module:
     """A head for D, Glorot-uniform; with spectral norm if D's own head has it."""
     nn.init.xavier_uniform_(layer.weight)
-    own = getattr(discriminator, "head", nn.Identity())
-    is_spectral = any(isinstance(module, _SpectralNorm) for module in own.modules())
-    return spectral_norm(layer) if is_spectral else layer
+    spectral = isinstance(discriminator, Discriminator) and discriminator.has_spectral_head
+    return spectral_norm(layer) if spectral else layer
 
 
-def asked(opinion: Opinion) -> tuple[Tensor, Tensor]:
+def asked(output: Output) -> tuple[Tensor, Tensor]:
     """What the added head answers, and the code that would be right.
 
     Raises:
         ValueError: there is no such head.
     """
-    if opinion.answers is None:
-        raise ValueError("the discriminator was asked nothing")
-    return opinion.answers, opinion.code.to(opinion.answers)
+    if output.answers is None:
+        raise ValueError("the discriminator has no second head")
+    return output.answers, output.code.to(output.answers)
 
 
-def the_labeled(critique: Critique) -> Opinion:
-    """D's opinion on labeled images.
+def the_labeled(update: Discrimination) -> Output:
+    """D's output on labeled images.
 
     Raises:
         ValueError: there are none.
     """
-    if critique.labeled is None:
+    if update.labeled is None:
         raise ValueError("semi-supervised learning needs labeled images, got None")
-    return critique.labeled
+    return update.labeled
 
 
-def accuracy(opinion: Opinion) -> Tensor:
+def accuracy(output: Output) -> Tensor:
     """Share of images whose class D's head names rightly."""
-    answers, code = asked(opinion)
+    answers, code = asked(output)
     return (answers.argmax(dim=1) == code.argmax(dim=1)).float().mean()
 
 

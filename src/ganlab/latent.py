@@ -1,6 +1,5 @@
 """Priors p(z) of the generator's noise."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,29 +34,3 @@ class Uniform:
 
 
 Latent = Gaussian | Uniform
-
-
-def stream(device: torch.device | str, *key: int) -> torch.Generator:
-    """A generator of random numbers on `device` that is a function of `key` alone.
-
-    Noise drawn so needs no random state in a checkpoint: the key (seed, iteration, ...) is enough.
-    """
-    return torch.Generator(device).manual_seed(mixed(*key))
-
-
-def seed_global_generators(device: torch.device, seed: int) -> None:
-    """torch.manual_seed for the CPU and one device.
-
-    That one asks every kind of device and notes the call stack for those that have not begun:
-    half a millisecond, at each iteration.
-    """
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
-    elif device.type != "cpu":
-        torch.manual_seed(seed)
-
-
-def mixed(*key: int) -> int:
-    """A 63-bit seed from a tuple of integers in [0, 2^32), well mixed."""
-    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))

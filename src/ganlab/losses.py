@@ -7,13 +7,14 @@ computed as -softplus(-l), which stays finite where log(sigmoid(l)) overflows.
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 from ganlab.spec import at_least, positive
+from ganlab.training.terms import Term
 
 
-class Loss(nn.Module):
+class Loss(Term):
     """Base of all losses: a two-player game.
 
     `needs_real`: G's loss looks at real logits too (relativistic losses).
@@ -22,9 +23,6 @@ class Loss(nn.Module):
 
     needs_real: ClassVar[bool] = False
     energy: ClassVar[bool] = False
-
-    def __init__(self) -> None:
-        super().__init__()
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """Scalar that D minimises, from logits of real and generated images."""

@@ -8,23 +8,32 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ganlab.augment import shift_and_flip
+from ganlab.schedules import Number
 from ganlab.spec import at_least, positive
-from ganlab.training.critique import Critique, Opinion, full, uniform_each
+from ganlab.training.terms import (
+    Discrimination,
+    Generation,
+    Output,
+    Scalar,
+    Term,
+    full,
+    uniform_each,
+)
 
 
-class Regularizer(nn.Module):
-    """Base of all regularizers; a subclass overrides `penalty`, `g_penalty` or `project`.
+class Regularizer(Term):
+    """Base of all regularizers; a subclass overrides `d_term`, `g_term` or `project`.
 
     `per_sample`: the term uses the critic's gradient at each image by itself, which BatchNorm
     makes meaningless (Gulrajani et al. 2017, section 4): such a discriminator is refused.
-    `needs_features`: the term looks at D's features; a discriminator without them is refused.
-    `needs_real`: G's term looks at real images.
-    `needs_pixels`: the term moves pixels about; data of points is refused.
-    `replaces`: G's term stands in place of G's loss instead of beside it.
+    `needs_features`: the term uses D's features; a discriminator that returns none is refused.
+    `needs_real`: G's term uses real images.
+    `needs_pixels`: the term shifts or mirrors images; data of points is refused.
+    `replaces`: G's term replaces G's loss instead of being added to it.
 
     Args:
-        every: the penalty is taken in every n-th update of D and multiplied by n, to save time
-            (lazy regularization, Karras et al. 2020b, section 3.1).
+        every: the term is taken in every n-th update of its player and multiplied by n, to save
+            time (lazy regularization, Karras et al. 2020b, section 3.1).
     """
 
     per_sample: ClassVar[bool] = False
@@ -38,12 +47,16 @@ class Regularizer(nn.Module):
         at_least(1, every=every)
         self.every = every
 
-    def penalty(self, critique: Critique) -> Tensor | None:
+    def due(self, updates: int) -> bool:
+        """Whether the term is taken in an update that follows so many others of the player."""
+        return updates % self.every == 0
+
+    def d_term(self, update: Discrimination) -> Tensor | None:
         """Scalar added to D's loss, or None."""
         return None
 
-    def g_penalty(self, fake: Opinion, real: Opinion | None) -> Tensor | None:
-        """Scalar added to G's loss, or None; `real` is there if `needs_real` is."""
+    def g_term(self, update: Generation) -> Tensor | None:
+        """Scalar added to G's loss, or None."""
         return None
 
     def project(self, parameters: list[nn.Parameter]) -> None:
@@ -80,18 +93,20 @@ class GradientPenalty(Regularizer):
 
     per_sample = True
 
-    def __init__(self, weight: float = 10.0, center: float = 1.0, every: int = 1) -> None:
-        super().__init__(every)
-        at_least(0, weight=weight, center=center)
-        self.weight, self.center = weight, center
+    weight: Scalar
+    center: Scalar
 
-    def penalty(self, critique: Critique) -> Tensor:
-        norm = gradient_norm(critique.critic, self.points(critique))
+    def __init__(self, weight: Number = 10.0, center: Number = 1.0, every: int = 1) -> None:
+        super().__init__(every)
+        self.set_nonnegative(weight=weight, center=center)
+
+    def d_term(self, update: Discrimination) -> Tensor:
+        norm = gradient_norm(update.critic, self.points(update))
         return self.weight * (norm - self.center).square().mean()
 
-    def points(self, critique: Critique) -> Tensor:
+    def points(self, update: Discrimination) -> Tensor:
         """Images at which the gradient is taken, one for each real one."""
-        real, fake = critique.real.images, critique.fake.images
+        real, fake = update.real.images, update.fake.images
         return torch.lerp(real, fake, uniform_each(real))
 
 
@@ -108,14 +123,14 @@ class DRAGAN(GradientPenalty):
     """
 
     def __init__(
-        self, weight: float = 10.0, center: float = 1.0, spread: float = 0.5, every: int = 1
+        self, weight: Number = 10.0, center: Number = 1.0, spread: float = 0.5, every: int = 1
     ) -> None:
         super().__init__(weight, center, every)
         positive(spread=spread)
         self.spread = spread
 
-    def points(self, critique: Critique) -> Tensor:
-        real = critique.real.images
+    def points(self, update: Discrimination) -> Tensor:
+        real = update.real.images
         noise = self.spread * real.std(correction=0) * torch.rand_like(real)
         return real + uniform_each(real) * noise
 
@@ -130,25 +145,26 @@ class R1(Regularizer):
 
     per_sample = True
 
-    def __init__(self, gamma: float = 10.0, every: int = 1) -> None:
-        super().__init__(every)
-        at_least(0, gamma=gamma)
-        self.gamma = gamma
+    gamma: Scalar
 
-    def penalty(self, critique: Critique) -> Tensor:
-        gradient = input_gradient(critique.critic, self.points(critique))
+    def __init__(self, gamma: Number = 10.0, every: int = 1) -> None:
+        super().__init__(every)
+        self.set_nonnegative(gamma=gamma)
+
+    def d_term(self, update: Discrimination) -> Tensor:
+        gradient = input_gradient(update.critic, self.points(update))
         return 0.5 * self.gamma * gradient.square().sum(dim=1).mean()
 
-    def points(self, critique: Critique) -> Tensor:
+    def points(self, update: Discrimination) -> Tensor:
         """Images at which the gradient is taken."""
-        return critique.real.images
+        return update.real.images
 
 
 class R2(R1):
     """R1 on generated images (Mescheder et al. 2018, eq. 9 and below)."""
 
-    def points(self, critique: Critique) -> Tensor:
-        return critique.fake.images
+    def points(self, update: Discrimination) -> Tensor:
+        return update.fake.images
 
 
 class LeCam(Regularizer):
@@ -164,17 +180,20 @@ class LeCam(Regularizer):
     real_anchor: Tensor
     fake_anchor: Tensor
 
-    def __init__(self, weight: float = 0.3, decay: float = 0.99) -> None:
+    weight: Scalar
+
+    def __init__(self, weight: Number = 0.3, decay: float = 0.99) -> None:
         super().__init__()
-        at_least(0, weight=weight, decay=decay)
+        at_least(0, decay=decay)
+        self.set_nonnegative(weight=weight)
         if decay >= 1:
             raise ValueError(f"decay must be less than 1, got {decay}")
-        self.weight, self.decay = weight, decay
+        self.decay = decay
         self.register_buffer("real_anchor", torch.zeros(()))
         self.register_buffer("fake_anchor", torch.zeros(()))
 
-    def penalty(self, critique: Critique) -> Tensor:
-        real, fake = critique.real.logits, critique.fake.logits
+    def d_term(self, update: Discrimination) -> Tensor:
+        real, fake = update.real.logits, update.fake.logits
         with torch.no_grad():
             self.real_anchor.lerp_(real.mean().to(self.real_anchor), 1 - self.decay)
             self.fake_anchor.lerp_(fake.mean().to(self.fake_anchor), 1 - self.decay)
@@ -199,19 +218,22 @@ class Consistency(Regularizer):
 
     needs_pixels = True
 
+    weight: Scalar
+    fake_weight: Scalar
+
     def __init__(
-        self, weight: float = 10.0, fake_weight: float = 0.0, flip: bool = False, every: int = 1
+        self, weight: Number = 10.0, fake_weight: Number = 0.0, flip: bool = False, every: int = 1
     ) -> None:
         super().__init__(every)
-        at_least(0, weight=weight, fake_weight=fake_weight)
-        self.weight, self.fake_weight, self.flip = weight, fake_weight, flip
+        self.set_nonnegative(weight=weight, fake_weight=fake_weight)
+        self.flip = flip
 
-    def penalty(self, critique: Critique) -> Tensor:
-        penalty = critique.real.logits.new_zeros(())
-        for weight, seen in ((self.weight, critique.real), (self.fake_weight, critique.fake)):
-            if weight:
-                moved = critique.critic(shift_and_flip(seen.images, flip=self.flip))
-                penalty = penalty + weight * (seen.logits - moved).square().mean()
+    def d_term(self, update: Discrimination) -> Tensor:
+        penalty = update.real.logits.new_zeros(())
+        for weight, output in ((self.weight, update.real), (self.fake_weight, update.fake)):
+            if isinstance(weight, Tensor) or weight > 0:
+                moved = update.critic(shift_and_flip(output.images, flip=self.flip))
+                penalty = penalty + weight * (output.logits - moved).square().mean()
         return penalty
 
 
@@ -226,13 +248,14 @@ class PullAway(Regularizer):
 
     needs_features = True
 
-    def __init__(self, weight: float = 0.1) -> None:
-        super().__init__()
-        at_least(0, weight=weight)
-        self.weight = weight
+    weight: Scalar
 
-    def g_penalty(self, fake: Opinion, real: Opinion | None) -> Tensor:
-        rows = normalize(shown(fake), dim=1)
+    def __init__(self, weight: Number = 0.1) -> None:
+        super().__init__()
+        self.set_nonnegative(weight=weight)
+
+    def g_term(self, update: Generation) -> Tensor:
+        rows = normalize(features(update.fake), dim=1)
         n = len(rows)
         among_others = (rows @ rows.T).square().sum() - (rows.square().sum(dim=1) ** 2).sum()
         return self.weight * among_others / max(n * (n - 1), 1)
@@ -249,27 +272,30 @@ class FeatureMatching(Regularizer):
     needs_features = True
     needs_real = True
 
-    def __init__(self, weight: float = 1.0, alone: bool = True) -> None:
-        super().__init__()
-        at_least(0, weight=weight)
-        self.weight, self.replaces = weight, alone
+    weight: Scalar
 
-    def g_penalty(self, fake: Opinion, real: Opinion | None) -> Tensor:
-        if real is None:
+    def __init__(self, weight: Number = 1.0, alone: bool = True) -> None:
+        super().__init__()
+        self.set_nonnegative(weight=weight)
+        self.replaces = alone
+
+    def g_term(self, update: Generation) -> Tensor:
+        if update.real is None:
             raise ValueError("feature matching needs real images, got None")
-        apart = shown(fake).mean(dim=0) - shown(real).detach().mean(dim=0)
+        real = features(update.real).detach()
+        apart = features(update.fake).mean(dim=0) - real.mean(dim=0)
         return self.weight * apart.square().sum()
 
 
-def shown(opinion: Opinion) -> Tensor:
+def features(output: Output) -> Tensor:
     """D's features (N, F), in float32 at least.
 
     Raises:
-        ValueError: D shows none.
+        ValueError: D returns none.
     """
-    if opinion.features is None:
-        raise ValueError("the discriminator shows no features")
-    return full(opinion.features.flatten(1))
+    if output.features is None:
+        raise ValueError("the discriminator returns no features")
+    return full(output.features.flatten(1))
 
 
 def input_gradient(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

@@ -1,57 +1,153 @@
-"""Learning-rate schedules: factors of the base rate as functions of the run's progress.
+"""Schedules: numbers that change as a run goes on.
 
-A schedule is a pure function of progress = iterations done / iterations in all, in [0, 1]: it has
-no state, so there is nothing to checkpoint and a resumed run cannot drift.
+A schedule is a pure function of how far the run is.  It has no state, so there is nothing to save
+in a checkpoint, and a resumed run continues exactly.  It stands wherever a term, an optimizer or
+the averaged weights take a number; as `g_schedule` or `d_schedule` it is a factor of the learning
+rate.
 """
 
 import math
-from typing import Protocol
+from typing import NamedTuple
 
-from ganlab.spec import at_least
-
-
-class Schedule(Protocol):
-    """Maps progress in [0, 1] to a factor of the base learning rate."""
-
-    def __call__(self, progress: float) -> float: ...
+from ganlab.spec import at_least, positive
 
 
-class Constant:
-    """factor = 1."""
-
-    def __call__(self, progress: float) -> float:
-        return 1.0
-
-
-class Linear:
-    """factor = 1 until `start`, then straight down to `end` (Miyato et al. 2018 decay to 0).
+class Clock(NamedTuple):
+    """How far a run is.
 
     Args:
-        start: progress at which the decay begins, in [0, 1).
-        end: factor at the end of the run, at least 0.
+        progress: iterations done / iterations in all, in [0, 1].
+        images: real images that the run has trained on.
+        images_per_iteration: by how many that number grows.
     """
 
-    def __init__(self, start: float = 0.0, end: float = 0.0) -> None:
+    progress: float
+    images: int
+    images_per_iteration: int
+
+
+START = Clock(0.0, 0, 1)
+
+
+class Schedule:
+    """A number over time: `value` times a factor of the progress.  Base class of all schedules.
+
+    Args:
+        value: the number itself, where the factor is 1.
+        until: share of the run after which the factor stays as it is, in (0, 1].
+        images: the same as a number of real images; replaces `until`.
+    """
+
+    def __init__(self, value: float = 1.0, until: float = 1.0, images: int | None = None) -> None:
+        if not 0 < until <= 1:
+            raise ValueError(f"until must be greater than 0 and at most 1, got {until}")
+        positive(images=images)
+        self.value, self.until, self.images = value, until, images
+
+    def factor(self, progress: float) -> float:
+        """The factor at a progress in [0, 1]."""
+        return 1.0
+
+    def __call__(self, clock: Clock) -> float:
+        """The number at a moment of the run."""
+        if self.images is not None:
+            done = clock.images / self.images
+        else:
+            done = clock.progress / self.until
+        return self.value * self.factor(min(1.0, done))
+
+
+class Constant(Schedule):
+    """factor = 1.
+
+    Args:
+        value: the number.
+    """
+
+    def __init__(self, value: float = 1.0) -> None:
+        super().__init__(value)
+
+
+class Linear(Schedule):
+    """factor = 1 until `start`, then straight to `end` (Miyato et al. 2018 decay to 0).
+
+    Args:
+        start: progress at which the change begins, in [0, 1).
+        end: factor at the end, at least 0.
+        value, until, images: as in Schedule.
+    """
+
+    def __init__(
+        self,
+        start: float = 0.0,
+        end: float = 0.0,
+        value: float = 1.0,
+        until: float = 1.0,
+        images: int | None = None,
+    ) -> None:
+        super().__init__(value, until, images)
         at_least(0, start=start, end=end)
         if start >= 1:
             raise ValueError(f"start must be less than 1, got {start}")
         self.start, self.end = start, end
 
-    def __call__(self, progress: float) -> float:
+    def factor(self, progress: float) -> float:
         done = max(0.0, progress - self.start) / (1 - self.start)
         return 1 + (self.end - 1) * done
 
 
-class Cosine:
+class Cosine(Schedule):
     """factor = end + (1 - end) (1 + cos(pi progress)) / 2 (Loshchilov & Hutter 2017, eq. 5).
 
     Args:
-        end: factor at the end of the run, at least 0.
+        end: factor at the end, at least 0.  More than 1 rises, as Adam's beta2 does in R3GAN.
+        value, until, images: as in Schedule.
     """
 
-    def __init__(self, end: float = 0.0) -> None:
+    def __init__(
+        self,
+        end: float = 0.0,
+        value: float = 1.0,
+        until: float = 1.0,
+        images: int | None = None,
+    ) -> None:
+        super().__init__(value, until, images)
         at_least(0, end=end)
         self.end = end
 
-    def __call__(self, progress: float) -> float:
+    def factor(self, progress: float) -> float:
         return self.end + (1 - self.end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+class HalfLife(Schedule):
+    """The decay of averaged weights that halves the past every so many images.
+
+    decay = 0.5^(images of an iteration / half_life), as StyleGAN and R3GAN state it.
+
+    Args:
+        half_life: in real images; a number that follows a schedule itself.
+    """
+
+    def __init__(self, half_life: "float | Schedule") -> None:
+        positive(half_life=bounds(half_life)[0])
+        super().__init__()
+        self.half_life = half_life
+
+    def __call__(self, clock: Clock) -> float:
+        return 0.5 ** (clock.images_per_iteration / at(self.half_life, clock))
+
+
+Number = float | Schedule
+
+
+def at(number: Number, clock: Clock) -> float:
+    """The number at a moment of the run."""
+    return number(clock) if isinstance(number, Schedule) else number
+
+
+def bounds(number: Number) -> tuple[float, float]:
+    """The least and the greatest value over the run."""
+    if not isinstance(number, Schedule):
+        return number, number
+    values = [number.value * number.factor(step / 100) for step in range(101)]
+    return min(values), max(values)

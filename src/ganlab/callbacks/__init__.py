@@ -1,7 +1,7 @@
 """What happens around Algorithm 1: readings, scores, pictures, checkpoints, interruption.
 
-May import: conditioning, data, devices, errors, gan, health, latent, loggers, plots, runs,
-scoring, spec, storage.
+May import: conditioning, data, devices, errors, gan, generative, health, loggers, plots, runs,
+scoring, spec, storage, training.
 Libraries: numpy, pytorch_lightning, torch, tqdm.
 """
 

@@ -2,16 +2,17 @@
 
 from typing import Any, Literal
 
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 
+from ganlab.callbacks.base import ModelCallback
 from ganlab.devices.graphs import Captured, reason_against
 from ganlab.errors import ConfigError
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 
 How = Literal["auto", "graph", "off"]
 
 
-class Capturing(Callback):
+class Capturing(ModelCallback):
     """Has a GPU replay whole iterations.
 
     Args:
@@ -25,29 +26,31 @@ class Capturing(Callback):
         self.how = how
         self.captured: Captured | None = None
 
-    def require(self, trainer: Trainer, gan: GAN) -> None:
+    def require(self, trainer: Trainer, model: Generative) -> None:
         """Raises ConfigError where it must be and is known to be impossible."""
-        reason = reason_against(gan, trainer)
+        reason = reason_against(model, trainer)
         if self.how == "graph" and reason is not None:
             raise ConfigError([f"compile=graph: {reason}"])
 
-    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, model: Generative) -> None:
         if self.how == "off":
             return
-        reason = reason_against(gan, trainer)
+        reason = reason_against(model, trainer)
         if reason is None:
-            self.captured = Captured(gan, self._refused)
-        elif gan.device.type == "cuda":
+            self.captured = Captured(model, self._refused)
+        elif model.device.type == "cuda":
             self._refused(reason)
 
-    def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_end(self, trainer: Trainer, model: Generative) -> None:
         if self.captured is not None:
             self.captured.release()
 
-    def on_exception(self, trainer: Trainer, gan: GAN, exception: BaseException) -> None:  # type: ignore[override]
-        self.on_train_end(trainer, gan)  # a run may go back to a checkpoint from here
+    def on_exception(self, trainer: Trainer, model: Generative, exception: BaseException) -> None:
+        self.on_train_end(trainer, model)  # a run may go back to a checkpoint from here
 
-    def on_save_checkpoint(self, trainer: Trainer, gan: GAN, checkpoint: dict[str, Any]) -> None:  # type: ignore[override]
+    def on_save_checkpoint(
+        self, trainer: Trainer, model: Generative, checkpoint: dict[str, Any]
+    ) -> None:
         """A checkpoint is the same with graphs and without."""
         for optimizer in checkpoint["optimizer_states"]:
             for group in optimizer["param_groups"]:

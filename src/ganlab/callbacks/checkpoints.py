@@ -5,18 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from ganlab.callbacks.base import ModelCallback
 from ganlab.callbacks.intervals import due
 from ganlab.errors import NonFiniteError
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 from ganlab.runs.folder import BEST
 from ganlab.storage import checkpoint, files
 from ganlab.storage.background import Background, Snapshot
 
 
-class Checkpoints(Callback):
+class Checkpoints(ModelCallback):
     """Saves checkpoints/iteration-N.ckpt at intervals and at the end; keeps the last few.
 
     best.ckpt beside them is for whoever scores the GAN.
@@ -39,39 +40,39 @@ class Checkpoints(Callback):
         self.pinned: int | None = None  # the iteration of one more that is kept
         self._saved = -1
 
-    def setup(self, trainer: Trainer, gan: GAN, stage: str) -> None:  # type: ignore[override]
+    def setup(self, trainer: Trainer, model: Generative, stage: str) -> None:
         trainer.strategy.checkpoint_io = WholeFiles(self.background)
 
-    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
-        first = trainer.strategy.broadcast(gan.iterations)
-        if gan.iterations != first:
+    def on_train_start(self, trainer: Trainer, model: Generative) -> None:
+        first = trainer.strategy.broadcast(model.iterations)
+        if model.iterations != first:
             raise RuntimeError(
-                f"process {trainer.global_rank} would go on from iteration {gan.iterations}, the "
+                f"process {trainer.global_rank} would go on from iteration {model.iterations}, the "
                 f"first one from {first}: do all of them see the same '{self.folder}'?"
             )
 
-    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
-        if due(gan, self.every):
-            self.save(trainer, gan)
+    def on_train_batch_end(self, trainer: Trainer, model: Generative, *_: Any) -> None:
+        if due(model, self.every):
+            self.save(trainer, model)
 
-    def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
-        self.save(trainer, gan)
+    def on_train_end(self, trainer: Trainer, model: Generative) -> None:
+        self.save(trainer, model)
         self.background.drain()
 
-    def on_exception(self, trainer: Trainer, gan: GAN, exception: BaseException) -> None:  # type: ignore[override]
+    def on_exception(self, trainer: Trainer, model: Generative, exception: BaseException) -> None:
         if isinstance(exception, Exception):  # who presses Ctrl-C twice does not want to wait
             self.background.settle()
 
-    def save(self, trainer: Trainer, gan: GAN) -> None:
+    def save(self, trainer: Trainer, model: Generative) -> None:
         """Saves now, unless this iteration is saved already.
 
         Raises:
             NonFiniteError: a weight is NaN or infinite.
         """
-        if gan.iterations == self._saved:
+        if model.iterations == self._saved:
             return
-        self.keep_as(trainer, gan, self.folder / checkpoint.name(gan.iterations))
-        self._saved = gan.iterations
+        self.keep_as(trainer, model, self.folder / checkpoint.name(model.iterations))
+        self._saved = model.iterations
         if trainer.is_global_zero:
             pinned = checkpoint.name(self.pinned) if self.pinned is not None else ""
             self.background.submit(lambda: self._remove_old(pinned))
@@ -81,13 +82,13 @@ class Checkpoints(Callback):
             if old.name != pinned:
                 old.unlink()
 
-    def save_best(self, trainer: Trainer, gan: GAN) -> None:
+    def save_best(self, trainer: Trainer, model: Generative) -> None:
         """Saves best.ckpt in place of the one before, which these weights have outdone.
 
         Raises:
             NonFiniteError: a weight is NaN or infinite.
         """
-        self.keep_as(trainer, gan, self.folder / BEST)
+        self.keep_as(trainer, model, self.folder / BEST)
 
     def drop_after(self, iteration: int) -> None:
         """Removes the checkpoints of later iterations, the best among them."""
@@ -106,13 +107,13 @@ class Checkpoints(Callback):
         """Whether there is a best.ckpt."""
         return (self.folder / BEST).exists()
 
-    def keep_as(self, trainer: Trainer, gan: GAN, path: Path) -> None:
+    def keep_as(self, trainer: Trainer, model: Generative, path: Path) -> None:
         """Saves now, under any name: nothing removes it.
 
         Raises:
             NonFiniteError: a weight is NaN or infinite.
         """
-        require_finite(gan)
+        require_finite(model)
         self.background.deliver()  # who goes on from here need not make what came before
         trainer.save_checkpoint(path)  # all ranks call it, the first one writes
 
@@ -145,13 +146,13 @@ def write(content: dict[str, Any], path: Path) -> None:
     files.write(path, file.getbuffer())
 
 
-def require_finite(gan: GAN) -> None:
+def require_finite(model: Generative) -> None:
     """Raises NonFiniteError, naming the first tensor of the GAN that is not finite.
 
     Waits for the device once.
     """
-    floats = {name: t for name, t in gan.state_dict().items() if t.is_floating_point()}
+    floats = {name: t for name, t in model.state_dict().items() if t.is_floating_point()}
     finite = torch.stack([torch.isfinite(tensor).all() for tensor in floats.values()]).tolist()
     if not all(finite):
         first = next(name for name, good in zip(floats, finite, strict=True) if not good)
-        raise NonFiniteError(f"by iteration {gan.iterations}, {first} is not finite")
+        raise NonFiniteError(f"by iteration {model.iterations}, {first} is not finite")

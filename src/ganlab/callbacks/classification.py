@@ -4,22 +4,21 @@ import copy
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from ganlab.callbacks.base import ModelCallback
 from ganlab.callbacks.intervals import due
-from ganlab.conditioning import NoConditioning
+from ganlab.conditioning import Conditioning
 from ganlab.data import ImageData, Images
 from ganlab.data.images import normalised
 from ganlab.errors import DataError
-from ganlab.gan import GAN
-from ganlab.latent import mixed
-
-BASELINE = 21  # first number of the baseline's random stream; others are in gan.py and data/
+from ganlab.gan import GAN, D
+from ganlab.training.streams import Stream, mixed
 
 
-class Classification(Callback):
+class Classification(ModelCallback):
     """Reads test_error, the share of held-out images that D's class head names wrongly.
 
     Beside it test_error/supervised, where labels are few: the same networks from the same initial
@@ -48,19 +47,21 @@ class Classification(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.supervised = state_dict["supervised"]
 
-    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:
         known = self.data.labels is None or self.supervised is not None
         if self.held_out is None or known or not trainer.is_global_zero:
             return
         with torch.random.fork_rng():
-            torch.manual_seed(mixed(gan.seed, BASELINE))
+            torch.manual_seed(mixed(gan.seed, Stream.BASELINE))
             networks = supervised(gan, self.data.labeled_images(), self.updates)
         self.supervised = error(*networks, self.held_out)
 
-    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
+    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:
         if self.held_out is None or not due(gan, self.every) or not trainer.is_global_zero:
             return
-        gan.observations.add("test_error", error(*gan.d_networks, self.held_out))
+        gan.observations.add(
+            "test_error", error(gan.discriminator, gan.conditioning, self.held_out)
+        )
         if self.supervised is not None:
             gan.observations.add("test_error/supervised", self.supervised)
 
@@ -75,11 +76,11 @@ class Classification(Callback):
 
 def supervised(
     gan: GAN, images: Images, updates: int, batch_size: int = 100
-) -> tuple[nn.Module, NoConditioning]:
+) -> tuple[nn.Module, Conditioning]:
     """Copies of D's networks after training on labeled images alone."""
-    network, conditioning = copy.deepcopy(gan.d_networks)
+    network, conditioning = copy.deepcopy((gan.discriminator, gan.conditioning))
     parameters = [*network.parameters(), *conditioning.parameters()]
-    optimizer = gan.d_rule.build(parameters, fused=False)
+    optimizer = gan.players[D].rule.build(parameters, fused=False)
     for _ in range(updates):
         chosen = torch.randint(len(images.labels), (batch_size,))
         answers = class_logits(network, conditioning, images.images[chosen])
@@ -90,7 +91,7 @@ def supervised(
 
 
 @torch.no_grad()
-def error(network: nn.Module, conditioning: NoConditioning, images: Images) -> float:
+def error(network: nn.Module, conditioning: Conditioning, images: Images) -> float:
     """Share of images whose class is named wrongly; the networks' modes stay as they are."""
     modes = {module: module.training for net in (network, conditioning) for module in net.modules()}
     for module in modes:
@@ -104,12 +105,12 @@ def error(network: nn.Module, conditioning: NoConditioning, images: Images) -> f
     return (named != images.labels.cpu()).float().mean().item()
 
 
-def class_logits(network: nn.Module, conditioning: NoConditioning, pixels: Tensor) -> Tensor:
+def class_logits(network: nn.Module, conditioning: Conditioning, pixels: Tensor) -> Tensor:
     """(N, K) of uint8 images (N, C, H, W), on the network's device."""
     weight = next(network.parameters())
     images = normalised(pixels.to(weight.device)).to(weight.dtype)
     nothing = images.new_zeros(len(images), conditioning.code_dim)
-    answers = conditioning.judge(network, images, nothing).answers
+    answers = conditioning.discriminate(network, images, nothing).answers
     if answers is None:
         raise ValueError(f"{type(conditioning).__name__} names no classes")
     return answers

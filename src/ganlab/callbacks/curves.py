@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 
-from ganlab.gan import GAN
+from ganlab.callbacks.base import ModelCallback
+from ganlab.generative import Generative
 from ganlab.plots import figures, pictures
 
 
-class Curves(Callback):
+class Curves(ModelCallback):
     """Draws RUN/curves.png from RUN/metrics.csv, which has all parts of a resumed run.
 
     At the end, after an interruption, and after a failure, where it shows how it came about.
@@ -23,22 +24,22 @@ class Curves(Callback):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
-        self.draw(trainer, gan)
+    def on_train_end(self, trainer: Trainer, model: Generative) -> None:
+        self.draw(trainer, model)
 
-    def on_exception(self, trainer: Trainer, gan: GAN, exception: BaseException) -> None:  # type: ignore[override]
+    def on_exception(self, trainer: Trainer, model: Generative, exception: BaseException) -> None:
         if isinstance(exception, Exception):  # who presses Ctrl-C twice does not want to wait
             with contextlib.suppress(OSError):  # on a full disk what failed first is the news
-                self.draw(trainer, gan)
+                self.draw(trainer, model)
 
-    def draw(self, trainer: Trainer, gan: GAN) -> None:
+    def draw(self, trainer: Trainer, model: Generative) -> None:
         """Saves and logs the chart, if anything was read."""
         if not trainer.is_global_zero:
             return
         readings = figures.read(self.folder / "metrics.csv")
         if not readings:
             return
-        likely = is_probability(gan.observations.score)
+        likely = is_probability(model.observations.score)
         name = self.folder.absolute().parent.name
         pixels = figures.to_pixels(figures.curves(readings, name, probability=likely))
         file = self.folder / "curves.png"

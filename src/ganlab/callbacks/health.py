@@ -7,21 +7,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 from torch import Tensor
 from tqdm import tqdm
 
+from ganlab.callbacks.base import ModelCallback
 from ganlab.callbacks.checkpoints import Checkpoints, write
 from ganlab.callbacks.intervals import due
 from ganlab.callbacks.readings import PART, HealthReadings
 from ganlab.errors import NonFiniteError
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 from ganlab.health.verdicts import Detector, Verdict, Watch, diverged
 from ganlab.plots import pictures
 from ganlab.storage import checkpoint
 
 
-class Health(Callback):
+class Health(ModelCallback):
     """Says once what ails the run, and acts on it.
 
     Args:
@@ -62,55 +63,55 @@ class Health(Callback):
         self.ended = Verdict(**ended) if (ended := state_dict["ended"]) is not None else None
         self.checkpoints.pinned = state_dict["healthy"]
 
-    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, model: Generative) -> None:
         trainer.should_stop |= self.ended is not None  # killed after the checkpoint of its end
-        if self.watch.action == "rollback" and gan.iterations == 0:
+        if self.watch.action == "rollback" and model.iterations == 0:
             self.checkpoints.pinned = 0
-            self.checkpoints.save(trainer, gan)
+            self.checkpoints.save(trainer, model)
 
-    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
-        if due(gan, self.watch.every):
-            self._judge(trainer, gan)
+    def on_train_batch_end(self, trainer: Trainer, model: Generative, *_: Any) -> None:
+        if due(model, self.watch.every):
+            self._judge(trainer, model)
         ill = self.detector.ailing or self.ended is not None
-        if due(gan, self.checkpoints.every) and not ill:
+        if due(model, self.checkpoints.every) and not ill:
             self._before = self.checkpoints.pinned or 0
-            self.checkpoints.pinned = gan.iterations
+            self.checkpoints.pinned = model.iterations
 
-    def _judge(self, trainer: Trainer, gan: GAN) -> None:
+    def _judge(self, trainer: Trainer, model: Generative) -> None:
         """Judges the latest readings, and acts on a verdict."""
         latest = self.readings.latest
         found = dict(zip(latest, torch.stack(list(latest.values())).tolist(), strict=True))
         found = trainer.strategy.broadcast(found)  # each process has seen its share of the images
-        for verdict in self.detector.read({**found, "iterations": gan.iterations}):
-            self._act(trainer, gan, verdict)
+        for verdict in self.detector.read({**found, "iterations": model.iterations}):
+            self._act(trainer, model, verdict)
 
-    def diverged(self, gan: GAN, error: NonFiniteError) -> bool:
+    def diverged(self, model: Generative, error: NonFiniteError) -> bool:
         """Notes the verdict on numbers that are not finite; whether the run may go back."""
-        self.verdicts.append(diverged(gan.iterations, str(error)))
-        if self.watch.action == "rollback" and self._may_go_back(gan):
+        self.verdicts.append(diverged(model.iterations, str(error)))
+        if self.watch.action == "rollback" and self._may_go_back(model):
             self.ended = self.verdicts[-1]
         return self.ended is not None
 
-    def goes_back(self, gan: GAN) -> int | None:
+    def goes_back(self, model: Generative) -> int | None:
         """The iteration to which the run is to go back and can; None: it is not, or cannot."""
-        if self.watch.action != "rollback" or self.ended is None or not self._may_go_back(gan):
+        if self.watch.action != "rollback" or self.ended is None or not self._may_go_back(model):
             return None
         return checkpoint.iteration(self._healthy)
 
-    def go_back(self, gan: GAN) -> None:
+    def go_back(self, model: Generative) -> None:
         """Makes the last healthy checkpoint the newest, and such that another attempt follows.
 
         It is written before those after it are removed: who is killed in between does it again.
         """
         path = self._healthy
         saved = checkpoint.read(path)
-        saved["attempt"] = gan.attempt + 1
+        saved["attempt"] = model.attempt + 1
         saved["callbacks"][self.state_key]["verdicts"] = [v.as_dict() for v in self.verdicts]
         write(saved, path)
         self.checkpoints.drop_after(checkpoint.iteration(path))
         print(
-            f"back to {path.name}, attempt {gan.attempt + 1} of {self.watch.rollbacks}: other "
-            f"noise, {0.5 ** (gan.attempt + 1):g} of the learning rates",
+            f"back to {path.name}, attempt {model.attempt + 1} of {self.watch.rollbacks}: other "
+            f"noise, {0.5 ** (model.attempt + 1):g} of the learning rates",
             flush=True,
         )
 
@@ -125,10 +126,10 @@ class Health(Callback):
         pinned = self.checkpoints.folder / checkpoint.name(self.checkpoints.pinned or 0)
         return pinned if pinned.exists() else pinned.with_name(checkpoint.name(self._before))
 
-    def _may_go_back(self, gan: GAN) -> bool:
-        return gan.attempt < self.watch.rollbacks and self._healthy.exists()
+    def _may_go_back(self, model: Generative) -> bool:
+        return model.attempt < self.watch.rollbacks and self._healthy.exists()
 
-    def _act(self, trainer: Trainer, gan: GAN, verdict: Verdict) -> None:
+    def _act(self, trainer: Trainer, model: Generative, verdict: Verdict) -> None:
         """Says it, and does what is to be done."""
         self.verdicts.append(verdict)
         if trainer.is_global_zero:
@@ -138,16 +139,16 @@ class Health(Callback):
                 if hasattr(logger, "alert"):
                     logger.alert(verdict.ailment, str(verdict), verdict.iteration)
         if self.watch.action == "snapshot":
-            self._keep(trainer, gan, verdict)
+            self._keep(trainer, model, verdict)
         if self.watch.action in ("stop", "rollback"):
             self.ended = self.ended or verdict
             trainer.should_stop = True
 
-    def _keep(self, trainer: Trainer, gan: GAN, verdict: Verdict) -> None:
+    def _keep(self, trainer: Trainer, model: Generative, verdict: Verdict) -> None:
         """A checkpoint and a grid of samples in the folder, which no rotation touches."""
         kept = self.folder / f"{verdict.ailment}-{checkpoint.name(verdict.iteration)}"
         self.folder.mkdir(exist_ok=True)
-        self.checkpoints.keep_as(trainer, gan, kept)
+        self.checkpoints.keep_as(trainer, model, kept)
         if trainer.is_global_zero:
-            pixels = self.paint(gan.generate(self.readings.noise[:PART], averaged=False))
+            pixels = self.paint(model.generate(self.readings.noise[:PART], averaged=False))
             pictures.save(kept.with_suffix(".png"), pixels)

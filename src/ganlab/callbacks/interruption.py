@@ -6,16 +6,17 @@ from types import FrameType
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 
+from ganlab.callbacks.base import ModelCallback
 from ganlab.callbacks.checkpoints import Checkpoints
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 
 # Not every system has the last two, by which Slurm and submitit announce that time is up.
 NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
 
 
-class Interruption(Callback):
+class Interruption(ModelCallback):
     """Saves and stops at the end of the iteration in which a signal came; a second one kills.
 
     Saving inside a handler would catch D stepped and G not (pytorch-lightning#21406).  Whoever
@@ -34,23 +35,23 @@ class Interruption(Callback):
         self.received: signal.Signals | None = None
         self._handlers: dict[signal.Signals, Any] = {}
 
-    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, model: Generative) -> None:
         if threading.current_thread() is threading.main_thread():  # only it may handle signals
             # What no Python handles, some library does: it could not be given back.
             mine = [s for s in self.SIGNALS if signal.getsignal(s) is not None]
             self._handlers = {s: signal.signal(s, self._receive) for s in mine}
 
-    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
+    def on_train_batch_end(self, trainer: Trainer, model: Generative, *_: Any) -> None:
         # All ranks stop after the same iteration, whichever of them was told to.
         if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
             self._agree(trainer)
-            self.checkpoints.save(trainer, gan)
+            self.checkpoints.save(trainer, model)
             trainer.should_stop = True
 
-    def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_end(self, trainer: Trainer, model: Generative) -> None:
         self._restore()
 
-    def on_exception(self, trainer: Trainer, gan: GAN, exception: BaseException) -> None:  # type: ignore[override]
+    def on_exception(self, trainer: Trainer, model: Generative, exception: BaseException) -> None:
         self._restore()
 
     def pass_on(self) -> None:

@@ -1,9 +1,9 @@
 """When callbacks act."""
 
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 
 
-def due(gan: GAN, every: int, ahead: int = 0) -> bool:
+def due(model: Generative, every: int, ahead: int = 0) -> bool:
     """Whether the iteration just done (or `ahead` of it) is a multiple of `every` or the last."""
-    iteration = gan.iterations + ahead
-    return iteration % every == 0 or iteration == gan.total_iterations
+    iteration = model.iterations + ahead
+    return iteration % every == 0 or iteration == model.total_iterations

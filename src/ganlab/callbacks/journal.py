@@ -6,16 +6,17 @@ from contextlib import contextmanager
 from math import inf
 from typing import Any
 
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 
+from ganlab.callbacks.base import ModelCallback
 from ganlab.callbacks.intervals import due
 from ganlab.errors import NonFiniteError
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 from ganlab.loggers import MetricsFile, WandbRun
 from ganlab.storage.background import Background
 
 
-class Journal(Callback):
+class Journal(ModelCallback):
     """Logs losses, D(x), D(G(z)), gradient norms and speed against three axes.
 
     The axes are iterations, images seen and seconds of training (over all parts of a resumed run).
@@ -37,48 +38,48 @@ class Journal(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds, self.latest = state_dict["seconds"], state_dict["latest"]
 
-    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, model: Generative) -> None:
         for logger in trainer.loggers:
             if isinstance(logger, MetricsFile | WandbRun):
-                logger.go_on(gan.iterations, gan.attempt)
-        self._read_at = (time.monotonic(), gan.images_seen)
+                logger.go_on(model.iterations, model.attempt)
+        self._read_at = (time.monotonic(), model.images_seen)
 
-    def on_train_batch_start(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
-        gan.observations.norms = due(gan, self.every, ahead=1)
+    def on_train_batch_start(self, trainer: Trainer, model: Generative, *_: Any) -> None:
+        model.observations.norms = due(model, self.every, ahead=1)
 
-    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
-        if due(gan, self.every):
-            self.read(trainer, gan)
+    def on_train_batch_end(self, trainer: Trainer, model: Generative, *_: Any) -> None:
+        if due(model, self.every):
+            self.read(trainer, model)
 
-    def read(self, trainer: Trainer, gan: GAN) -> None:
+    def read(self, trainer: Trainer, model: Generative) -> None:
         """Reads, checks and logs the means since the last reading.
 
         Raises:
             NonFiniteError: with a diagnosis.
         """
         try:
-            metrics = gan.observations.read()
+            metrics = model.observations.read()
         except NonFiniteError as error:
-            raise NonFiniteError(self._diagnosis(error, gan)) from error
+            raise NonFiniteError(self._diagnosis(error, model)) from error
         if not metrics:
             return
         now, (before, images) = time.monotonic(), self._read_at
-        metrics["images_per_second"] = (gan.images_seen - images) / max(now - before, 1e-9)
+        metrics["images_per_second"] = (model.images_seen - images) / max(now - before, 1e-9)
         self.seconds += now - before
-        self._read_at = (now, gan.images_seen)
+        self._read_at = (now, model.images_seen)
         self.latest = metrics
-        self.record(trainer, gan, metrics)
+        self.record(trainer, model, metrics)
 
-    def record(self, trainer: Trainer, gan: GAN, metrics: Mapping[str, float]) -> None:
+    def record(self, trainer: Trainer, model: Generative, metrics: Mapping[str, float]) -> None:
         """Tells all loggers, against the three axes as they are now."""
         self.background.deliver()
         axes = {
-            "iterations": gan.iterations,
-            "images_seen": gan.images_seen,
+            "iterations": model.iterations,
+            "images_seen": model.images_seen,
             "seconds": round(self._elapsed(), 3),
         }
         for logger in trainer.loggers:
-            logger.log_metrics(axes | dict(metrics), step=gan.iterations)
+            logger.log_metrics(axes | dict(metrics), step=model.iterations)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -94,7 +95,7 @@ class Journal(Callback):
         """Seconds of training until now, over all parts of a resumed run."""
         return self.seconds + max(0.0, time.monotonic() - self._read_at[0])
 
-    def _diagnosis(self, error: NonFiniteError, gan: GAN) -> str:
+    def _diagnosis(self, error: NonFiniteError, model: Generative) -> str:
         known = ", ".join(f"{name} {value:.3g}" for name, value in self.latest.items())
         before = f"; the reading before: {known}" if known else ""
-        return f"by iteration {gan.iterations}, {error}{before}"
+        return f"by iteration {model.iterations}, {error}{before}"

@@ -15,9 +15,10 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from tqdm import tqdm
 
 from ganlab.callbacks import breakdown
+from ganlab.callbacks.base import ModelCallback
 from ganlab.callbacks.breakdown import Operator, Span
 from ganlab.devices.graphs import Captured
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 from ganlab.storage import files
 
 PREFIX = "ganlab/"  # of the labels, among torch's own
@@ -26,18 +27,18 @@ METHODS = {  # of the GAN -> label
     "d_step": "D step",
     "g_step": "G step",
     "latents": "noise",
-    "judge": "D forward",
-    "judge_both": "D forward",
+    "discriminate": "D forward",
+    "discriminate_both": "D forward",
     "d_loss": "losses",
     "g_loss": "losses",
     "manual_backward": "backward",
-    "_update": "optimizer",
+    "update": "optimizer",
     "begin_iteration": "noise",
-    "_average": "bookkeeping/EMA",
+    "average": "bookkeeping/EMA",
 }
 
 
-class Profile(Callback):
+class Profile(ModelCallback):
     """Profiles some iterations and writes profile.txt and trace.json.gz; training is the same.
 
     The first of the callbacks, so that what the others do falls into the iteration that it is of.
@@ -59,42 +60,42 @@ class Profile(Callback):
         self._whole = record_function(PREFIX)
         self._wrapped: list[tuple[Any, str]] = []
 
-    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
-        left = gan.total_iterations - gan.iterations
+    def on_train_start(self, trainer: Trainer, model: Generative) -> None:
+        left = model.total_iterations - model.iterations
         warm_up = min(self.warm_up, left // 3)
         if trainer.is_global_zero and warm_up:
-            self.middle = gan.iterations + warm_up // 2
-            self.first = gan.iterations + warm_up
-            self.last = min(self.first + self.iterations, gan.total_iterations)
-            self._since = now(gan)
+            self.middle = model.iterations + warm_up // 2
+            self.first = model.iterations + warm_up
+            self.last = min(self.first + self.iterations, model.total_iterations)
+            self._since = now(model)
         elif trainer.is_global_zero:
             print(f"no profile: it takes 3 iterations, and {left} are left", flush=True)
 
-    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
-        if gan.iterations == self.middle:
-            self._since = now(gan)
-        if gan.iterations == self.first:
-            self.usual = (now(gan) - self._since) / (self.first - self.middle)
-            self._start(trainer, gan)
-        elif gan.iterations == self.last:
-            self._finish(gan)
+    def on_train_batch_end(self, trainer: Trainer, model: Generative, *_: Any) -> None:
+        if model.iterations == self.middle:
+            self._since = now(model)
+        if model.iterations == self.first:
+            self.usual = (now(model) - self._since) / (self.first - self.middle)
+            self._start(trainer, model)
+        elif model.iterations == self.last:
+            self._finish(model)
 
-    def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_end(self, trainer: Trainer, model: Generative) -> None:
         self._stop()  # a signal came meanwhile
 
-    def on_exception(self, trainer: Trainer, gan: GAN, exception: BaseException) -> None:  # type: ignore[override]
+    def on_exception(self, trainer: Trainer, model: Generative, exception: BaseException) -> None:
         self._stop()
 
-    def _start(self, trainer: Trainer, gan: GAN) -> None:
+    def _start(self, trainer: Trainer, model: Generative) -> None:
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would say that there is no GPU
-        gpu = [ProfilerActivity.CUDA] if gan.device.type == "cuda" else []
+        gpu = [ProfilerActivity.CUDA] if model.device.type == "cuda" else []
         made = profile(activities=[ProfilerActivity.CPU, *gpu])
         with warnings.catch_warnings():  # torch 2.11 warns of schedules, which are not used here
             warnings.simplefilter("ignore", UserWarning)
             made.start()
         self._profile = made
         self._whole.__enter__()
-        for owner, name, label in labelled(trainer, gan, besides=self):
+        for owner, name, label in labelled(trainer, model, besides=self):
             if name not in vars(owner):  # what somebody has replaced stays as it is
                 setattr(owner, name, under(PREFIX + label, getattr(owner, name)))
                 self._wrapped.append((owner, name))
@@ -109,9 +110,9 @@ class Profile(Callback):
             self._profile, self._wrapped = None, []
         return done
 
-    def _finish(self, gan: GAN) -> None:
+    def _finish(self, model: Generative) -> None:
         """Writes and prints what was found."""
-        now(gan)  # waits for the device
+        now(model)  # waits for the device
         if (done := self._stop()) is None:
             return
         text = self.report(list(done.events() or []), done.key_averages())
@@ -141,21 +142,23 @@ class Profile(Callback):
         )
 
 
-def now(gan: GAN) -> float:
+def now(model: Generative) -> float:
     """Seconds, when all that was asked of the device is done."""
-    if gan.device.type == "cuda":
-        torch.cuda.synchronize(gan.device)
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
     return time.perf_counter()
 
 
-def labelled(trainer: Trainer, gan: GAN, besides: Callback) -> Iterator[tuple[Any, str, str]]:
+def labelled(
+    trainer: Trainer, model: Generative, besides: Callback
+) -> Iterator[tuple[Any, str, str]]:
     """(owner, name, label) of each method that is timed."""
-    yield from ((gan, name, label) for name, label in METHODS.items())
-    if isinstance(gan.play, Captured):
-        yield gan.play, "replay", "graph of both updates"
-    yield gan.generator, "forward", "G forward"
-    for name, regularizer in gan.regularizers.items():
-        for method in ("penalty", "g_penalty", "project"):
+    yield from ((model, name, label) for name, label in METHODS.items())
+    if isinstance(model.play, Captured):
+        yield model.play, "replay", "graph of both updates"
+    yield model.generator, "forward", "G forward"
+    for name, regularizer in model.regularizers.items():
+        for method in ("d_term", "g_term", "project"):
             yield regularizer, method, f"regularizer.{name}"
     for name in ("transfer_batch_to_device", "_gather"):
         yield trainer.datamodule, name, "data"  # type: ignore[attr-defined]

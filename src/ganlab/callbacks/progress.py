@@ -4,17 +4,18 @@ import sys
 import time
 from typing import Any
 
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 from tqdm import tqdm
 
+from ganlab.callbacks.base import ModelCallback
 from ganlab.callbacks.journal import Journal
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 
 FIRST_SECONDS = 5.0  # of training, after which a log file has its first line
 QUIET_SECONDS = 30.0  # between two lines
 
 
-class Progress(Callback):
+class Progress(ModelCallback):
     """A bar with time left and images per second; a line soon and every half minute in a log file.
 
     Lightning's own bars redraw per iteration or from a thread of their own, which costs up to as
@@ -30,46 +31,46 @@ class Progress(Callback):
         self._began: tuple[float, int] | None = None  # when the first iteration here was done
         self._says_at = 0.0
 
-    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, model: Generative) -> None:
         if trainer.is_global_zero:
             self._began, self._says_at = None, time.monotonic() + FIRST_SECONDS
             self.bar = tqdm(
-                total=gan.total_iterations,
-                initial=gan.iterations,
+                total=model.total_iterations,
+                initial=model.iterations,
                 disable=not sys.stderr.isatty(),
                 unit="it",
                 mininterval=0.5,
                 dynamic_ncols=True,
             )
 
-    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
+    def on_train_batch_end(self, trainer: Trainer, model: Generative, *_: Any) -> None:
         if self.bar is None:
             return
         if self.bar.disable:
-            self._say(gan)
-        elif gan.iterations % self.journal.every == 0:
+            self._say(model)
+        elif model.iterations % self.journal.every == 0:
             self.bar.set_postfix_str(", ".join(self._readings()), refresh=False)
         self.bar.update()
 
-    def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_end(self, trainer: Trainer, model: Generative) -> None:
         self._close()
 
-    def on_exception(self, trainer: Trainer, gan: GAN, exception: BaseException) -> None:  # type: ignore[override]
+    def on_exception(self, trainer: Trainer, model: Generative, exception: BaseException) -> None:
         self._close()
 
     def _close(self) -> None:
         if self.bar is not None:
             self.bar.close()
 
-    def _say(self, gan: GAN) -> None:
+    def _say(self, model: Generative) -> None:
         """A line, where one is due; the first iteration, which takes longer, sets no pace."""
         now = time.monotonic()
         if self._began is None:
-            self._began = (now, gan.iterations)
+            self._began = (now, model.iterations)
         elif now > self._says_at:
             self._says_at = now + QUIET_SECONDS
-            done = f"iteration {gan.iterations} of {gan.total_iterations}"
-            left = time_left(gan, now, *self._began)
+            done = f"iteration {model.iterations} of {model.total_iterations}"
+            left = time_left(model, now, *self._began)
             print(", ".join([done, *left, *self._readings()]), flush=True)
 
     def _readings(self) -> list[str]:
@@ -78,12 +79,12 @@ class Progress(Callback):
         return [text.format(latest[k]) for k, text in shown.items() if k in latest]
 
 
-def time_left(gan: GAN, now: float, began: float, start: int) -> list[str]:
+def time_left(model: Generative, now: float, began: float, start: int) -> list[str]:
     """What the iterations left take at the pace since `start`, which was done when it `began`.
 
     A run that goes on is judged by what it does here: what it did before may have been elsewhere.
     """
-    left, done = gan.total_iterations - gan.iterations, gan.iterations - start
+    left, done = model.total_iterations - model.iterations, model.iterations - start
     return [f"about {spoken(left * (now - began) / done)} left"] if left else []
 
 

@@ -3,16 +3,16 @@
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 from torch import Tensor
 
+from ganlab.callbacks.base import ModelCallback
 from ganlab.callbacks.curves import is_probability
 from ganlab.callbacks.intervals import due
 from ganlab.data import ImageData
 from ganlab.data.images import normalised
 from ganlab.gan import GAN
 from ganlab.health.readings import (
-    CHOICE,
     Reference,
     features_of,
     logit_gap,
@@ -21,15 +21,15 @@ from ganlab.health.readings import (
     total_variation,
 )
 from ganlab.health.verdicts import Watch
-from ganlab.latent import stream
 from ganlab.plots.figures import SCORES
+from ganlab.training.streams import Stream, stream
 
 REAL = 2048  # real x that the reference looks at
 PART = 64  # samples at once, as in a grid; so many are compared with all training data
 NUMBERS = 2**28  # of these at most, a GiB as floats: beyond, with as many as that, drawn at random
 
 
-class HealthReadings(Callback):
+class HealthReadings(ModelCallback):
     """Notes health/... among the run's observations; nobody waits for the device.
 
     Readings draw from no shared random numbers, leave modes alone and are functions of the
@@ -51,14 +51,14 @@ class HealthReadings(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._shares = state_dict["shares"]
 
-    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:
         self._probable = is_probability(gan.loss.score)
         parts = self._drawn(REAL).split(PART)
         real = [features_of(normalised(part.to(gan.device))) for part in parts]
         self._reference = Reference(torch.cat(real), self.watch.n)
         self.noise = gan.fixed_latents(self.watch.n)
 
-    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
+    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:
         if not due(gan, self.watch.every):
             return
         self.latest = self._of_players(gan) | self._of_samples(gan)
@@ -103,7 +103,7 @@ class HealthReadings(Callback):
     def _drawn(self, n: int) -> Tensor:
         """Up to n of all real images, in a random order: files may be sorted by class."""
         images = self._images()
-        chosen = torch.randperm(len(images), generator=stream("cpu", CHOICE))[:n]
+        chosen = torch.randperm(len(images), generator=stream("cpu", 0, Stream.HEALTH_IMAGES))[:n]
         return images[chosen.to(images.device)]
 
     def _images(self) -> Tensor:

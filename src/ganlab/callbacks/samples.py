@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 from torch import Tensor
 
+from ganlab.callbacks.base import ModelCallback
 from ganlab.callbacks.intervals import due
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 from ganlab.plots import pictures
 from ganlab.spec import PointSpec
 from ganlab.storage.background import Background, Snapshot
@@ -19,7 +20,7 @@ Painter = Callable[[Tensor], np.ndarray]  # samples -> uint8 (H, W, 3)
 ROWS = 8  # of a sheet that shows what a code does
 
 
-class SampleGrids(Callback):
+class SampleGrids(ModelCallback):
     """Saves samples/iteration-N.png at intervals and samples.gif at the end; tells the loggers.
 
     Where G is told a code, its sheets go beside it: samples/classes/iteration-N.png, classes.gif.
@@ -45,15 +46,15 @@ class SampleGrids(Callback):
         self.folder, self.every, self.n, self.paint = folder, every, n, paint
         self.background = background or Background()
 
-    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
-        if gan.iterations == 0:
-            self.draw(trainer, gan)
+    def on_train_start(self, trainer: Trainer, model: Generative) -> None:
+        if model.iterations == 0:
+            self.draw(trainer, model)
 
-    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
-        if due(gan, self.every):
-            self.draw(trainer, gan)
+    def on_train_batch_end(self, trainer: Trainer, model: Generative, *_: Any) -> None:
+        if due(model, self.every):
+            self.draw(trainer, model)
 
-    def on_train_end(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_end(self, trainer: Trainer, model: Generative) -> None:
         if not trainer.is_global_zero:
             return
         self.background.drain()
@@ -61,25 +62,25 @@ class SampleGrids(Callback):
             frames = sorted(folder.glob("iteration-*.png"))
             pictures.animate(frames, self.folder / f"{name}.gif")
 
-    def draw(self, trainer: Trainer, gan: GAN) -> None:
+    def draw(self, trainer: Trainer, model: Generative) -> None:
         """Saves and logs one picture of each kind."""
         if not trainer.is_global_zero:
             return
-        self._draw(trainer, gan, "samples", self.folder, gan.sample(self.n), self.paint)
-        for name, images, paint in sheets(gan):
-            self._draw(trainer, gan, name, self.folder / name, images, paint)
+        self._draw(trainer, model, "samples", self.folder, model.sample(self.n), self.paint)
+        for name, images, paint in sheets(model):
+            self._draw(trainer, model, name, self.folder / name, images, paint)
 
     def _draw(
         self,
         trainer: Trainer,
-        gan: GAN,
+        model: Generative,
         name: str,
         folder: Path,
         images: Tensor,
         paint: Painter,
     ) -> None:
         """Has a picture made of images as they are now, and told to the loggers afterwards."""
-        iteration, now = gan.iterations, Snapshot(images)
+        iteration, now = model.iterations, Snapshot(images)
         file = folder / f"iteration-{iteration:07d}.png"
 
         def make() -> None:
@@ -97,10 +98,10 @@ class SampleGrids(Callback):
         return sorted(folder for folder in self.folder.iterdir() if folder.is_dir())
 
 
-def sheets(gan: GAN, seed: int = 0) -> Iterator[tuple[str, Tensor, Painter]]:
+def sheets(model: Generative, seed: int = 0) -> Iterator[tuple[str, Tensor, Painter]]:
     """(name, images, painter) of what each code does to images: in a row the noise is the same."""
-    if isinstance(gan.spec, PointSpec):
+    if isinstance(model.spec, PointSpec):
         return
-    for name, latents in gan.sheets(ROWS, seed).items():
+    for name, latents in model.sheets(ROWS, seed).items():
         paint = functools.partial(pictures.grid, columns=len(latents) // ROWS)
-        yield name, gan.generate(latents), paint
+        yield name, model.generate(latents), paint

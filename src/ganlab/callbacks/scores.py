@@ -3,17 +3,18 @@
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 
+from ganlab.callbacks.base import ModelCallback
 from ganlab.callbacks.checkpoints import Checkpoints
 from ganlab.callbacks.intervals import due
 from ganlab.callbacks.journal import Journal
 from ganlab.data import ImageData
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 from ganlab.scoring import Plan, Scorecard, Scorer, tables
 
 
-class Scores(Callback):
+class Scores(ModelCallback):
     """Logs scores under their full names; training goes on as if there had been none.
 
     Args:
@@ -53,20 +54,20 @@ class Scores(Callback):
         """
         self.scorer = self.plan.scorer(data, device)
 
-    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, model: Generative) -> None:
         if not self.checkpoints.has_best:  # the run has gone back to where there was none
             self.best, self.since_best = None, 0
         trainer.should_stop |= self.exhausted  # killed after the checkpoint with which it ended
 
-    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
-        if self.scorer is None or not due(gan, self.plan.every):
+    def on_train_batch_end(self, trainer: Trainer, model: Generative, *_: Any) -> None:
+        if self.scorer is None or not due(model, self.plan.every):
             return
         with self.journal.paused():
-            self.latest = trainer.strategy.broadcast(self.scorer(gan))
-        self.journal.record(trainer, gan, self.latest.named())
+            self.latest = trainer.strategy.broadcast(self.scorer(model))
+        self.journal.record(trainer, model, self.latest.named())
         if self.latest.better(self.best, self.plan.best):
             self.best, self.since_best = self.latest, 0
-            self.checkpoints.save_best(trainer, gan)
+            self.checkpoints.save_best(trainer, model)
         else:
             self.since_best += 1
         if self.exhausted:

@@ -27,9 +27,9 @@ class Settings:
     gan: Node = field(default_factory=lambda: default("gan.GAN"))
     model: Model
     loss: Node
-    conditioning: Node = field(default_factory=lambda: default("conditioning.NoConditioning"))
+    conditioning: Node = field(default_factory=lambda: default("conditioning.Conditioning"))
     regularizer: Node = field(default_factory=dict)
-    augment: Node = field(default_factory=lambda: default("augment.NoAugment"))
+    augment: Node = field(default_factory=lambda: default("augment.Augment"))
     latent: Node
     data: Node
     g_optimizer: Node

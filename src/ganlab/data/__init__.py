@@ -1,6 +1,6 @@
 """Images as uint8 tensors, points as float32 ones, and the minibatches of Algorithm 1.
 
-May import: errors, latent, metrics, spec, storage, training.
+May import: errors, metrics, spec, storage, training.
 Libraries: PIL, filelock, numpy, pytorch_lightning, sklearn, torch, torchvision, tqdm.
 """
 

@@ -6,10 +6,8 @@ import torch
 from torch import Tensor
 
 from ganlab.errors import DataError
-from ganlab.latent import stream
 from ganlab.spec import at_least, seed_range
-
-KEPT = 12  # the stream of random numbers that chooses; others are in module.py and gan.py
+from ganlab.training.streams import Stream, stream
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,8 @@ class LabelBudget:
         fewest, name = labels.bincount(minlength=classes).min(dim=0)
         if fewest < self.per_class:
             raise DataError(f"{self}, but class {name} has only {fewest}")
-        shuffled = torch.randperm(len(labels), generator=stream("cpu", self.seed, KEPT))
+        shuffled = torch.randperm(
+            len(labels), generator=stream("cpu", self.seed, Stream.KEPT_LABELS)
+        )
         found = (shuffled[labels[shuffled] == c] for c in range(classes))
         return torch.cat([images[: self.per_class] for images in found])

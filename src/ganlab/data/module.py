@@ -9,12 +9,11 @@ from torch import Tensor
 
 from ganlab.data.images import Images, Source, expect, normalised, outgrows_memory
 from ganlab.data.labels import LabelBudget
-from ganlab.latent import stream
 from ganlab.spec import PointSpec, Spec, at_least
 from ganlab.training.batch import Batch, Chosen, RealImages
+from ganlab.training.streams import Stream, stream
 
 AHEAD = 8  # iterations: a disk's answer takes less, and the pages are not yet needed elsewhere
-ORDER, LABELED = 1, 11  # streams of random numbers that shuffle; noise is another (gan.py)
 
 Order = Callable[[int], Tensor]  # iteration -> int64 (minibatches, m), indices of images
 
@@ -32,7 +31,7 @@ class MinibatchOrder:
         key: of the stream of random numbers; another walks independently of the first.
     """
 
-    def __init__(self, n: int, shape: tuple[int, int], seed: int, key: int = ORDER) -> None:
+    def __init__(self, n: int, shape: tuple[int, int], seed: int, key: int = Stream.ORDER) -> None:
         self.n, self.shape, self.seed, self.key = n, shape, seed, key
         self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.long)
 
@@ -168,12 +167,12 @@ class ImageData(LightningDataModule):
         images, device = self._read(), self._running.strategy.root_device
         if fits(images.images, device):
             self.images = images = Images(*(tensor.to(device) for tensor in images))
-        walk = functools.partial(self._walk, len(images.labels) * (1 + self.mirror), ORDER)
+        walk = functools.partial(self._walk, len(images.labels) * (1 + self.mirror), Stream.ORDER)
         orders: list[Order] = [walk()]
         if images.images.device.type == "cpu" and outgrows_memory(images.images.nbytes):
             orders = [ReadingAhead(walk(), walk(), images.images)]
         if self.labels is not None:
-            labeled, of_labeled = self.labeled, self._walk(len(self.labeled), LABELED)
+            labeled, of_labeled = self.labeled, self._walk(len(self.labeled), Stream.LABELED)
             orders.append(lambda iteration: labeled[of_labeled(iteration)])
         return IterationLoader(orders, self.iterations, start=lambda: self._running.global_step)
 

@@ -6,10 +6,8 @@ from torch import Tensor
 
 from ganlab.data.distributions import Distribution, Mixture, SwissRoll, grid, ring
 from ganlab.data.images import Images
-from ganlab.latent import stream
 from ganlab.spec import PointSpec, at_least, seed_range
-
-POINTS, UNSEEN = 14, 15  # streams that draw points; others are in labels.py, stacked.py, module.py
+from ganlab.training.streams import Stream, stream
 
 
 class Points:
@@ -19,15 +17,20 @@ class Points:
         distribution: that they are from; its modes, if there are several, are the classes.
         n: number of points.
         seed: of the draw. It is not the run's: runs with different seeds share their points.
-        key: of the stream of random numbers; held-out points have another.
+        held_out: points to compare with, in place of those to train on.
     """
 
     def __init__(
-        self, distribution: Distribution, n: int = 100_000, seed: int = 0, key: int = POINTS
+        self,
+        distribution: Distribution,
+        n: int = 100_000,
+        seed: int = 0,
+        held_out: bool = False,
     ) -> None:
         at_least(1, n=n)
         seed_range(seed)
-        self.distribution, self.n, self.seed, self.key = distribution, n, seed, key
+        self.distribution, self.n, self.seed = distribution, n, seed
+        self.held_out = held_out
 
     @property
     def spec(self) -> PointSpec:
@@ -42,14 +45,15 @@ class Points:
         """Nothing to download."""
 
     def read(self) -> Images:
-        points, modes = self.distribution.sample(self.n, stream("cpu", self.seed, self.key))
+        key = Stream.HELD_OUT_POINTS if self.held_out else Stream.POINTS
+        points, modes = self.distribution.sample(self.n, stream("cpu", self.seed, key))
         return Images(points, modes)
 
     def test(self) -> "Points | None":
         """A tenth as many points drawn apart; None if these are they."""
-        if self.key == UNSEEN:
+        if self.held_out:
             return None
-        return Points(self.distribution, max(1, self.n // 10), self.seed, UNSEEN)
+        return Points(self.distribution, max(1, self.n // 10), self.seed, held_out=True)
 
 
 class Gaussian1D(Points):

@@ -7,10 +7,9 @@ from torch import Tensor
 
 from ganlab.data.images import Images, allocate
 from ganlab.data.sources import MNIST
-from ganlab.latent import stream
 from ganlab.spec import ImageSpec, at_least, seed_range
+from ganlab.training.streams import Stream, stream
 
-STACKED = 13  # the stream of random numbers that draws; others are in labels.py and module.py
 HELD_OUT = 26_000  # images that generators are compared with (Lin et al. 2018, section 4.1)
 
 
@@ -73,5 +72,5 @@ class StackedMNIST:
 
     def _triples(self, digits: int) -> Tensor:
         """int64 (n, 3), which of the digits are stacked; a smaller n draws the first of them."""
-        generator = stream("cpu", self.seed, STACKED)
+        generator = stream("cpu", self.seed, Stream.STACKED)
         return torch.randint(digits, (self.n, 3), generator=generator)

@@ -2,6 +2,6 @@
 
 This file imports nothing: `ganlab` imports `devices.threads` before torch is loaded.
 
-May import: augment, gan, networks, training.
+May import: generative, networks, training.
 Libraries: pytorch_lightning, torch.
 """

@@ -17,8 +17,7 @@ import torch
 from pytorch_lightning import Trainer
 from torch import Tensor
 
-from ganlab.augment import DiffAugment, NoAugment
-from ganlab.gan import GAN, D, G
+from ganlab.generative import Generative
 from ganlab.networks.discriminator import stranger
 from ganlab.training.batch import RealImages
 from ganlab.training.observations import Layout, Observations
@@ -51,7 +50,7 @@ def cuda_graph(work: Work, noise: torch.Generator) -> tuple[Any, Callable[[], No
     return result, graph.replay
 
 
-def reason_against(gan: GAN, trainer: Trainer) -> str | None:
+def reason_against(model: Generative, trainer: Trainer) -> str | None:
     """Why this Trainer's iterations of this GAN cannot be captured; None: they can."""
     if (device := trainer.strategy.root_device.type) != "cuda":
         return f"there are no CUDA graphs on {device}"
@@ -59,28 +58,25 @@ def reason_against(gan: GAN, trainer: Trainer) -> str | None:
         return "several devices average their gradients in between"
     if trainer.precision == "16-mixed":
         return "16-mixed looks at all gradients before it steps; bf16-mixed does not"
-    return reason_in_parts(gan)
+    return reason_in_parts(model)
 
 
-def reason_in_parts(gan: GAN) -> str | None:
+def reason_in_parts(model: Generative) -> str | None:
     """The same, by what it is made of."""
-    for player, rule in (("g", gan.g_rule), ("d", gan.d_rule)):
-        if not capturable(rule):
-            return (
-                f"{player}_optimizer is none of torch's that are capturable (adam, adamw, rmsprop)"
-            )
-    if type(gan.augment) not in (NoAugment, DiffAugment):
-        return f"augment: {type(gan.augment).__name__} changes as the run goes on"
-    if (found := stranger(gan)) is not None:
+    for name, player in model.players.items():
+        if not capturable(player.rule):
+            return f"{name}_optimizer is none of torch's that are capturable (adam, adamw, rmsprop)"
+        if moving := player.rule.scheduled.keys() - {"lr"}:
+            return f"{name}_optimizer.{min(moving)} follows a schedule, which torch's kernels fix"
+    if (found := stranger(model)) is not None:
         return f"{type(found).__name__} is neither torch's nor ganlab's and may do anything"
     return None
 
 
 def capturable(rule: UpdateRule) -> bool:
     """Whether it is one of torch's optimizers that can keep its counts and rates on the device."""
-    callee = getattr(rule.optimizer, "func", rule.optimizer)
-    own = callee.__module__.startswith("torch.optim.")
-    return own and "capturable" in inspect.signature(callee).parameters
+    own = rule.callee.__module__.startswith("torch.optim.")
+    return own and "capturable" in inspect.signature(rule.callee).parameters
 
 
 @dataclass(frozen=True)
@@ -89,11 +85,13 @@ class Graph:
 
     Args:
         batch: where it reads real images, or which they are.
+        updates: how many updates of each player it makes.
         layout, observed: where it leaves what it observes, as `Observations.packed` does.
         replay: computes it once.
     """
 
     batch: RealImages
+    updates: dict[str, int]
     layout: Layout
     observed: Tensor
     replay: Callable[[], None]
@@ -106,36 +104,38 @@ class Captured:
     Python does.  If it does not, or cannot be captured, Python goes on from that state.
 
     Args:
-        gan: in training.
+        model: in training.
         refused: is told why Python goes on.
         record: what captures; tests have one for the CPU.
     """
 
     def __init__(
-        self, gan: GAN, refused: Callable[[str], None], record: Recorder = cuda_graph
+        self, model: Generative, refused: Callable[[str], None], record: Recorder = cuda_graph
     ) -> None:
-        self.gan, self.refused, self.record = gan, refused, record
+        self.model, self.refused, self.record = model, refused, record
         self.graphs: dict[tuple[bool, ...], Graph] = {}
-        self.eager, self.warm = gan.play, WARM
-        gan.play = self  # type: ignore[assignment, method-assign]
+        self.eager, self.warm = model.play, WARM
+        model.play = self  # type: ignore[method-assign]
         for group in self._groups():
             group.setdefault("initial_lr", group["lr"])
-            group["lr"] = torch.tensor(float(group["lr"]), device=gan.device)
+            group["lr"] = torch.tensor(float(group["lr"]), device=model.device)
             group["capturable"] = True
         for state in self._states():
             if "step" in state:
-                state["step"] = torch.as_tensor(state["step"], device=gan.device)
-        if gan.ema is not None:
-            gan.ema.share = torch.tensor(float(gan.ema.share), device=gan.device).to(gan.dtype)
+                state["step"] = torch.as_tensor(state["step"], device=model.device)
+        if model.ema is not None:
+            model.ema.share = torch.tensor(float(model.ema.share), device=model.device).to(
+                model.dtype
+            )
 
     def release(self) -> None:
         """Gives the iterations back to Python."""
-        self.gan.play = self.eager  # type: ignore[method-assign]
+        self.model.play = self.eager  # type: ignore[method-assign]
         self.graphs.clear()
         for group in self._groups():
             group["lr"], group["capturable"] = float(group["lr"]), False
-        if self.gan.ema is not None:
-            self.gan.ema.share = float(self.gan.ema.share)
+        if self.model.ema is not None:
+            self.model.ema.share = float(self.model.ema.share)
 
     def __call__(self, batch: RealImages) -> None:
         graph = self._graph_for(batch)
@@ -156,7 +156,7 @@ class Captured:
         if self.warm:
             self.warm -= 1
             return None
-        case = self.gan.case()
+        case = self.model.control_flow()
         try:
             if case not in self.graphs:
                 self.graphs[case] = self._tried(batch)
@@ -168,8 +168,9 @@ class Captured:
 
     def _count(self, graph: Graph) -> None:
         """What Python would have noted; Lightning hears of G's update, as from its own wrapper."""
-        self.gan.observations.add_packed(graph.layout, graph.observed.clone())
-        self.gan.d_updates += self.gan.d_steps
+        self.model.observations.add_packed(graph.layout, graph.observed.clone())
+        for player, n in graph.updates.items():
+            self.model.updates[player] += n
         self._wrapper._on_before_step()
         self._wrapper._on_after_step()
 
@@ -183,7 +184,7 @@ class Captured:
             raise CaptureError(f"iterations come in more than {CASES} forms")
         static, state = batch.clone(), list(self._state())
         before = copied(state)
-        players = [list(self.gan.generator.parameters()), self.gan.d_parameters]
+        players = [player.parameters for player in self.model.players.values()]
         start = [copied(parameters) for parameters in players]
         try:
             with self._unnoticed():
@@ -192,9 +193,11 @@ class Captured:
             restore(state, before)
             with self._unnoticed() as seen:
                 work = lambda: (self.eager(static), seen.packed())[1]  # noqa: E731
-                (layout, observed), replay = self.record(work, self.gan.noise)
+                begun = dict(self.model.updates)
+                (layout, observed), replay = self.record(work, self.model.noise)
+                updates = {player: n - begun[player] for player, n in self.model.updates.items()}
             restore(state, before)
-            self.gan.begin_iteration()
+            self.model.begin_iteration()
             replay()
             for parts in zip(start, expected, players, strict=True):
                 require_same(*parts)
@@ -202,41 +205,46 @@ class Captured:
             raise CaptureError(str(error).splitlines()[0]) from error
         finally:
             restore(state, before)
-            self.gan.begin_iteration()
-        return Graph(static, layout, observed, replay)
+            self.model.begin_iteration()
+        return Graph(static, updates, layout, observed, replay)
 
     @contextmanager
     def _unnoticed(self) -> Iterator[Observations]:
         """For an iteration that does not count; what it observes is kept apart."""
-        gan, wrapper = self.gan, self._wrapper
-        kept = gan.observations, gan.d_updates, wrapper._on_before_step, wrapper._on_after_step
-        gan.observations = Observations(kept[0].score)
-        gan.observations.norms = kept[0].norms
+        model, wrapper = self.model, self._wrapper
+        kept = (
+            model.observations,
+            dict(model.updates),
+            wrapper._on_before_step,
+            wrapper._on_after_step,
+        )
+        model.observations = Observations(kept[0].score)
+        model.observations.norms = kept[0].norms
         wrapper._on_before_step = wrapper._on_after_step = lambda: None
-        gan.begin_iteration()
+        model.begin_iteration()
         try:
-            yield gan.observations
+            yield model.observations
         finally:
-            gan.observations, gan.d_updates = kept[:2]
+            model.observations, model.updates = kept[:2]
             wrapper._on_before_step, wrapper._on_after_step = kept[2:]
 
     @property
     def _wrapper(self) -> Any:
-        """Lightning's, around G's optimizer."""
-        return cast("list[Any]", self.gan.optimizers())[G]
+        """Lightning's, around the optimizer whose steps it counts."""
+        return cast("list[Any]", self.model.optimizers())[self.model.position(self.model.counted)]
 
     def _groups(self) -> Iterator[dict[str, Any]]:
-        for player in (G, D):
-            yield from self.gan.optimizer(player).param_groups
+        for player in self.model.players:
+            yield from self.model.optimizer(player).param_groups
 
     def _states(self) -> Iterator[dict[str, Any]]:
-        for player in (G, D):
-            yield from self.gan.optimizer(player).state.values()
+        for player in self.model.players:
+            yield from self.model.optimizer(player).state.values()
 
     def _state(self) -> Iterator[Tensor]:
         """All that an iteration changes."""
-        yield from self.gan.parameters()
-        yield from self.gan.buffers()
+        yield from self.model.parameters()
+        yield from self.model.buffers()
         for values in self._states():
             yield from (value for value in values.values() if isinstance(value, Tensor))
 

@@ -101,7 +101,7 @@ class Experiment(Settings):
             return ImageData(
                 self.source,
                 self.batch_size,
-                minibatches=self.d_steps + gan.needs_real,
+                minibatches=gan.minibatches,
                 iterations=self.iterations,
                 seed=self.seed,
                 mirror=self.mirror,

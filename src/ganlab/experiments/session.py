@@ -247,7 +247,10 @@ class Session:
         spec, n = self.data.spec, len(self.data.images.labels)  # type: ignore[union-attr]
         kind, parts = ("points", "modes") if isinstance(spec, PointSpec) else ("images", "classes")
         classes = f" in {spec.classes} {parts}" if spec.classes else ""
-        sizes = f"G {parameters(self.gan.generator)}, D {parameters(*self.gan.d_networks)}"
+        sizes = ", ".join(
+            f"{name.upper()} {parameters(*player.networks)}"
+            for name, player in self.gan.players.items()
+        )
         where, devices = self.trainer.strategy.root_device.type, self.trainer.world_size
         on = f"on {devices} x {where}" if devices > 1 else f"on {where}"
         lines = [str(self.run.path), f"{n:,} {kind} {spec}{classes}; parameters {sizes}; {on}"]

@@ -2,7 +2,7 @@
 
 This file imports nothing that needs torch.
 
-May import: latent, spec.
+May import: spec, training.
 Libraries: torch.
 """
 

@@ -8,14 +8,13 @@ import functools
 import torch
 from torch import Tensor
 
-from ganlab.latent import stream
 from ganlab.spec import at_least
+from ganlab.training.streams import Stream, stream
 
 DIM = 1024  # of features; what has no more numbers is looked at as it is
 BINS = 20
 FEW = 16  # numbers, below which nearest neighbours lie as near as one pleases
 EXACT, FAST = "donot_use_mm_for_euclid_dist", "use_mm_for_euclid_dist_if_necessary"
-KMEANS, SKETCH, CHOICE = 31, 32, 33  # streams of random numbers; others are in gan.py and data/
 
 
 # The players -------------------------------------------------------------------------------------
@@ -63,7 +62,7 @@ def features_of(x: Tensor, dim: int = DIM) -> Tensor:
 @functools.lru_cache(maxsize=8)  # a copy to a GPU would wait for what that is doing
 def sketch(width: int, dim: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """To which of `dim` sums each of `width` numbers goes, int64, and with which sign, float32."""
-    generator = stream("cpu", SKETCH, width)
+    generator = stream("cpu", 0, Stream.HEALTH_SKETCH, width)
     place = torch.randint(dim, (width,), generator=generator)
     sign = 2 * torch.randint(2, (width,), generator=generator) - 1
     return place.to(device), sign.to(device, torch.float32)
@@ -98,7 +97,7 @@ def kmeans(features: Tensor, k: int, steps: int = 10) -> Tensor:
         ValueError: k is less than 1.
     """
     at_least(1, k=k)
-    chosen = torch.randperm(len(features), generator=stream("cpu", KMEANS))[:k]
+    chosen = torch.randperm(len(features), generator=stream("cpu", 0, Stream.HEALTH_MODES))[:k]
     centres = features[chosen.to(features.device)].clone()
     for _ in range(steps):
         nearest = torch.cdist(features, centres).argmin(dim=1)

@@ -3,8 +3,8 @@
 `ganlab lab NAME [name=value ...]`.  Words that a laboratory's own function takes are its options;
 all others go to the config of what it trains, as on the command line of `ganlab train`.
 
-May import: __init__, commands, config, data, errors, experiments, gan, health, latent, losses,
-optimizers, plots, runs, scoring, spec, storage, sweeps, train.
+May import: __init__, callbacks, commands, config, data, errors, experiments, gan, health, latent,
+losses, optimizers, plots, runs, scoring, spec, storage, sweeps, train.
 Libraries: PIL, matplotlib, numpy, pytorch_lightning, torch.
 """
 

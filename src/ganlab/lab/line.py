@@ -125,7 +125,7 @@ class Line:
     def logits(self, x: Tensor) -> Tensor:
         """D's of numbers (M,)."""
         none = torch.zeros(len(x), 0)
-        return self.gan.judge(x.float()[:, None], none).logits
+        return self.gan.discriminate(x.float()[:, None], none).logits
 
 
 def stretches(latent: Latent, n: int = STRETCHES) -> tuple[Tensor, Tensor]:

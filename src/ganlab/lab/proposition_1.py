@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 from torch import Tensor
 
+from ganlab.callbacks.base import ModelCallback
 from ganlab.gan import GAN
 from ganlab.lab import drawing
 from ganlab.lab.figure_1 import moment, moments
@@ -71,13 +72,13 @@ def proposition_1(
     return [still, results]
 
 
-class StartFrom(Callback):
+class StartFrom(ModelCallback):
     """A new run's G begins with given weights; a run that goes on has its own."""
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
         mine = "generator."
         self.weights = {k.removeprefix(mine): v for k, v in weights.items() if k.startswith(mine)}
 
-    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:
         if gan.iterations == 0:
             gan.generator.load_state_dict(self.weights)

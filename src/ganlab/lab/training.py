@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
 from ganlab import train
+from ganlab.callbacks.base import ModelCallback
 from ganlab.commands import command_line
 from ganlab.commands.composition import Composer, without_hydra
 from ganlab.commands.preflight import checked, rehearse
@@ -70,7 +71,7 @@ def trained(plan: Planned, callbacks: Sequence[Callback] = ()) -> Run:
     return run
 
 
-class Snapshots(Callback):
+class Snapshots(ModelCallback):
     """Keeps all weights of chosen iterations, without which no film of them can be drawn.
 
     Args:
@@ -81,11 +82,11 @@ class Snapshots(Callback):
     def __init__(self, folder: Path, iterations: Collection[int]) -> None:
         self.folder, self.iterations = folder, sorted(set(iterations))
 
-    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:
         if gan.iterations == 0:
             self.keep(gan)
 
-    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
+    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:
         self.keep(gan)
 
     def keep(self, gan: GAN) -> None:

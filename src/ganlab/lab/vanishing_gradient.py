@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 from torch import nn
 
+from ganlab.callbacks.base import ModelCallback
 from ganlab.commands.composition import Composer
 from ganlab.data.distributions import Mixture
 from ganlab.data.points import distribution_of
@@ -77,7 +78,7 @@ def vanishing_gradient(
     return [theoretical, real, results]
 
 
-class GeneratorGradient(Callback):
+class GeneratorGradient(ModelCallback):
     """Makes G the identity and notes |dL / d mean of p_g| as D trains, L without penalties.
 
     Args:
@@ -88,16 +89,16 @@ class GeneratorGradient(Callback):
     def __init__(self, file: Path, iterations: Sequence[int]) -> None:
         self.file, self.iterations = file, set(iterations)
 
-    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:
         layer = only_layer(gan.generator)
         nn.init.eye_(layer.weight)
         nn.init.zeros_(layer.bias)
 
-    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:  # type: ignore[override]
+    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:
         if gan.iterations not in self.iterations:
             return
         fake = gan.generator(gan.fixed_latents(4096))
-        loss = gan.loss.g_loss(gan.judge(fake, fake[:, :0]).logits)
+        loss = gan.loss.g_loss(gan.discriminate(fake, fake[:, :0]).logits)
         (slope,) = torch.autograd.grad(loss, [only_layer(gan.generator).bias])
         earlier = [pair for pair in self.read() if pair[0] < gan.iterations]
         files.write(self.file, json.dumps([*earlier, (gan.iterations, slope.norm().item())]))

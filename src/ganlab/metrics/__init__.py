@@ -2,7 +2,7 @@
 
 A score means nothing without its protocol: which extractor, how many images, which real ones.
 
-May import: latent, spec, storage.
+May import: spec, storage, training.
 Libraries: torch, torchvision.
 """
 

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import OneCycleLR
 
-from ganlab.latent import mixed, stream
 from ganlab.metrics.features import Extractor, Features, exact_float32
 from ganlab.spec import ImageSpec, at_least, seed_range
 from ganlab.storage.cache import hash_of
+from ganlab.training.streams import mixed, stream
 
 FEATURES = 64
 LARGEST_MAP = 16  # pixels of the first layer's output, whatever the image's size

@@ -1,10 +1,4 @@
-"""Generators and discriminators, one file per architecture.
-
-A generator is built as `Generator(spec, latent_dim, ...)` and maps z (N, latent_dim), noise with
-the code behind it, to images (N, C, H, W) in [-1, 1]; those that tell the code from the noise take
-its width, `code_dim`.  A discriminator, `Discriminator(spec, ...)`, maps images to logits (N,), by
-way of features (networks/discriminator.py).  One whose signature says `spec: ImageSpec` is for
-images alone; `spec: Spec`, as those of networks/toy.py, takes points as well.
+"""Generators and discriminators, one file per architecture; contract.py says what they must offer.
 
 May import: spec.
 Libraries: torch.
@@ -12,8 +6,9 @@ Libraries: torch.
 
 from ganlab.networks.autoencoder import AutoencoderDiscriminator
 from ganlab.networks.biggan import BigGANGenerator
+from ganlab.networks.contract import Discriminator, Generator
 from ganlab.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from ganlab.networks.discriminator import Discriminator
+from ganlab.networks.discriminator import FeatureDiscriminator
 from ganlab.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from ganlab.networks.resnet import ResNetDiscriminator, ResNetGenerator
 from ganlab.networks.sndcgan import SNDCGANDiscriminator, SNDCGANGenerator
@@ -27,6 +22,8 @@ __all__ = [
     "DCGANDiscriminator",
     "DCGANGenerator",
     "Discriminator",
+    "FeatureDiscriminator",
+    "Generator",
     "InfoGANDiscriminator",
     "InfoGANGenerator",
     "ResNetDiscriminator",

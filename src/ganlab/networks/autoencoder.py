@@ -8,11 +8,12 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from ganlab.networks.contract import Discriminator
 from ganlab.networks.layers import needs_bias, norm1d, normal_init, reparametrize
 from ganlab.spec import ImageSpec, at_least, one_of
 
 
-class AutoencoderDiscriminator(nn.Module):
+class AutoencoderDiscriminator(Discriminator):
     """Images (N, C, H, W) in [-1, 1] -> energies (N,) >= 0: low for images that D takes for real.
 
     The features are the codes (N, feature_dim).  The last layer is linear, as in both papers: a
@@ -60,12 +61,9 @@ class AutoencoderDiscriminator(nn.Module):
         self.apply(normal_init(0.02))
         reparametrize(self, norm)
 
-    def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def logits_and_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Energies (N,) and codes (N, feature_dim)."""
         code = self.features(x)
         off = self.decoder(code) - x
         error = off.abs() if self.error == "l1" else off.square()
         return error.flatten(1).mean(dim=1), code
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.judge(x)[0]

@@ -9,6 +9,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from ganlab.networks.attention import SelfAttention
 from ganlab.networks.conditional import ConditionalBatchNorm2d, noise_and_code
+from ganlab.networks.contract import Generator
 from ganlab.networks.layers import orthogonal_init, power_of_two, reparametrize
 from ganlab.networks.resnet import UpBlock
 from ganlab.spec import ImageSpec, at_least
@@ -25,7 +26,7 @@ def share_sizes(total: int, shares: int) -> list[int]:
     return [total // shares + (i < total % shares) for i in range(shares)]
 
 
-class BigGANGenerator(nn.Module):
+class BigGANGenerator(Generator):
     """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1].
 
     The noise is split: a share for the first layer and one for each block, whose BatchNorms see it
@@ -38,6 +39,8 @@ class BigGANGenerator(nn.Module):
         embedding: width of the code's embedding.
         attention: as in ResNetGenerator; the paper has it for images from 64 pixels on.
     """
+
+    takes_code_dim = True
 
     def __init__(
         self,

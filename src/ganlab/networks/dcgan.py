@@ -2,7 +2,8 @@
 
 from torch import Tensor, nn
 
-from ganlab.networks.discriminator import Discriminator
+from ganlab.networks.contract import Generator
+from ganlab.networks.discriminator import FeatureDiscriminator
 from ganlab.networks.layers import (
     NORMS,
     doublings,
@@ -15,7 +16,7 @@ from ganlab.networks.layers import (
 from ganlab.spec import ImageSpec, at_least, one_of
 
 
-class DCGANGenerator(nn.Module):
+class DCGANGenerator(Generator):
     """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1].
 
     Args:
@@ -47,7 +48,7 @@ class DCGANGenerator(nn.Module):
         return self.layers(z)
 
 
-class DCGANDiscriminator(Discriminator):
+class DCGANDiscriminator(FeatureDiscriminator):
     """Images (N, C, H, W) in [-1, 1] -> logits (N,).
 
     Args:

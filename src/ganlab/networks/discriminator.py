@@ -1,4 +1,4 @@
-"""What all discriminators have in common: features, then one linear head."""
+"""Discriminators made of features and one linear head; what they see of a minibatch."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils.parametrizations import _SpectralNorm
 
+from ganlab.networks.contract import Discriminator
 from ganlab.spec import one_of
 
 
@@ -52,11 +53,8 @@ COMPARISONS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-class Discriminator(nn.Module):
-    """Images -> features (N, feature_dim) -> logits (N,): the form of all discriminators here.
-
-    Conditioning and feature matching look at the features; a discriminator without them takes part
-    in all else.
+class FeatureDiscriminator(Discriminator):
+    """Images -> features (N, feature_dim) -> logits (N,): most discriminators have this form.
 
     Args:
         features: images (N, C, H, W) in [-1, 1] -> (N, feature_dim).
@@ -72,13 +70,13 @@ class Discriminator(nn.Module):
         self.compare = COMPARISONS[minibatch](feature_dim)
         self.head = nn.Linear(feature_dim + getattr(self.compare, "extra", 0), 1)
 
-    def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (N,) and features (N, feature_dim)."""
+    @property
+    def has_spectral_head(self) -> bool:
+        return any(isinstance(module, _SpectralNorm) for module in self.head.modules())
+
+    def logits_and_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         features = self.features(x)
         return self.head(self.compare(features)).flatten(), features
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.judge(x)[0]
 
 
 # These look at other images than the one at hand, or change with every pass.

@@ -5,7 +5,8 @@ The small net that collections of GANs on MNIST share; Lucic et al. 2018 compare
 
 from torch import Tensor, nn
 
-from ganlab.networks.discriminator import Discriminator
+from ganlab.networks.contract import Generator
+from ganlab.networks.discriminator import FeatureDiscriminator
 from ganlab.networks.layers import needs_bias, norm1d, norm2d, normal_init, reparametrize
 from ganlab.spec import ImageSpec
 
@@ -21,7 +22,7 @@ def quarter(spec: ImageSpec) -> int:
     return spec.size // 4
 
 
-class InfoGANGenerator(nn.Module):
+class InfoGANGenerator(Generator):
     """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1]."""
 
     def __init__(self, spec: ImageSpec, latent_dim: int) -> None:
@@ -46,7 +47,7 @@ class InfoGANGenerator(nn.Module):
         return self.layers(z)
 
 
-class InfoGANDiscriminator(Discriminator):
+class InfoGANDiscriminator(FeatureDiscriminator):
     """Images (N, C, H, W) in [-1, 1] -> logits (N,).
 
     Args:

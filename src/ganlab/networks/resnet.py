@@ -12,7 +12,8 @@ from ganlab.networks.conditional import (
     given,
     noise_and_code,
 )
-from ganlab.networks.discriminator import Discriminator
+from ganlab.networks.contract import Generator
+from ganlab.networks.discriminator import FeatureDiscriminator
 from ganlab.networks.layers import norm2d, orthogonal_init, power_of_two, reparametrize
 from ganlab.spec import ImageSpec, at_least, one_of
 
@@ -81,7 +82,7 @@ class SumOfPlaces(nn.Module):
         return x.sum(dim=(2, 3))
 
 
-class ResNetGenerator(nn.Module):
+class ResNetGenerator(Generator):
     """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1].
 
     Args:
@@ -95,6 +96,8 @@ class ResNetGenerator(nn.Module):
         attention: self-attention in front of the last block, between places of half the image's
             size: 16 x 16 for 32 pixels (Zhang et al. 2019 have 32 x 32 for 128).
     """
+
+    takes_code_dim = True
 
     def __init__(
         self,
@@ -136,7 +139,7 @@ class ResNetGenerator(nn.Module):
         return x
 
 
-class ResNetDiscriminator(Discriminator):
+class ResNetDiscriminator(FeatureDiscriminator):
     """Images (N, C, H, W) in [-1, 1] -> logits (N,).
 
     Blocks halve the image to 8 x 8, at least once; two more keep its size; then places are summed.

@@ -2,7 +2,8 @@
 
 from torch import Tensor, nn
 
-from ganlab.networks.discriminator import Discriminator
+from ganlab.networks.contract import Generator
+from ganlab.networks.discriminator import FeatureDiscriminator
 from ganlab.networks.layers import (
     needs_bias,
     norm2d,
@@ -14,7 +15,7 @@ from ganlab.networks.layers import (
 from ganlab.spec import ImageSpec, at_least
 
 
-class SNDCGANGenerator(nn.Module):
+class SNDCGANGenerator(Generator):
     """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1].
 
     Args:
@@ -43,7 +44,7 @@ class SNDCGANGenerator(nn.Module):
         return self.layers(z)
 
 
-class SNDCGANDiscriminator(Discriminator):
+class SNDCGANDiscriminator(FeatureDiscriminator):
     """Images (N, C, H, W) in [-1, 1] -> logits (N,).
 
     Args:

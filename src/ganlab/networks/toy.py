@@ -4,13 +4,14 @@ import math
 
 from torch import Tensor, nn
 
-from ganlab.networks.discriminator import Discriminator
+from ganlab.networks.contract import Generator
+from ganlab.networks.discriminator import FeatureDiscriminator
 from ganlab.networks.layers import reparametrize
 from ganlab.networks.vanilla import dense, generating
 from ganlab.spec import Spec, at_least
 
 
-class ToyGenerator(nn.Module):
+class ToyGenerator(Generator):
     """z (N, latent_dim) -> points (N, d), or whatever shape the spec says.
 
     Args:
@@ -18,6 +19,8 @@ class ToyGenerator(nn.Module):
         activation: "relu", "leaky_relu", "tanh", "elu" or "softplus".
         norm: "none", "batch", "layer", "spectral" or "weight".
     """
+
+    takes_points = True
 
     def __init__(
         self,
@@ -36,7 +39,7 @@ class ToyGenerator(nn.Module):
         return self.layers(z)
 
 
-class ToyDiscriminator(Discriminator):
+class ToyDiscriminator(FeatureDiscriminator):
     """Points (N, d), or whatever shape the spec says -> logits (N,).
 
     Args:
@@ -45,6 +48,8 @@ class ToyDiscriminator(Discriminator):
         norm: "none", "batch", "layer", "spectral" or "weight".
         minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
     """
+
+    takes_points = True
 
     def __init__(
         self,

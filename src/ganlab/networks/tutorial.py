@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from ganlab.networks.discriminator import Discriminator
+from ganlab.networks.contract import Generator
+from ganlab.networks.discriminator import FeatureDiscriminator
 from ganlab.spec import ImageSpec
 
 SIZE = 28
@@ -29,7 +30,7 @@ def truncated_normal(std: float, bias: float) -> Callable[[nn.Module], None]:
     return init
 
 
-class TutorialGenerator(nn.Module):
+class TutorialGenerator(Generator):
     """z (N, latent_dim) -> images (N, C, 28, 28) in [-1, 1].
 
     z becomes 2 x 2 places (25 numbers each of 100; fewer or more are padded with 0); four
@@ -60,7 +61,7 @@ class TutorialGenerator(nn.Module):
         return self.layers(z)
 
 
-class TutorialDiscriminator(Discriminator):
+class TutorialDiscriminator(FeatureDiscriminator):
     """Images (N, C, 28, 28) in [-1, 1] -> logits (N,); two small convolutions and no norm.
 
     Args:

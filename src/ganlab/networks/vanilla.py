@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ganlab.networks.discriminator import Discriminator
+from ganlab.networks.contract import Generator
+from ganlab.networks.discriminator import FeatureDiscriminator
 from ganlab.networks.layers import (
     ACTIVATIONS,
     NORMS,
@@ -60,7 +61,7 @@ def generating(
     return nn.Sequential(*hidden, out, *last, nn.Unflatten(1, shape))
 
 
-class VanillaGenerator(nn.Module):
+class VanillaGenerator(Generator):
     """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1].
 
     Args:
@@ -83,7 +84,7 @@ class VanillaGenerator(nn.Module):
         return self.layers(z)
 
 
-class VanillaDiscriminator(Discriminator):
+class VanillaDiscriminator(FeatureDiscriminator):
     """Images (N, C, H, W) in [-1, 1] -> logits (N,).
 
     Args:

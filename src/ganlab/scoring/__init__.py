@@ -1,6 +1,6 @@
 """Scores of a generator: which images are compared, by which extractor, under which protocol.
 
-May import: conditioning, data, errors, gan, latent, metrics, plots, runs, spec, storage.
+May import: conditioning, data, errors, generative, metrics, plots, runs, spec, storage, training.
 Libraries: torch.
 """
 

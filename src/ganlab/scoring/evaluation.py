@@ -12,7 +12,7 @@ from ganlab.data import ImageData
 from ganlab.data.images import normalised
 from ganlab.data.progress import watched
 from ganlab.errors import DataError
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 from ganlab.metrics import Tally, frechet_infinity, memorisation, nearest, neighbourhood_by_class
 from ganlab.scoring.extraction import at_once, extract
 from ganlab.scoring.plans import Plan, held_out
@@ -35,7 +35,9 @@ class Evaluation:
         DataError: the data is missing, or has not the images that the plan asks for.
     """
 
-    def __init__(self, gan: GAN, data: ImageData, plan: Plan, *, extrapolate: bool = False) -> None:
+    def __init__(
+        self, gan: Generative, data: ImageData, plan: Plan, *, extrapolate: bool = False
+    ) -> None:
         data.prepare_data()
         data.setup()
         self.gan = gan.to("cuda" if torch.cuda.is_available() else "cpu")

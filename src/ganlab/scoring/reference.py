@@ -8,15 +8,14 @@ from torch import Tensor
 from ganlab.data.images import Images
 from ganlab.data.progress import watched
 from ganlab.errors import DataError
-from ganlab.latent import stream
 from ganlab.metrics import Moments
 from ganlab.metrics.features import Extractor, short_hash
 from ganlab.scoring.extraction import tallied
 from ganlab.storage import cache
 from ganlab.storage.cache import hash_of
+from ganlab.training.streams import Stream, stream
 
 FEWEST = 10  # images of each kind: one for each of 10 splits, and more than 5 neighbours
-CHOSEN = 31  # the stream of random numbers that chooses real images; others are in gan.py, data/
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def measured(
 
     Any order would do for the moments; the features that are kept must be a fair sample.
     """
-    order = torch.randperm(len(real.labels), generator=stream("cpu", 0, CHOSEN))[:n]
+    order = torch.randperm(len(real.labels), generator=stream("cpu", 0, Stream.SCORED_IMAGES))[:n]
     labels = real.labels[order]
     with watched("real images", n) as watch:
         tally = tallied(extractor, real.images, order, kept, watch)

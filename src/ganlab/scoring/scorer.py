@@ -7,8 +7,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ganlab.data.progress import Watch, unwatched
-from ganlab.gan import GAN
-from ganlab.latent import stream
+from ganlab.generative import Generative
 from ganlab.metrics import (
     Tally,
     class_balance,
@@ -23,8 +22,7 @@ from ganlab.scoring.protocol import Protocol, versions
 from ganlab.scoring.reference import FEWEST, Reference
 from ganlab.scoring.scorecard import Score, Scorecard
 from ganlab.spec import at_least, seed_range
-
-LABELS = 32  # the stream of random numbers that orders the classes of generated images
+from ganlab.training.streams import Stream, stream
 
 
 class Scorer:
@@ -56,12 +54,12 @@ class Scorer:
         self.extractor, self.reference, self.n, self.seed = extractor, reference, n, seed
         self.kept, self.neighbours = kept, neighbours
 
-    def __call__(self, gan: GAN) -> Scorecard:
+    def __call__(self, gan: Generative) -> Scorecard:
         """All scores; every process of a distributed run must ask, and each gets the same."""
         return self.card(gan, self.tally(gan))
 
     def tally(
-        self, gan: GAN, blocks: int = 1, seed: int | None = None, watch: Watch = unwatched
+        self, gan: Generative, blocks: int = 1, seed: int | None = None, watch: Watch = unwatched
     ) -> Tally:
         """What the n images are, of all processes together.
 
@@ -87,7 +85,7 @@ class Scorer:
             tally.update(features)
         return tally.gathered() if ranks > 1 else tally
 
-    def images(self, gan: GAN, share: slice, seed: int) -> Iterator[Tensor]:
+    def images(self, gan: Generative, share: slice, seed: int) -> Iterator[Tensor]:
         """uint8 (N, C, H, W), part by part: a share of the n images."""
         z = gan.fixed_latents(self.n, seed, self.labels(seed))[share]
         for part in z.split(at_once(z.device)):
@@ -98,9 +96,9 @@ class Scorer:
         counts = self.reference.counts.double()
         places = (torch.arange(self.n) + 0.5) * counts.sum() / self.n
         labels = torch.searchsorted(counts.cumsum(0), places)
-        return labels[torch.randperm(self.n, generator=stream("cpu", seed, LABELS))]
+        return labels[torch.randperm(self.n, generator=stream("cpu", seed, Stream.SCORED_LABELS))]
 
-    def card(self, gan: GAN, tally: Tally) -> Scorecard:
+    def card(self, gan: Generative, tally: Tally) -> Scorecard:
         """Every score of a tally."""
         real, protocol = self.reference, self.protocol(gan)
         vectors = real.vectors.to(tally.vectors.device)
@@ -122,7 +120,7 @@ class Scorer:
         found = class_balance(tally.histogram.cpu(), self.reference.predicted)
         return {"modes": Score(found.modes), "kl": Score(found.kl)}
 
-    def protocol(self, gan: GAN) -> Protocol:
+    def protocol(self, gan: Generative) -> Protocol:
         """The record that goes with every score."""
         real = self.reference
         images = min(1000, self.n, len(real.vectors))
@@ -138,7 +136,7 @@ class Scorer:
             kept=self.kept,
             subsets=(100, images),
             neighbours=self.neighbours,
-            ema=gan.ema.decay if gan.ema is not None else None,
+            ema=gan.ema_decay,
             seed=self.seed,
             versions=versions(),
         )

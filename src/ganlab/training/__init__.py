@@ -1,5 +1,5 @@
 """What Algorithm 1 needs: minibatches, what D makes of them, update rules, averages, observations.
 
 May import: errors, schedules, spec.
-Libraries: torch.
+Libraries: numpy, torch.
 """

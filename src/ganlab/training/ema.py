@@ -5,6 +5,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from ganlab.schedules import START, Clock, Number, Schedule, at
+
 
 class EMA(nn.Module):
     """Keeps `network`, a copy whose weights trail the trained ones.
@@ -16,20 +18,21 @@ class EMA(nn.Module):
 
     Args:
         network: the network to follow.
-        decay: weight of the past per generator update, in [0, 1).
+        decay: weight of the past per generator update, in [0, 1); may follow a schedule, such as
+            `HalfLife`.
     """
 
-    def __init__(self, network: nn.Module, decay: float = 0.999) -> None:
+    def __init__(self, network: nn.Module, decay: Number = 0.999) -> None:
         super().__init__()
-        if not 0 <= decay < 1:
+        if not isinstance(decay, Schedule) and not 0 <= decay < 1:
             raise ValueError(f"ema must be at least 0 and less than 1, got {decay}")
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
         self.share: float | Tensor = 1.0  # of the new weights, 1 - b; a tensor where graphs read it
 
-    def begin(self, step: int) -> None:
+    def begin(self, step: int, clock: Clock = START) -> None:
         """Sets how far the average moves in the generator's update number `step` (from 1)."""
-        share = 1 - min(self.decay, step / (step + 9))
+        share = 1 - min(at(self.decay, clock), step / (step + 9))
         if isinstance(self.share, Tensor):
             self.share.fill_(share)
         else:

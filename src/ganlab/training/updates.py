@@ -1,8 +1,10 @@
-"""How one of the two networks is updated."""
+"""How networks are updated."""
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -11,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.optim import Optimizer
 
-from ganlab.schedules import Constant, Schedule
+from ganlab.schedules import START, Clock, Constant, Schedule, at
 from ganlab.spec import at_least, positive
 
 OptimizerFactory = Callable[..., Optimizer]
@@ -19,11 +21,12 @@ OptimizerFactory = Callable[..., Optimizer]
 
 @dataclass(frozen=True)
 class UpdateRule:
-    """One player's update: optimizer, learning-rate schedule, clipping, accumulation.
+    """One player's update: optimizer, schedules, clipping, accumulation.
 
     Args:
-        optimizer: factory called with the parameters, e.g. partial(torch.optim.Adam, lr=2e-4).
-        schedule: factor of the learning rate as a function of the run's progress.
+        optimizer: factory called with the parameters, e.g. partial(torch.optim.Adam, lr=2e-4).  Its
+            keywords, and the items of those that are lists, may be schedules.
+        schedule: factor of the learning rate.
         clip: greatest Euclidean norm of the whole gradient; None: no clipping.
         accumulate: parts in which a minibatch passes through the networks, to save memory.  The
             gradient is that of the whole minibatch where images are judged one by one.  What looks
@@ -43,23 +46,73 @@ class UpdateRule:
     def build(self, parameters: Iterable[nn.Parameter], *, fused: bool) -> Optimizer:
         """The optimizer, in its fused form where it has one and the caller allows it."""
         parameters = list(parameters)
-        callee = getattr(self.optimizer, "func", self.optimizer)
-        options = getattr(self.optimizer, "keywords", {})
-        if fused and "fused" in inspect.signature(callee).parameters:
-            unset = all(options.get(name) is None for name in ("fused", "foreach"))
+        options = {name: moment(value, START) for name, value in self.scheduled.items()}
+        if fused and "fused" in inspect.signature(self.callee).parameters:
+            unset = all(self.options.get(name) is None for name in ("fused", "foreach"))
             if unset and all(p.device.type in ("cpu", "cuda") for p in parameters):
-                return self.optimizer(parameters, fused=True)
-        return self.optimizer(parameters)
+                options["fused"] = True
+        return self.optimizer(parameters, **options)
 
-    def set_rate(self, optimizer: Optimizer, progress: float, scale: float = 1.0) -> None:
-        """Sets each group's learning rate for this iteration: its own times schedule and scale."""
-        factor = scale * self.schedule(progress)
+    @property
+    def callee(self) -> Callable[..., Any]:
+        """The class, or the function, that makes the optimizer."""
+        return getattr(self.optimizer, "func", self.optimizer)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the factory has been given beforehand."""
+        return getattr(self.optimizer, "keywords", {})
+
+    @functools.cached_property
+    def scheduled(self) -> dict[str, Any]:
+        """The options that follow schedules."""
+        return {name: value for name, value in self.options.items() if moves(value)}
+
+    def begin(self, optimizer: Optimizer, clock: Clock, scale: float = 1.0) -> None:
+        """Sets the optimizer's numbers for this iteration.
+
+        Args:
+            optimizer: that `build` made.
+            clock: how far the run is.
+            scale: another factor of the learning rate.
+        """
+        factor = scale * self.schedule(clock)
         for group in optimizer.param_groups:
-            rate = group.setdefault("initial_lr", group["lr"]) * factor
+            base = group.setdefault("initial_lr", group["lr"])
+            for name, value in self.scheduled.items():
+                if name != "lr":
+                    group[name] = moment(value, clock)
+            rate = moment(self.scheduled.get("lr", base), clock) * factor
             if isinstance(group["lr"], Tensor):  # a graph reads it where it is
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
+
+
+def moves(value: Any) -> bool:
+    """Whether an optimizer's option, or an item of it, is a schedule."""
+    items = value if isinstance(value, list | tuple) else [value]
+    return any(isinstance(item, Schedule) for item in items)
+
+
+def moment(value: Any, clock: Clock) -> Any:
+    """An optimizer's option at a moment of the run."""
+    if isinstance(value, list | tuple):
+        return tuple(at(item, clock) for item in value)
+    return at(value, clock)
+
+
+@dataclass(frozen=True)
+class Player:
+    """Networks that one optimizer trains, and how."""
+
+    networks: tuple[nn.Module, ...]
+    rule: UpdateRule
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """All parameters of the networks."""
+        return [p for network in self.networks for p in network.parameters()]
 
 
 def gradients(optimizer: Optimizer) -> list[Tensor]:
@@ -88,8 +141,10 @@ def average_over_ranks(tensors: list[Tensor]) -> None:
     torch._foreach_copy_(tensors, [p.view_as(t) for p, t in zip(parts, tensors, strict=True)])
 
 
-class untouched:
-    """The other player's update must not touch these: no gradients, no running statistics.
+class frozen:
+    """Context in which another player's update leaves these networks as they are.
+
+    They get no gradients, and their running statistics stay.
 
     BatchNorm still normalises by the batch at hand, as in training; spectral norm keeps its
     estimate of the singular vectors.  Looks at the networks once, for it is entered at every step.

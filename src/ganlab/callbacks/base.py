@@ -1,0 +1,30 @@
+"""The base class of callbacks, whose hooks take the model by its own type."""
+
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+
+# Lightning declares its hooks for any LightningModule; a type checker lets no subclass narrow that.
+AnyCallback: Any = Callback
+
+
+class ModelCallback(AnyCallback):
+    """A Lightning callback.  Its subclasses state the model they need: a Generative, or a GAN."""
+
+    def on_train_start(self, trainer: Trainer, model: Any) -> None:
+        """Before the first iteration."""
+
+    def on_train_batch_start(self, trainer: Trainer, model: Any, *_: Any) -> None:
+        """Before each iteration."""
+
+    def on_train_batch_end(self, trainer: Trainer, model: Any, *_: Any) -> None:
+        """After each iteration."""
+
+    def on_train_end(self, trainer: Trainer, model: Any) -> None:
+        """After the last iteration."""
+
+    def on_exception(self, trainer: Trainer, model: Any, exception: BaseException) -> None:
+        """After an error or an interruption."""
+
+    def on_save_checkpoint(self, trainer: Trainer, model: Any, checkpoint: dict[str, Any]) -> None:
+        """Before a checkpoint is written."""

@@ -1,0 +1,280 @@
+"""What every generative model has: latents and samples, averaged weights, a clock, a checkpoint."""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar, cast
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ganlab.conditioning import Conditioning
+from ganlab.latent import Latent
+from ganlab.schedules import Clock, Number, at
+from ganlab.spec import Spec, at_least
+from ganlab.training.batch import RealImages
+from ganlab.training.ema import EMA
+from ganlab.training.observations import Observations
+from ganlab.training.streams import Stream, mixed, seed_global_generators, stream
+from ganlab.training.terms import Term
+from ganlab.training.updates import Player, average_over_ranks, global_norm, gradients
+
+
+class Generative(LightningModule):
+    """Base of all generative models: networks that are trained, one of which generates.
+
+    A subclass trains in `play`.  Every random number of an iteration is a function of (seed,
+    iteration), so a checkpoint holds no random state: `iterations` is enough to continue exactly.
+
+    `counted`: the player whose update ends an iteration.  Lightning counts its steps alone, so its
+    `global_step` is the number of iterations.
+
+    Args:
+        generator: z (N, latent.dim + conditioning.code_dim) -> images (N, C, H, W) in [-1, 1].
+        players: the networks that are trained, by name, in the order of their optimizers.
+        spec: shape of the images, or of the points that take their place, and number of classes.
+        latent: the prior p(z).
+        conditioning: the code that follows the noise in z.
+        data_steps: minibatches of real images that an iteration trains on.
+        ema: decay of the moving average of the generator's weights that `sample` uses, or a
+            schedule of it; None: no average.
+        iterations: length of the run, for schedules.
+        seed: of all random numbers, in [0, 2^32).
+        score: maps D's logits to what is logged as D(x).
+    """
+
+    counted: ClassVar[str]
+    noise: torch.Generator
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        players: Mapping[str, Player],
+        *,
+        spec: Spec,
+        latent: Latent,
+        conditioning: Conditioning,
+        data_steps: int = 1,
+        ema: Number | None = None,
+        iterations: int = 1,
+        seed: int = 0,
+        score: Callable[[Tensor], Tensor] = torch.Tensor.detach,
+    ) -> None:
+        super().__init__()
+        at_least(1, iterations=iterations)
+        self.automatic_optimization = False
+        self.generator, self.conditioning = generator, conditioning
+        self.players = dict(players)
+        self.spec, self.latent = spec, latent
+        self.ema = EMA(generator, ema) if ema is not None else None
+        self.data_steps, self.total_iterations, self.seed = data_steps, iterations, seed
+        self.iterations = self.images_seen = 0
+        self.updates = dict.fromkeys(self.players, 0)
+        self.attempt = 0  # times that the run has gone back to a healthy checkpoint
+        self.observations = Observations(score)
+
+    # Training ------------------------------------------------------------------------------------
+
+    def training_step(self, batch: RealImages, batch_idx: int) -> None:
+        """One iteration, on noise that is a function of (seed, iteration)."""
+        self.begin_iteration()
+        self.play(batch)
+        self.iterations += 1
+        self.images_seen += self.images_per_iteration(batch)
+
+    def play(self, batch: RealImages) -> None:
+        """All that an iteration computes, and that a CUDA graph can replay."""
+        raise NotImplementedError
+
+    @property
+    def minibatches(self) -> int:
+        """Minibatches of real images that an iteration needs."""
+        return self.data_steps
+
+    def images_per_iteration(self, batch: RealImages) -> int:
+        """Real images of all devices that an iteration trains on."""
+        return batch.size * self.data_steps * self.trainer.world_size
+
+    def control_flow(self) -> tuple[bool, ...]:
+        """What Python decides in the next iteration; each combination has its own CUDA graph."""
+        return (self.observations.norms,)
+
+    def begin_iteration(self) -> None:
+        """Sets random numbers, schedules and the average's share for the coming iteration."""
+        again = (self.attempt,) if self.attempt else ()  # the same noise would end the same way
+        self.noise.manual_seed(mixed(self.seed, Stream.NOISE, self.iterations, *again))
+        # Dropout and the like draw from the global generators, differently on each rank.
+        key = (self.seed, Stream.LAYERS, self.iterations, self.trainer.global_rank, *again)
+        seed_global_generators(self.device, mixed(*key))
+        clock, scale = self.clock, 0.5**self.attempt
+        for name, player in self.players.items():
+            player.rule.begin(self.optimizer(name), clock, scale)
+        for term in self._terms:
+            term.begin(clock)
+        if self.ema is not None:
+            self.ema.begin(self.iterations + 1, clock)
+
+    @property
+    def clock(self) -> Clock:
+        """How far the run is."""
+        done = max(self.iterations, 1)
+        return Clock(
+            self.iterations / self.total_iterations, self.images_seen, self.images_seen // done
+        )
+
+    @property
+    def ema_decay(self) -> float | None:
+        """The decay of the averaged weights now; None: there are none."""
+        return at(self.ema.decay, self.clock) if self.ema is not None else None
+
+    @functools.cached_property
+    def _terms(self) -> list[Term]:
+        return [module for module in self.modules() if isinstance(module, Term)]
+
+    def on_train_start(self) -> None:
+        self.noise = torch.Generator(self.device)
+
+    # Optimizers ----------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        # A gradient scaler must unscale before clipping, which fused optimizers forbid.
+        fused = self.trainer.precision != "16-mixed"
+        return [p.rule.build(p.parameters, fused=fused) for p in self.players.values()]
+
+    def optimizer(self, player: str) -> Optimizer:
+        """A player's optimizer, without Lightning's wrapper."""
+        return self.trainer.strategy.optimizers[self.position(player)]
+
+    def position(self, player: str) -> int:
+        """Place of a player among the optimizers."""
+        return list(self.players).index(player)
+
+    def update(self, player: str, *, extrapolate: bool = False) -> None:
+        """One step of a player's optimizer, with the gradients averaged over ranks.
+
+        Lightning's global_step counts the updates of `counted` alone, by stepping everything else
+        behind its back (pytorch-lightning#17958): budgets and intervals are in iterations.
+        """
+        optimizer = self.optimizer(player)
+        if self.trainer.world_size > 1:
+            average_over_ranks(gradients(optimizer))
+        if player == self.counted and not extrapolate:
+            cast("list[Any]", self.optimizers())[self.position(player)].step()
+        else:
+            options: dict[str, Any] = {"extrapolate": True} if extrapolate else {}
+            self.trainer.strategy.optimizer_step(optimizer, closure=lambda: None, **options)
+        if not extrapolate:
+            self.updates[player] += 1
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Observes and clips the gradient's norm; a gradient scaler has unscaled it by now."""
+        name, player = next(
+            (n, p) for n, p in self.players.items() if self.optimizer(n) is optimizer
+        )
+        clip = player.rule.clip
+        if clip is None and not self.observations.norms:
+            return
+        tensors = gradients(optimizer)
+        norm = global_norm(tensors)
+        self.observations.add(f"grad_norm/{name}", norm)
+        if clip is not None:
+            torch._foreach_mul_(tensors, (clip / (norm + 1e-6)).clamp(max=1.0))
+
+    def average(self) -> None:
+        """Makes running statistics those of all ranks, and moves the average of the weights."""
+        if self.trainer.world_size > 1:  # each rank's BatchNorm saw its own share of the images
+            average_over_ranks([b for b in self.buffers() if b.is_floating_point()])
+        if self.ema is not None:
+            self.ema.update(self.generator)
+
+    # Latents and samples -------------------------------------------------------------------------
+
+    def latents(self, labels: Tensor) -> Tensor:
+        """This rank's rows of fresh noise and codes (N, latent.dim + code_dim), one per label.
+
+        All ranks together draw what one alone would.
+        """
+        n, ranks = len(labels), self.trainer.world_size
+        if ranks == 1:
+            return self._draw(labels, self.noise).to(self.dtype)
+        z = self._draw(labels.repeat(ranks), self.noise)
+        return z.narrow(0, n * self.trainer.global_rank, n).to(self.dtype)
+
+    def code_in(self, z: Tensor) -> Tensor:
+        """The code of latents, which follows the noise."""
+        return z[:, self.latent.dim :]
+
+    def fixed_latents(self, n: int, seed: int = 0, labels: Tensor | None = None) -> Tensor:
+        """(n, latent.dim + code_dim), a function of the seed, the same on every device.
+
+        Args:
+            labels: int64 (n,), a class for each; None: one after the other.
+
+        Raises:
+            ValueError: the labels are not n classes of the data.
+        """
+        classes = max(self.spec.classes, 1)
+        if labels is None:
+            labels = torch.arange(n) % classes
+        if len(labels) != n or not all(0 <= label < classes for label in labels.tolist()):
+            raise ValueError(
+                f"labels must be {n} numbers from 0 to {classes - 1}, got {labels[:9].tolist()}"
+            )
+        weight = next(self.generator.parameters())
+        z = self._draw(labels.cpu(), stream("cpu", seed, Stream.SAMPLE))
+        return z.to(weight, non_blocking=True)  # blocking would wait for all kernels
+
+    def sheets(self, rows: int, seed: int = 0) -> dict[str, Tensor]:
+        """Latents of pictures that show what each code does, by name; as many in every row."""
+        weight = next(self.generator.parameters())
+        noise = self.latent.sample(rows, stream("cpu", seed, Stream.SAMPLE))
+        return self.conditioning.sheets(noise.to(weight, non_blocking=True))
+
+    def _draw(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        noise = self.latent.sample(len(labels), generator)
+        code = self.conditioning.code(labels, generator)
+        return torch.cat([noise, code], dim=1) if code.shape[1] else noise
+
+    @torch.no_grad()
+    def sample(self, n: int, seed: int = 0, labels: Tensor | None = None) -> Tensor:
+        """n generated images (n, C, H, W) in [-1, 1], by the averaged weights if there are any.
+
+        Args:
+            n: how many.
+            seed: of the noise.
+            labels: int64 (n,), the class of each in a conditional model; None: one after the other.
+        """
+        return self.generate(self.fixed_latents(n, seed, labels))
+
+    @torch.no_grad()
+    def generate(self, z: Tensor, batch_size: int = 256, *, averaged: bool = True) -> Tensor:
+        """Images of given latents, with BatchNorm's running statistics; training is not disturbed.
+
+        Args:
+            z: (N, latent.dim + code_dim).
+            batch_size: images generated at once.
+            averaged: use the averaged weights if there are any.
+        """
+        generator = self.ema.network if self.ema is not None and averaged else self.generator
+        training = generator.training
+        generator.eval()
+        try:
+            return torch.cat([generator(part).float() for part in z.split(batch_size)])
+        finally:
+            generator.train(training)
+
+    # Checkpoints ---------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["iterations"], checkpoint["images_seen"] = self.iterations, self.images_seen
+        checkpoint["updates"] = dict(self.updates)
+        checkpoint["attempt"], checkpoint["spec"] = self.attempt, asdict(self.spec)
+        checkpoint["observations"] = self.observations.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.iterations, self.images_seen = checkpoint["iterations"], checkpoint["images_seen"]
+        self.updates = dict(checkpoint["updates"])
+        self.attempt = checkpoint.get("attempt", 0)
+        self.observations.load_state(checkpoint["observations"])
