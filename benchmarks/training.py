@@ -38,8 +38,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that 
 
 from ganlab.data.module import MinibatchOrder
 from ganlab.experiments.session import quiet_lightning
-from ganlab.gan import NOISE
-from ganlab.training.streams import stream
+from ganlab.training.streams import Stream, stream
 from loops import GAMES, LOOPS, Game, Loop, Seconds, Work, bare, ganlab, noisy
 from options import asked
 
@@ -72,7 +71,7 @@ def order(n: int, k: int, batch: int) -> MinibatchOrder:
 def ours(work: Work, iteration: int) -> tuple[Iterable[Tensor], list[Tensor]]:
     """What ganlab draws."""
     n, k = len(work.images.labels), work.game.k
-    noise = stream("cpu", 0, NOISE, iteration)
+    noise = stream("cpu", 0, Stream.NOISE, iteration)
     shape = work.batch, work.game.z
     z = [torch.randn(shape, generator=noise, dtype=work.dtype) for _ in range(k + 1)]
     return order(n, k, work.batch)(iteration), z

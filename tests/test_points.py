@@ -260,7 +260,7 @@ def test_concat_gives_d_the_class_as_numbers_beside_the_point():
             seen.append(x)
             return x.sum(dim=1)
 
-    told.judge(Watch(), torch.ones(1, 2), torch.tensor([[0.0, 1.0, 0.0]]))
+    told.discriminate(Watch(), torch.ones(1, 2), torch.tensor([[0.0, 1.0, 0.0]]))
     assert told.shown == PointSpec(5, 3)
     assert seen[0].tolist() == [[1, 1, 0, 1, 0]]
 

@@ -15,11 +15,10 @@ from commands import completed, rows, run_sample, run_train, runs_in, smoke, sum
 from conftest import same, weights
 from ganlab.commands.sampling import interpolation, walks
 from ganlab.errors import ConfigError
-from ganlab.gan import SAMPLE
 from ganlab.plots import pictures
 from ganlab.runs.folder import Run, differences, identity, runs_below, unused
 from ganlab.sample import sample
-from ganlab.training.streams import stream
+from ganlab.training.streams import Stream, stream
 
 SIX = ("iterations=6", "sample_every=2", "checkpoint_every=2")
 # Least squares with rates as these explode within a few iterations, after the first checkpoint.
@@ -406,7 +405,7 @@ def test_a_sheet_shows_one_noise_in_a_row_and_one_class_in_a_column(told):
     """Tile (r, c) is G at the noise of row r and class c; rows are not taken for columns."""
     run = told("concat")
     gan, sheet = ganlab.load(run), pixels(run / "samples" / "classes" / "iteration-0000006.png")
-    noise, codes = gan.latent.sample(8, stream("cpu", 0, SAMPLE)), torch.eye(10)
+    noise, codes = gan.latent.sample(8, stream("cpu", 0, Stream.SAMPLE)), torch.eye(10)
     by_row = [torch.cat([noise[r], codes[c]]) for r in range(8) for c in range(10)]
     by_column = [torch.cat([noise[r], codes[c]]) for c in range(10) for r in range(8)]
     right, wrong = (

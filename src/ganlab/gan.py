@@ -22,6 +22,7 @@ from ganlab.regularizers import Regularizer
 from ganlab.schedules import Number
 from ganlab.spec import Spec, at_least
 from ganlab.training.batch import Batch, RealImages
+from ganlab.training.labels import labelled, part
 from ganlab.training.terms import Discrimination, Generation, Output
 from ganlab.training.updates import Player, UpdateRule, frozen
 
@@ -108,6 +109,7 @@ class GAN(Generative):
         self.g_step(minibatches[-1])
         self.average()
 
+    @labelled("D step")
     def d_step(self, minibatch: Batch) -> None:
         """Updates the discriminator by its stochastic gradient (Algorithm 1, lines 3-6)."""
         self._d_gradient(minibatch)
@@ -115,6 +117,7 @@ class GAN(Generative):
         for regularizer in self.regularizers.values():
             regularizer.project(self.players[D].parameters)
 
+    @labelled("G step")
     def g_step(self, minibatch: Batch) -> None:
         """Updates the generator by its stochastic gradient (Algorithm 1, lines 8-9)."""
         self._g_gradient(minibatch)
@@ -127,7 +130,7 @@ class GAN(Generative):
             for real in minibatch.chunk(self.players[D].rule.accumulate):
                 z = self.latents(real.labels)
                 with torch.no_grad():
-                    fake = self.generator(z).to(real.images.dtype)
+                    fake = self._generated(z)[0].to(real.images.dtype)
                 share = real.size / minibatch.size
                 self.manual_backward(share * self.d_loss(real, fake, self.code_in(z)))
 
@@ -162,6 +165,7 @@ class GAN(Generative):
 
     # Losses --------------------------------------------------------------------------------------
 
+    @labelled("losses")
     def d_loss(self, real: Batch, fake: Tensor, code: Tensor) -> Tensor:
         """D's loss with all its terms, on images in [-1, 1] under the condition `code`."""
         of_real, of_fake = self.discriminate_both(real.images, fake, code)
@@ -181,12 +185,16 @@ class GAN(Generative):
             self.observations.add("loss/d/conditioning", term)
             loss = loss + term
         for name, regularizer in self.regularizers.items():
-            due = regularizer.due(self.updates[D])
-            if due and (term := regularizer.d_term(update)) is not None:
+            if not regularizer.due(self.updates[D]):
+                continue
+            with part(f"regularizer.{name}"):
+                term = regularizer.d_term(update)
+            if term is not None:
                 self.observations.add(f"penalty/{name}", term)
                 loss = loss + regularizer.every * term
         return loss
 
+    @labelled("losses")
     def g_loss(
         self, fake: Tensor, real: Batch, z: Tensor, computed: Mapping[str, Tensor] | None = None
     ) -> Tensor:
@@ -206,8 +214,11 @@ class GAN(Generative):
         update = Generation(self.generator, z, of_fake, of_real, computed or {})
         loss = of_fake.logits.new_zeros(())
         for name, regularizer in self.regularizers.items():
-            due = regularizer.due(self.updates[G])
-            if due and (term := regularizer.g_term(update)) is not None:
+            if not regularizer.due(self.updates[G]):
+                continue
+            with part(f"regularizer.{name}"):
+                term = regularizer.g_term(update)
+            if term is not None:
                 self.observations.add(f"loss/g/{name}", term)
                 loss = loss + regularizer.every * term
         if (term := self.conditioning.g_term(update)) is not None:
@@ -219,6 +230,7 @@ class GAN(Generative):
             loss = loss + term
         return loss
 
+    @labelled("G forward")
     def _generated(self, z: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Images of z, and what G computed on the way."""
         if isinstance(self.generator, Generator):
@@ -243,6 +255,7 @@ class GAN(Generative):
 
     # The discriminator's pass --------------------------------------------------------------------
 
+    @labelled("D forward")
     def discriminate(self, images: Tensor, code: Tensor) -> Output:
         """D's output for images (N, C, H, W) in [-1, 1] under a condition (N, code_dim)."""
         augmented = self.augment(images)
@@ -256,9 +269,10 @@ class GAN(Generative):
         """
         if not self._d_is_independent:
             return self.discriminate(real, code), self.discriminate(fake, code)
-        augmented = torch.cat([self.augment(real), self.augment(fake)])
-        codes = torch.cat([code, code])
-        both = self.conditioning.discriminate(self.discriminator, augmented, codes)
+        with part("D forward"):
+            augmented = torch.cat([self.augment(real), self.augment(fake)])
+            codes = torch.cat([code, code])
+            both = self.conditioning.discriminate(self.discriminator, augmented, codes)
         of_real, of_fake = both.halves()
         return replace(of_real, images=real), replace(of_fake, images=fake)
 

@@ -16,6 +16,7 @@ from ganlab.schedules import Clock, Number, at
 from ganlab.spec import Spec, at_least
 from ganlab.training.batch import RealImages
 from ganlab.training.ema import EMA
+from ganlab.training.labels import labelled
 from ganlab.training.observations import Observations
 from ganlab.training.streams import Stream, mixed, seed_global_generators, stream
 from ganlab.training.terms import Term
@@ -101,6 +102,7 @@ class Generative(LightningModule):
         """What Python decides in the next iteration; each combination has its own CUDA graph."""
         return (self.observations.norms,)
 
+    @labelled("noise")
     def begin_iteration(self) -> None:
         """Sets random numbers, schedules and the average's share for the coming iteration."""
         again = (self.attempt,) if self.attempt else ()  # the same noise would end the same way
@@ -151,6 +153,7 @@ class Generative(LightningModule):
         """Place of a player among the optimizers."""
         return list(self.players).index(player)
 
+    @labelled("optimizer")
     def update(self, player: str, *, extrapolate: bool = False) -> None:
         """One step of a player's optimizer, with the gradients averaged over ranks.
 
@@ -168,6 +171,10 @@ class Generative(LightningModule):
         if not extrapolate:
             self.updates[player] += 1
 
+    @labelled("backward")
+    def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        super().manual_backward(loss, *args, **kwargs)
+
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Observes and clips the gradient's norm; a gradient scaler has unscaled it by now."""
         name, player = next(
@@ -182,6 +189,7 @@ class Generative(LightningModule):
         if clip is not None:
             torch._foreach_mul_(tensors, (clip / (norm + 1e-6)).clamp(max=1.0))
 
+    @labelled("bookkeeping/EMA")
     def average(self) -> None:
         """Makes running statistics those of all ranks, and moves the average of the weights."""
         if self.trainer.world_size > 1:  # each rank's BatchNorm saw its own share of the images
@@ -191,6 +199,7 @@ class Generative(LightningModule):
 
     # Latents and samples -------------------------------------------------------------------------
 
+    @labelled("noise")
     def latents(self, labels: Tensor) -> Tensor:
         """This rank's rows of fresh noise and codes (N, latent.dim + code_dim), one per label.
 

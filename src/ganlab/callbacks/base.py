@@ -4,12 +4,23 @@ from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 
+from ganlab.training.labels import labelled
+
 # Lightning declares its hooks for any LightningModule; a type checker lets no subclass narrow that.
 AnyCallback: Any = Callback
 
 
 class ModelCallback(AnyCallback):
-    """A Lightning callback.  Its subclasses state the model they need: a Generative, or a GAN."""
+    """A Lightning callback.  Its subclasses state the model they need: a Generative, or a GAN.
+
+    What a subclass does before and after an iteration has a label in a profile.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for hook in ("on_train_batch_start", "on_train_batch_end"):
+            if hook in vars(cls):
+                setattr(cls, hook, labelled(f"bookkeeping/{cls.__name__}")(vars(cls)[hook]))
 
     def on_train_start(self, trainer: Trainer, model: Any) -> None:
         """Before the first iteration."""

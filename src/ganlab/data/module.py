@@ -11,6 +11,7 @@ from ganlab.data.images import Images, Source, expect, normalised, outgrows_memo
 from ganlab.data.labels import LabelBudget
 from ganlab.spec import PointSpec, Spec, at_least
 from ganlab.training.batch import Batch, Chosen, RealImages
+from ganlab.training.labels import labelled
 from ganlab.training.streams import Stream, stream
 
 AHEAD = 8  # iterations: a disk's answer takes less, and the pages are not yet needed elsewhere
@@ -176,6 +177,7 @@ class ImageData(LightningDataModule):
             orders.append(lambda iteration: labeled[of_labeled(iteration)])
         return IterationLoader(orders, self.iterations, start=lambda: self._running.global_step)
 
+    @labelled("data")
     def transfer_batch_to_device(
         self, batch: tuple[Tensor, ...], device: torch.device, dataloader_idx: int
     ) -> RealImages:
@@ -198,6 +200,7 @@ class ImageData(LightningDataModule):
     def _walk(self, n: int, key: int) -> MinibatchOrder:
         return MinibatchOrder(n, (self.minibatches, self.batch_size), self.seed, key)
 
+    @labelled("data")
     def _gather(self, index: Tensor, device: torch.device) -> Batch:
         """The indexed images, normalised on the device.
 

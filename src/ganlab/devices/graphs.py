@@ -20,6 +20,7 @@ from torch import Tensor
 from ganlab.generative import Generative
 from ganlab.networks.discriminator import stranger
 from ganlab.training.batch import RealImages
+from ganlab.training.labels import labelled
 from ganlab.training.observations import Layout, Observations
 from ganlab.training.updates import UpdateRule
 
@@ -144,6 +145,7 @@ class Captured:
         else:
             self.replay(graph, batch)
 
+    @labelled("graph of both updates")
     def replay(self, graph: Graph, batch: RealImages) -> None:
         """Plays an iteration on these images."""
         for static, now in zip(graph.batch.tensors(), batch.tensors(), strict=True):

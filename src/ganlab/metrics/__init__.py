@@ -3,7 +3,7 @@
 A score means nothing without its protocol: which extractor, how many images, which real ones.
 
 May import: spec, storage, training.
-Libraries: torch, torchvision.
+Libraries: scipy, torch, torchvision.
 """
 
 from ganlab.metrics.classes import ClassBalance, class_balance

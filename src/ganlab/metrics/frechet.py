@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
+from scipy.special import stdtrit  # quantiles of Student's t
 from torch import Tensor
 
 from ganlab.metrics.checks import same_width
@@ -15,7 +16,6 @@ from ganlab.metrics.moments import Moments
 from ganlab.spec import at_least
 
 SINGULAR = 1e-6  # of the largest root: below it a square, 1e-12, drowns in the sums' rounding
-NORMAL = 1.959964  # 97.5% of the normal distribution lie below
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
@@ -125,7 +125,7 @@ def frechet_infinity(real: Moments, blocks: Sequence[Moments]) -> Extrapolation:
     found = points(frozenset(range(count)))
     value, without = intercept(found), [intercept(points(rest)) for rest in most]
     error = math.sqrt(count - 1) * statistics.pstdev(without)
-    reach = students_t(count - 1) * error
+    reach = float(stdtrit(count - 1, 0.975)) * error
     return Extrapolation(value, value - reach, value + reach, tuple(found))
 
 
@@ -165,14 +165,3 @@ def distance_from(real: Moments) -> Callable[[Moments], float]:
         return without_covariance(real, fake) + float(variance + other.trace() - 2 * common)
 
     return distance
-
-
-def students_t(freedom: int) -> float:
-    """97.5% of Student's t lie below, to 1% from 3 degrees (Abramowitz & Stegun 1964, 26.7.5)."""
-    z, v = NORMAL, freedom
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-    )
-    return z + sum(term / v**power for power, term in enumerate(terms, start=1))
