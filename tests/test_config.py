@@ -305,9 +305,9 @@ def test_the_yaml_lies_in_the_package_if_it_is_there_and_else_in_the_checkout(
     monkeypatch, tmp_path
 ):
     assert (conf_dir() / "train.yaml").is_file()
-    module = tmp_path / "src" / "ganlab" / "config.py"
-    module.parent.mkdir(parents=True)
-    monkeypatch.setattr(checks, "__file__", str(module))
+    package = tmp_path / "src" / "ganlab"
+    (package / "config").mkdir(parents=True)
+    monkeypatch.setattr(checks, "__file__", str(package / "config" / "checks.py"))
     assert conf_dir() == tmp_path / "conf"
-    (module.parent / "conf").mkdir()
-    assert conf_dir() == module.parent / "conf"
+    (package / "conf").mkdir()
+    assert conf_dir() == package / "conf"

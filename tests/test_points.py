@@ -203,7 +203,7 @@ def test_points_are_not_scored_by_features(run):
     ("overrides", "reason"),
     [
         (["model=dcgan"], "model.generator: DCGANGenerator is for images, the data is points of"),
-        (["model=vanilla"], "VanillaDiscriminator is for images, .* say model=toy"),
+        (["model=vanilla"], "VanillaDiscriminator is for images, .* set model=toy"),
         ([*TOY, "mirror=true"], "mirror: points have no left and right"),
         ([*TOY, "metrics=inception"], "say metrics=none"),
         ([*TOY, "augment=diffaugment"], "augment moves pixels of images"),

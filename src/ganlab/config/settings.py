@@ -40,12 +40,13 @@ class Settings:
     metrics: Node = field(default_factory=dict)
     health: Node = field(default_factory=dict)
     logger: Node = field(default_factory=dict)
+    callback: Node = field(default_factory=dict)
     seed: int = 0
     d_steps: int = 1
     batch_size: int = 64
     mirror: bool = False
     iterations: int = 3000
-    ema: float | None = None
+    ema: float | Node | None = None
     g_clip: float | None = None
     d_clip: float | None = None
     g_accumulate: int = 1

@@ -17,7 +17,6 @@ from pytorch_lightning.loggers import Logger
 from ganlab.conditioning import SemiSupervised
 from ganlab.config.checks import locate
 from ganlab.config.settings import Node, Settings
-from ganlab.config.signatures import hints, parameters
 from ganlab.data import ImageData, LabelBudget
 from ganlab.data.images import Source
 from ganlab.errors import CombinationError, ConfigError, DamagedError, DataError
@@ -26,7 +25,7 @@ from ganlab.health.verdicts import Watch
 from ganlab.optimizers import Extragradient
 from ganlab.runs.folder import Run, Which
 from ganlab.scoring import Plan
-from ganlab.spec import ImageSpec, PointSpec, Spec, spec_of
+from ganlab.spec import PointSpec, Spec, spec_of
 from ganlab.storage import checkpoint
 from ganlab.training.updates import UpdateRule
 
@@ -69,27 +68,28 @@ class Experiment(Settings):
                 "regularizers": {n: self._build(f"regularizer.{n}") for n in self.regularizer},
                 "augment": self._build("augment"),
             }
-            names = ("d_steps", "ema", "iterations", "seed")
+            names = ("d_steps", "iterations", "seed")
             options = {name: getattr(self, name) for name in names}
+            options["ema"] = self._build("ema") if isinstance(self.ema, dict) else self.ema
             return cast("GAN", self._build("gan", **parts, **options))
 
     def _require_taken(self, spec: Spec) -> None:
-        """Raises ConfigError for each network whose signature asks for images, given points."""
+        """Raises ConfigError for each network that takes images alone, given points."""
         made = {player: locate(self.model[player]["_target_"]) for player in PLAYERS}
         found = [
             f"model.{player}: {callee.__name__} is for images, the data is points {spec}; "
-            "say model=toy"
+            "set model=toy"
             for player, callee in made.items()
-            if isinstance(spec, PointSpec) and hints(callee).get("spec") is ImageSpec
+            if isinstance(spec, PointSpec) and not getattr(callee, "takes_points", True)
         ]
         if found:
             raise ConfigError(found)
 
     def _generator(self, spec: Spec, latent_dim: int, code_dim: int) -> torch.nn.Module:
-        """The generator; those that treat the code apart from the noise are told where it is."""
+        """The generator; one that treats the code apart from the noise gets the code's width."""
         callee = locate(self.model["generator"]["_target_"])
-        told = {"code_dim": code_dim} if "code_dim" in parameters(callee) else {}
-        built = self._build("model.generator", spec=spec, latent_dim=latent_dim, **told)
+        width = {"code_dim": code_dim} if getattr(callee, "takes_code_dim", False) else {}
+        built = self._build("model.generator", spec=spec, latent_dim=latent_dim, **width)
         return cast("torch.nn.Module", built)
 
     def image_data(self, gan: GAN) -> ImageData:
@@ -119,6 +119,10 @@ class Experiment(Settings):
     def loggers(self, **given: Any) -> list[Logger]:
         """The chosen loggers, beside metrics.csv; `given`: run, name and group."""
         return [self._build(f"logger.{name}", **given) for name in self.logger]
+
+    def callbacks(self) -> list[Callback]:
+        """The chosen callbacks, in addition to ganlab's own."""
+        return [self._build(f"callback.{name}") for name in self.callback]
 
     def trainer_with(self, loggers: list[Logger], callbacks: list[Callback]) -> Trainer:
         """The Trainer: all it does besides calling `training_step` is in the given callbacks.
@@ -151,6 +155,7 @@ class Experiment(Settings):
         """
         found: list[str] = []
         nodes = ["latent", "loss", "augment", *(f"regularizer.{name}" for name in self.regularizer)]
+        nodes += [f"callback.{name}" for name in self.callback]
         found += blamed(self._check_data)
         for node in nodes:
             found += blamed(functools.partial(self._build, node))

@@ -134,6 +134,7 @@ class Session:
             *([Profile(self.run.path)] if experiment.profile else []),  # what follows is looked at
             self.classification,  # the journal reads what it finds
             *self.coverage,  # likewise
+            *experiment.callbacks(),  # likewise
             *([self.health.readings] if self.health is not None else []),  # and what these do
             self.journal,  # before what follows: no GAN is drawn or saved that is not finite
             *([self.health] if self.health is not None else []),

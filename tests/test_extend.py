@@ -1,0 +1,109 @@
+"""docs/extend.md: each kind of part can be added from outside the package, by one file."""
+
+import csv
+import sys
+
+import pytest
+import torch
+
+from commands import run_train, runs_in
+from conftest import ROOT
+from ganlab.runs.folder import Run
+from test_readme import write_examples
+
+PAGE = (ROOT / "docs" / "extend.md").read_text()
+SMALL = (
+    *("trainer=cpu", "logger=csv", "iterations=6", "log_every=1", "batch_size=8", "~scale"),
+    *("model.generator.width=4", "model.discriminator.width=4", "model.discriminator.norm=layer"),
+)
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """Trains by some words in a folder with the page's files: (run, rows of metrics.csv)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    write_examples(PAGE, tmp_path)
+
+    def train(*words):
+        outcome = run_train(*SMALL, *words)
+        assert (outcome.code, outcome.err) == (0, "")
+        (run,) = runs_in(tmp_path / "outputs")
+        with (run / "metrics.csv").open(newline="") as file:
+            return Run(run), list(csv.DictReader(file))
+
+    yield train
+    for file in tmp_path.glob("*.py"):
+        sys.modules.pop(file.stem, None)
+
+
+def numbers(rows, name):
+    return [float(row[name]) for row in rows if row[name]]
+
+
+def test_a_term_of_ds_loss(trained):
+    _, rows = trained("+regularizer.small._target_=my_terms.SmallLogits")
+    assert len(numbers(rows, "penalty/small")) == 6
+
+
+def test_a_lazy_term_of_gs_loss(trained):
+    """In iterations 1 and 5, each four times as heavy; it reaches G."""
+    seek = "+regularizer.seek"
+    run, rows = trained(f"{seek}._target_=my_terms.ModeSeeking", f"{seek}.every=4")
+    assert [bool(row["loss/g/seek"]) for row in rows] == [True, False, False, False, True, False]
+    weights = torch.load(run.last_checkpoint(), weights_only=True)["state_dict"]
+    (run.path / "config.yaml").unlink()  # so that the plain run is the only one
+    run.path.rename(run.path.parent.parent.parent / "elsewhere")
+    plain, _ = trained()
+    without = torch.load(plain.last_checkpoint(), weights_only=True)["state_dict"]
+    differing = [name for name in without if not torch.equal(weights[name], without[name])]
+    assert any(name.startswith("generator.") for name in differing)
+
+
+def test_numbers_that_follow_schedules(trained, monkeypatch):
+    """A penalty's strength, Adam's beta2 and the average's decay, each by its own schedule."""
+    from ganlab.training.ema import EMA
+    from ganlab.training.updates import UpdateRule
+
+    seen, begin, move = [], UpdateRule.begin, EMA.begin
+
+    def watched(rule, optimizer, clock, scale=1.0):
+        begin(rule, optimizer, clock, scale)
+        seen.append(optimizer.param_groups[0]["betas"])
+
+    shares = []
+    monkeypatch.setattr(UpdateRule, "begin", watched)
+    monkeypatch.setattr(EMA, "begin", lambda e, *a: (move(e, *a), shares.append(e.share)))
+    run, rows = trained(
+        "regularizer=r1",
+        "regularizer.r1.gamma={_target_:ganlab.schedules.Linear,value:8}",
+        "d_optimizer.betas=[0.5,{_target_:ganlab.schedules.Linear,value:0.8,end:1.2}]",
+        "ema={_target_:ganlab.schedules.HalfLife,half_life:4}",
+    )
+    of_d = [betas[1] for betas in seen[1::2]]
+    assert of_d == pytest.approx([0.8 + 0.16 * i / 6 for i in range(6)])
+    assert [betas[1] for betas in seen[::2]] == [0.999] * 6
+    assert shares[1:] == pytest.approx([1 - t / (t + 9) for t in range(2, 6)] + [1 - 6 / 15])
+    penalties = numbers(rows, "penalty/r1")
+    assert penalties[0] > 0
+    assert run.config()["regularizer"]["r1"]["gamma"]["until"] == 1.0, "it is complete"
+
+
+def test_a_schedule(trained):
+    trained("d_schedule._target_=my_schedules.Step", "d_schedule.at=0.9")
+
+
+def test_an_augmentation_that_hears_d(trained):
+    run, _ = trained("augment._target_=my_augment.Brightness", "augment.target=-2")
+    saved = torch.load(run.last_checkpoint(), weights_only=True)
+    assert saved["state_dict"]["augment.p"].item() == pytest.approx(0.06), "it is in checkpoints"
+
+
+def test_a_callback(trained):
+    _, rows = trained("+callback.norm._target_=my_callbacks.WeightNorm")
+    assert len(numbers(rows, "weight_norm/g")) == 6
+
+
+def test_a_training_step(trained):
+    _, rows = trained("gan._target_=my_gans.Lenient")
+    assert len(numbers(rows, "loss/d")) == 6
