@@ -166,7 +166,7 @@ def compare(options: dict[str, str]) -> None:
 def main() -> None:
     options = asked(OPTIONS, __doc__)
     if "e" in options["loops"] and options["device"] != "cuda":
-        raise SystemExit("loop e replays CUDA graphs: say device=cuda")
+        raise SystemExit("loop e replays CUDA graphs: set device=cuda")
     torch.set_num_threads(int(options["threads"]))
     quiet_lightning()
     compare(options)

@@ -136,7 +136,7 @@ def test_a_misspelt_option_is_answered_with_all_of_them(benchmark, monkeypatch):
 
 def test_graphs_are_timed_on_a_gpu_alone(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmark", "loops=a,e"])
-    with pytest.raises(SystemExit, match="say device=cuda"):
+    with pytest.raises(SystemExit, match="set device=cuda"):
         training.main()
 
 

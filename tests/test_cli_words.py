@@ -67,7 +67,7 @@ def test_the_word_after_the_verb_is_the_first_argument_as_it_is_spelled(words, p
     [
         (["lok"], "there is no 'lok'; did you mean 'look'? (look, tidy, keep)"),
         (["folder=a", "look"], "there is no 'folder=a' (look, tidy, keep)"),
-        (["look"], "folder: missing; say folder=..."),
+        (["look"], "folder: missing; set folder=..."),
         (["look", "a", "b"], "'b': expected name=value"),
         (["look", "columns=2", "a"], "'a': expected name=value"),
         (["look", "a", "column=2"], "column: unknown; did you mean 'columns'?"),

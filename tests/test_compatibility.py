@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from conftest import adam
 from ganlab.conditioning import Conditioning, Projection, SemiSupervised
-from ganlab.config.checks import conf_dir, locate
-from ganlab.config.signatures import parameters
+from ganlab.config.checks import conf_dir
+from ganlab.config.targets import locate, parameters
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian
 from ganlab.losses import Hinge, Loss
@@ -296,14 +296,14 @@ def reason(model: str, loss="nonsaturating", regularizer="none", conditioning="n
 def test_reasons_are_sentences_with_advice():
     assert reason("vanilla", "ebgan") == (
         "loss: EBGAN takes energies, the errors of an autoencoder, and VanillaDiscriminator gives "
-        "logits; say model=autoencoder"
+        "logits; set model=autoencoder"
     )
     assert reason("energies", "hinge") == (
-        "loss: Hinge takes logits, and Energies gives energies, the errors of an autoencoder; say "
+        "loss: Hinge takes logits, and Energies gives energies, the errors of an autoencoder; set "
         "loss=ebgan or loss=began, or another model"
     )
     assert reason("energies", "began", conditioning="projection") == (
-        "conditioning: Projection makes or changes a logit, and Energies gives energies; say "
+        "conditioning: Projection makes or changes a logit, and Energies gives energies; set "
         "conditioning=concat, acgan or infogan, or another model"
     )
     assert reason("bare", regularizer="pull_away") == (

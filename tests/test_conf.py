@@ -10,7 +10,8 @@ from PIL import Image
 
 from commands import completed, run_train, runs_in
 from conftest import same, weights
-from ganlab.config.checks import conf_dir, flattened
+from ganlab.config.checks import conf_dir
+from ganlab.config.completion import flattened
 from ganlab.data import Images
 from ganlab.errors import ConfigError
 from ganlab.experiments.experiment import Experiment

@@ -8,17 +8,11 @@ import pytest
 
 from commands import completed
 from ganlab.config import checks
-from ganlab.config.checks import (
-    complete,
-    conf_dir,
-    fitted,
-    flattened,
-    locate,
-    matches,
-    parameters,
-    problems,
-    spelled,
-)
+from ganlab.config.checks import conf_dir, problems
+from ganlab.config.completion import complete, fitted, flattened, matches
+from ganlab.config.injected import INJECTED
+from ganlab.config.targets import locate, parameters
+from ganlab.config.words import spelled
 from ganlab.errors import ConfigError
 
 
@@ -66,9 +60,9 @@ LEAF = f"{__name__}.Leaf"
         ({"leaf": {}, "rate": 1, "steps": 1.5}, "steps: expected int, got 1.5"),
         ({"leaf": {}, "rate": 1, "name": 3}, "name: expected str or null, got 3"),
         ({"leaf": 3, "rate": 1}, "leaf: expected a group of settings, got 3"),
-        ({"leaf": {}, "rate": "???"}, "rate: missing; say rate=..."),
-        ({"leaf": {}}, "rate: missing; say rate=..."),
-        ({"leaf": {"a": {"b": "???"}}, "rate": 1}, "leaf.a.b: missing; say leaf.a.b=..."),
+        ({"leaf": {}, "rate": "???"}, "rate: missing; set rate=..."),
+        ({"leaf": {}}, "rate: missing; set rate=..."),
+        ({"leaf": {"a": {"b": "???"}}, "rate": 1}, "leaf.a.b: missing; set leaf.a.b=..."),
     ],
 )
 def test_one_mistake_is_one_sentence(node, sentence):
@@ -80,7 +74,7 @@ def test_one_mistake_is_one_sentence(node, sentence):
     [
         ({"widht": 1, "width": 2}, "leaf.widht: Leaf takes no 'widht'; did you mean 'width'?"),
         ({"width": "2"}, "leaf.width: expected int, got '2'"),
-        ({}, "leaf.width: missing; say leaf.width=..."),
+        ({}, "leaf.width: missing; set leaf.width=..."),
         ({"width": 1, "widths": [1, "a"]}, "leaf.widths: expected tuple[int, ...], got [1, 'a']"),
     ],
 )
@@ -94,7 +88,7 @@ def test_a_nested_target_is_checked_against_its_own_signature(leaf, sentence):
         (f"{__name__}.Leav", f"leaf: there is no '{__name__}.Leav'; did you mean '{LEAF}'?"),
         ("ganlab.losses.Hing", "leaf: there is no 'ganlab.losses.Hing'; did you mean "),
         ("no_module.Leaf", "leaf: there is no 'no_module.Leaf' (No module named 'no_module')"),
-        ("Leaf", "leaf: there is no 'Leaf'"),
+        ("Leaf", "leaf: _target_: expected a path such as my_module.MyClass, got 'Leaf'"),
     ],
 )
 def test_a_target_that_does_not_exist_is_named_with_the_nearest(target, sentence):
@@ -106,9 +100,9 @@ def test_all_mistakes_are_found_at_once():
     node = {"leaf": {"_target_": LEAF, "widht": 1}, "setps": 2, "name": 4}
     assert sorted(problems(node, root)) == [
         "leaf.widht: Leaf takes no 'widht'; did you mean 'width'?",
-        "leaf.width: missing; say leaf.width=...",
+        "leaf.width: missing; set leaf.width=...",
         "name: expected str or null, got 4",
-        "rate: missing; say rate=...",
+        "rate: missing; set rate=...",
         "setps: unknown; did you mean 'steps'?",
     ]
 
@@ -138,23 +132,23 @@ def test_what_ganlab_passes_by_itself_is_not_missing():
 
     assert problems({}, DCGANGenerator, "model.generator") == []
     assert problems({}, DCGANGenerator, "model.other") == [
-        "model.other.spec: missing; say model.other.spec=...",
-        "model.other.latent_dim: missing; say model.other.latent_dim=...",
+        "model.other.spec: missing; set model.other.spec=...",
+        "model.other.latent_dim: missing; set model.other.latent_dim=...",
     ]
 
 
 @pytest.mark.parametrize(
     ("path", "target", "name", "instead"),
     [
-        ("trainer", "pytorch_lightning.Trainer", "max_steps", "; say iterations=..."),
-        ("trainer", "pytorch_lightning.Trainer", "max_epochs", "; say iterations=..."),
+        ("trainer", "pytorch_lightning.Trainer", "max_steps", "; set iterations=..."),
+        ("trainer", "pytorch_lightning.Trainer", "max_epochs", "; set iterations=..."),
         (
             *("trainer", "pytorch_lightning.Trainer", "gradient_clip_val"),
-            "; say g_clip=... or d_clip=...",
+            "; set g_clip=... or d_clip=...",
         ),
         (
             *("trainer", "pytorch_lightning.Trainer", "accumulate_grad_batches"),
-            "; say g_accumulate=... or d_accumulate=...",
+            "; set g_accumulate=... or d_accumulate=...",
         ),
         ("gan", "ganlab.gan.GAN", "seed", ""),
         ("model.generator", "ganlab.networks.DCGANGenerator", "latent_dim", ""),
@@ -281,7 +275,7 @@ def test_a_completed_config_has_the_librarys_defaults_but_nothing_that_ganlab_pa
     assert node["g_optimizer"]["betas"] == [0.5, 0.999]
     assert node["trainer"]["benchmark"] is None
     assert node["logger"]["wandb"]["tags"] == []
-    for path, names in checks.INJECTED.items():
+    for path, names in INJECTED.items():
         nodes = dict(flattened(node))
         assert not {f"{path}.{name}" for name in names} & nodes.keys()
     assert not {"run", "name", "group"} & node["logger"]["wandb"].keys()

@@ -10,7 +10,7 @@ import pytest
 from commands import run_main, run_train, runs_in, smoke
 from conftest import ROOT
 from ganlab.commands import command_line
-from ganlab.config.checks import flattened
+from ganlab.config.completion import flattened
 from ganlab.loggers.workspace import Logged, as_json, grouping, workspace
 from ganlab.runs.folder import Run
 from ganlab.runs.readings import AXES

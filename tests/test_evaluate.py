@@ -112,7 +112,7 @@ def test_a_run_that_may_end_early_is_another_experiment_and_finished_when_it_doe
     ("word", "sentence"),
     [
         ("metrics=fid", "metrics: there is no 'fid' (classifier, inception, none)"),
-        ("metrics.every=5", "metrics: say metrics=classifier or metrics=inception, too"),
+        ("metrics.every=5", "metrics: set metrics=classifier or metrics=inception, too"),
     ],
 )
 def test_mistakes_in_the_choice_of_scores_are_named(tmp_path, word, sentence):
@@ -329,7 +329,7 @@ def test_a_strangers_folder_runs_no_code_of_its_own(own):
     (own / "config.yaml").write_text(config.replace("ganlab.data.Digits", "my_data.Evil"))
     outcome = run_evaluate(f"run={own}")
     assert outcome.code == 2
-    assert "names my_data.Evil; say trust=true if you trust the folder" in outcome.err
+    assert "names my_data.Evil; set trust=true if you trust the folder" in outcome.err
 
 
 def test_modes_of_stacked_mnist_are_counted_digit_by_digit(data_root, tmp_path):

@@ -41,13 +41,13 @@ def test_what_is_not_known_is_refused_wherever_it_stands(where):
     for config in ({"loss": node}, {"model": {"generator": {"hidden": node}}}):
         with pytest.raises(ConfigError) as caught:
             require_known(config)
-        sentence = f"the run's config names {name}; say trust=true if you trust the folder"
+        sentence = f"the run's config names {name}; set trust=true if you trust the folder"
         assert caught.value.problems == [sentence]
 
 
 def test_everything_that_is_not_known_is_named_at_once():
     config = {"loss": {"_target_": "os.system"}, "latent": {"_target_": "my_latents.Mine"}}
-    with pytest.raises(ConfigError, match=r"names os\.system, my_latents\.Mine; say trust"):
+    with pytest.raises(ConfigError, match=r"names os\.system, my_latents\.Mine; set trust"):
         require_known(config)
 
 
@@ -89,7 +89,7 @@ def test_a_run_with_a_network_of_the_users_own_is_loaded_where_it_is_trusted(tmp
         outcome = run_train("trainer=smoke", "logger=csv", "model.generator.width=8", *mine)
         assert (outcome.code, outcome.err) == (0, "")
         (run,) = runs_in(tmp_path / "outputs")
-        refusal = "the run's config names my_nets.Linear; say trust=true if you trust the folder"
+        refusal = "the run's config names my_nets.Linear; set trust=true if you trust the folder"
         with pytest.raises(ConfigError) as caught:
             ganlab.load(run)
         assert caught.value.problems == [refusal]

@@ -458,7 +458,7 @@ def test_a_verdict_is_an_alert_in_weights_and_biases(tmp_path):
 
 def test_rolling_back_is_refused_where_several_devices_train(tmp_path):
     trainer = completed(*WON)["trainer"] | {"devices": 2, "strategy": "ddp"}
-    with pytest.raises(ConfigError, match=r"rollback works on one device; say stop"):
+    with pytest.raises(ConfigError, match=r"rollback works on one device; set health\.action=stop"):
         run_of(tmp_path, "rollback", trainer=trainer)
     assert runs_in(tmp_path) == []
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from commands import run_main
-from ganlab.config.signatures import parameters
+from ganlab.config.targets import parameters
 from ganlab.errors import ConfigError
 from ganlab.experiments.experiment import Experiment
 from ganlab.lab import LABS, called, located, theory
@@ -74,7 +74,7 @@ def test_every_laboratory_explains_itself(name):
         (["figure-1", "frames=1"], "frames must be at least 2, got 1"),
         (["figure-1", "g_optimiser.lr=1"], "g_optimiser: unknown; did you mean 'g_optimizer'"),
         (["figure-1", "data=ring_2d"], "data.means"),
-        (["figure-1", "latent.dim=2"], "pushes one number; say latent.dim=1"),
+        (["figure-1", "latent.dim=2"], "pushes one number; set latent.dim=1"),
         (["figure-1", "seed=1,2"], "a laboratory is no sweep"),
         (["figure-1", "panels=[9999]"], "panels must be from 0 to 1500, got 9999"),
         (["grid", "losses=[hinges]"], "loss: there is no 'hinges'; did you mean 'hinge'"),
@@ -167,7 +167,7 @@ def test_figure_1_draws_all_that_it_says_and_goes_on(tmp_path):
     assert json.loads(results.read_text()) == told
     missing = lab(*words, "panels=[3]")
     assert missing.code == 2
-    assert "has no iteration 3; say resume=never to train anew" in missing.err
+    assert "has no iteration 3; set resume=never to train anew" in missing.err
 
 
 def test_proposition_1_leaves_g_where_it_is(tmp_path):
@@ -293,5 +293,5 @@ def test_the_grid_with_r1_has_it_for_every_loss_and_a_place_of_its_own(tmp_path)
 def test_a_line_is_of_one_number():
     from commands import completed
 
-    with pytest.raises(ConfigError, match="say data=gaussian_1d"):
+    with pytest.raises(ConfigError, match="set data=gaussian_1d"):
         Line(Experiment(**completed("data=ring_2d", "model=toy", "latent.dim=1")))

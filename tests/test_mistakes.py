@@ -58,8 +58,8 @@ NAMES = {
         "g_optimizer.wieght_decay: Adam takes no 'wieght_decay'; did you mean 'weight_decay'?"
     ),
     "model.generatr.width=8": "model.generatr: unknown; did you mean 'generator'?",
-    "g_optimizer=sgd": "g_optimizer: say optim@g_optimizer=sgd",
-    "d_schedule=cosine": "d_schedule: say schedule@d_schedule=cosine",
+    "g_optimizer=sgd": "g_optimizer: set optim@g_optimizer=sgd",
+    "d_schedule=cosine": "d_schedule: set schedule@d_schedule=cosine",
     "loss._target_=ganlab.losses.Hing": (
         "loss: there is no 'ganlab.losses.Hing'; did you mean 'ganlab.losses.Hinge'?"
     ),
@@ -68,9 +68,9 @@ NAMES = {
     ),
 }
 OWN = {
-    "+trainer.max_steps=1": "trainer.max_steps: ganlab itself sets it; say iterations=...",
+    "+trainer.max_steps=1": "trainer.max_steps: ganlab itself sets it; set iterations=...",
     "trainer.gradient_clip_val=1": (
-        "trainer.gradient_clip_val: ganlab itself sets it; say g_clip=... or d_clip=..."
+        "trainer.gradient_clip_val: ganlab itself sets it; set g_clip=... or d_clip=..."
     ),
     "+gan.seed=5": "gan.seed: ganlab itself sets it",
     "+model.generator.latent_dim=5": "model.generator.latent_dim: ganlab itself sets it",
@@ -78,12 +78,12 @@ OWN = {
 VALUES = {
     "seed=abc": "seed: expected int, got 'abc'",
     "batch_size=8.5": "batch_size: expected int, got 8.5",
-    "ema=high": "ema: expected float or null, got 'high'",
+    "ema=high": "ema: expected float or a group of settings or null, got 'high'",
     "d_steps=null": "d_steps: expected int, got None",
     "model.generator.width=1.5": "model.generator.width: expected int, got 1.5",
     "g_optimizer.betas=0.5": "g_optimizer.betas: expected tuple[",
-    "~loss": "loss: missing; say loss=...",
-    "data=folder": "data.root: missing; say data.root=...",
+    "~loss": "loss: missing; set loss=...",
+    "data=folder": "data.root: missing; set data.root=...",
     "d_steps=0": "d_steps must be at least 1, got 0",
     "batch_size=0": "batch_size must be at least 1, got 0",
     "iterations=0": "iterations must be at least 1, got 0",
@@ -284,15 +284,15 @@ BATCHNORM = (
 )
 WANTS_ENERGIES = (
     "loss: BEGAN takes energies, the errors of an autoencoder, and DCGANDiscriminator gives "
-    "logits; say model=autoencoder"
+    "logits; set model=autoencoder"
 )
 WANTS_LOGITS = (
     "loss: NonSaturating takes logits, and AutoencoderDiscriminator gives energies, the errors of "
-    "an autoencoder; say loss=ebgan or loss=began, or another model"
+    "an autoencoder; set loss=ebgan or loss=began, or another model"
 )
 NO_LOGIT = (
     "conditioning: Projection makes or changes a logit, and AutoencoderDiscriminator gives "
-    "energies; say conditioning=concat, acgan or infogan, or another model"
+    "energies; set conditioning=concat, acgan or infogan, or another model"
 )
 CELLS = {  # command line -> every reason why its parts cannot work together
     "loss=began model=dcgan": [WANTS_ENERGIES],
@@ -455,7 +455,7 @@ def test_other_commands_say_their_mistakes_the_same_way():
 
         return run_main(lambda: command_line.call(command), *given)
 
-    assert words() == refused("run: missing; say run=...")
+    assert words() == refused("run: missing; set run=...")
     assert words("run=a", "sed=3") == refused("sed: unknown; did you mean 'seed'?")
     assert words("run=a", "n=many") == refused("n: expected int, got 'many'")
     assert words("somewhere") == refused("'somewhere': expected name=value")

@@ -292,7 +292,7 @@ def test_a_gradient_scaler_is_refused_with_what_to_say_instead(tmp_path, precisi
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err == (
         "ganlab: 1 mistake, nothing was started\n  g_optimizer: ExtraSGD wants gradients of both "
-        "players at one scale, which 16-mixed precision may change; say "
+        "players at one scale, which 16-mixed precision may change; set "
         "trainer.precision=bf16-mixed\n"
     )
     completed("optim@g_optimizer=optimistic_adam", words[1])

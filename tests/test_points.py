@@ -196,7 +196,7 @@ def test_a_run_of_points_is_loaded_and_sampled(run):
 def test_points_are_not_scored_by_features(run):
     outcome = run_evaluate(f"run={run}")
     assert outcome.code == 2
-    assert "this data is points, whose modes are counted anyway; say metrics=none" in outcome.err
+    assert "this data is points, whose modes are counted anyway; set metrics=none" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_points_are_not_scored_by_features(run):
         (["model=dcgan"], "model.generator: DCGANGenerator is for images, the data is points of"),
         (["model=vanilla"], "VanillaDiscriminator is for images, .* set model=toy"),
         ([*TOY, "mirror=true"], "mirror: points have no left and right"),
-        ([*TOY, "metrics=inception"], "say metrics=none"),
+        ([*TOY, "metrics=inception"], "set metrics=none"),
         ([*TOY, "augment=diffaugment"], "augment moves pixels of images"),
         ([*TOY, "regularizer=consistency"], "regularizer.consistency moves pixels of images"),
         ([*TOY, "loss=ebgan"], "EBGAN takes energies"),

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from commands import completed, run_train, runs_in
-from ganlab.config.checks import conf_dir, flattened
+from ganlab.config.checks import conf_dir
+from ganlab.config.completion import flattened
 from ganlab.runs.folder import identity
 
 RECIPES = {

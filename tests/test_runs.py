@@ -347,7 +347,7 @@ def test_a_run_that_names_foreign_code_is_built_only_if_it_is_trusted(
     saved = yaml.safe_load((run / "config.yaml").read_text())
     saved["loss"] = {"_target_": "foreign_loss.Mine"}
     (run / "config.yaml").write_text(yaml.safe_dump(saved))
-    with pytest.raises(ConfigError, match=r"the run's config names foreign_loss\.Mine; say trust"):
+    with pytest.raises(ConfigError, match=r"the run's config names foreign_loss\.Mine; set trust"):
         ganlab.load(run)
     assert not (tmp_path / "ran").exists()
     assert ganlab.load(run, trust=True).sample(1).shape == (1, 1, 16, 16)

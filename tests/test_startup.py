@@ -59,8 +59,7 @@ def test_completion_needs_no_torch():
 
 
 MISTAKES = {
-    "train loss=hing batchsize=3 model.generator.widht=3 g_optimizer.wieght_decay=1 seed=abc "
-    "trainer.devises=1": 6,
+    "train loss=hing batchsize=3 seed=abc d_optimizer=adan": 4,
     "train -m seed=0,1 iterations=0": 1,
     "sweep status nowhere": 1,
     "sample run=a n=many": 1,

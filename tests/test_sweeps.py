@@ -271,7 +271,7 @@ def test_seeds_that_were_scored_in_different_ways_have_no_mean(rescored):
         outcome = run_sweep(verb, str(rescored))
         assert outcome.code == 2
         assert "frechet/classifier-digits/50" in outcome.err
-        assert "say by=..., one of these, or evaluate all runs alike" in outcome.err
+        assert "set by=..., one of these, or evaluate all runs alike" in outcome.err
     assert run_sweep("best", str(rescored), f"by={name}").out.startswith(name)
     half = run_sweep("best", str(rescored), "by=frechet/classifier-digits/50").out
     assert half.startswith("frechet/classifier-digits/50")
@@ -461,7 +461,7 @@ def test_a_study_needs_scores(tmp_path):
     words = study_words(tmp_path / "new", yaml=unscored)
     outcome = run_train(*(word for word in words if not word.startswith("metrics")))
     assert outcome.code == 2
-    assert "metrics: this sweeper looks for scores; say metrics=classifier" in outcome.err
+    assert "metrics: this sweeper looks for scores; set metrics=classifier" in outcome.err
 
 
 # Charts of scores that are known ------------------------------------------------------------------

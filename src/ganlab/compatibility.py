@@ -42,17 +42,17 @@ def of_energies(discriminator: nn.Module, loss: Loss, conditioning: Conditioning
     if loss.energy and not energy:
         yield (
             f"loss: {type(loss).__name__} takes energies, the errors of an autoencoder, and "
-            f"{network} gives logits; say model=autoencoder"
+            f"{network} gives logits; set model=autoencoder"
         )
     if energy and not loss.energy:
         yield (
             f"loss: {type(loss).__name__} takes logits, and {network} gives energies, the errors "
-            "of an autoencoder; say loss=ebgan or loss=began, or another model"
+            "of an autoencoder; set loss=ebgan or loss=began, or another model"
         )
     if energy and conditioning.needs_logits:
         yield (
             f"conditioning: {type(conditioning).__name__} makes or changes a logit, and {network} "
-            "gives energies; say conditioning=concat, acgan or infogan, or another model"
+            "gives energies; set conditioning=concat, acgan or infogan, or another model"
         )
 
 
@@ -96,4 +96,4 @@ def of_points(
     instead = {"augment": "augment=instance_noise or none"}
     for name in moving:
         way_out = instead.get(name, "another regularizer")
-        yield f"{name} moves pixels of images, and the data is points {spec}; say {way_out}"
+        yield f"{name} moves pixels of images, and the data is points {spec}; set {way_out}"

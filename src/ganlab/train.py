@@ -40,7 +40,7 @@ def job(cfg: DictConfig) -> float | None:
     hydra = HydraConfig.get()
     sweep = Sweep(Path(hydra.sweep.dir)) if hydra.mode == RunMode.MULTIRUN else None
     config, title = checked(cfg), hydra.job.override_dirname.replace("+", "")
-    name = folder_name(hydra.runtime.choices, config.get("regularizer", {}))
+    name = folder_name(hydra.runtime.choices, config)
     if sweep is not None:  # sweepers that choose their points as they go have not told of this one
         sweep.add([Job(Run.find(config, name), tuple(hydra.overrides.task))])
         say(f"\njob {hydra.job.num + 1}: {title}")

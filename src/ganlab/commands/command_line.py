@@ -22,8 +22,9 @@ from omegaconf.errors import OmegaConfBaseException
 from ganlab.commands import composition
 from ganlab.commands.composition import CONFIG
 from ganlab.commands.preflight import Plan, preflight
-from ganlab.config.checks import conf_dir, nearest, plain, problems
-from ganlab.config.signatures import hints, parameters
+from ganlab.config.checks import conf_dir, plain, problems
+from ganlab.config.targets import hints, parameters
+from ganlab.config.words import nearest
 from ganlab.errors import ConfigError, DataError, JobFailedError
 from ganlab.sweeps.record import Sweep, standing
 

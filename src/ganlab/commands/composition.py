@@ -23,7 +23,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ganlab.config.checks import conf_dir, nearest
+from ganlab.config.checks import conf_dir
+from ganlab.config.words import nearest
 from ganlab.errors import ConfigError
 from ganlab.sweeps import study
 from ganlab.sweeps.study import Point
@@ -70,6 +71,7 @@ class Composer:
 
     def __init__(self, config_dir: str | None = None) -> None:
         search_path = create_config_search_path(str(conf_dir()))
+        self.own_yaml = config_dir is not None
         if config_dir is not None:
             folder = Path(config_dir).absolute()
             if not folder.is_dir():
@@ -125,7 +127,7 @@ class Composer:
 
     def _compose(self, overrides: list[str]) -> tuple[DictConfig, list[str]]:
         found = [
-            f"{o.partition('=')[0]}: say {self.mounted(o)}" for o in overrides if self.mounted(o)
+            f"{o.partition('=')[0]}: set {self.mounted(o)}" for o in overrides if self.mounted(o)
         ]
         found += [mistake for o in overrides if (mistake := self._passed_over(o))]
         remaining = [o for o in overrides if not self.mounted(o)]
@@ -170,6 +172,10 @@ class Composer:
         except HydraException as error:
             raise ConfigError([f"'{override}': expected key=value"]) from error
 
+    def reaches_inside(self, overrides: list[str]) -> bool:
+        """Whether an override sets something inside of a node, or YAML of the user's is in use."""
+        return self.own_yaml or any("." in o.partition("=")[0] for o in overrides)
+
     @functools.cached_property
     def _mounted(self) -> dict[str, str]:
         """'g_optimizer' -> 'optim@g_optimizer': the groups that the defaults mount elsewhere."""
@@ -183,8 +189,12 @@ class Composer:
         return [default for default in defaults if isinstance(default, GroupDefault)]
 
     def _passed_over(self, override: str) -> str | None:
-        """What is wrong with the choice of an optional group: Hydra says nothing."""
+        """What is wrong with a choice where Hydra says nothing: of an optional group, or twice."""
         name, _, choice = override.partition("=")
+        several = [word.strip() for word in choice.strip("[]").split(",")]
+        twice = [word for word in several if several.count(word) > 1]
+        if choice.startswith("[") and twice and self.loader.get_group_options(name):
+            return f"{name}: '{twice[0]}' is listed twice"
         optional = any(default.group == name and default.optional for default in self._chosen)
         options = self.loader.get_group_options(name) if optional else [choice]
         return None if choice in options else no_such_choice(name, choice, options)

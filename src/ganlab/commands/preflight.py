@@ -1,28 +1,30 @@
 """All that a command line would start, composed and rehearsed before the first job is."""
 
+import json
 from argparse import Namespace
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ganlab.commands.composition import Composer, is_adaptive, looks_for_scores, without_hydra
-from ganlab.config.checks import complete, plain, problems
+from ganlab.config.checks import HYDRA_KEYS, plain, problems
+from ganlab.config.completion import complete
 from ganlab.config.settings import Settings
 from ganlab.errors import ConfigError
-from ganlab.runs.folder import NOT_SCIENCE, Run, folder_name, require_writable
+from ganlab.runs.folder import Run, folder_name, require_writable, science
 from ganlab.scoring.scorecard import is_distance
 from ganlab.sweeps.record import Job, Sweep, identity_of
 from ganlab.sweeps.study import Point
 
+HOW_MANY = ("n_trials", "n_jobs")  # of a search
 SWEEPS = "${output_dir}/sweeps"  # hydra.sweep.dir where nobody has said another
 LAUNCHER = ("hydra/launcher", "hydra.launcher")
-ELSEWHERE = (*LAUNCHER, "hydra.sweep.", "trainer", "data.root")  # no part of what a sweep is
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ def preflight(given: Namespace) -> Plan:
     if not swept and (launched := [o for o in given.overrides if o.startswith(LAUNCHER)]):
         raise ConfigError([f"'{launched[0]}': only a sweep is launched; add -m"])
     points = composer.points(given.overrides, base.hydra, sweep=swept)
+    if not points:
+        raise ConfigError(["a value lists nothing: the sweep has no job"])
     jobs = rehearsed(composer, points, base.hydra.sweeper if swept else None)
     words = [f"++{o}" if o.partition("=")[0] in composer.added else o for o in given.overrides]
     if not swept:
@@ -60,7 +64,8 @@ def preflight(given: Namespace) -> Plan:
     require_different(known)
     if base.resume == "never" and "slurm" in base.hydra.launcher._target_:
         raise ConfigError(["resume: never would start anew each time that Slurm requeues a job"])
-    sweep = Sweep(sweep_folder(base, known, given.overrides))
+    varying = [override for override in given.overrides if composer.varies(override)]
+    sweep = Sweep(sweep_folder(base, known, varying))
     quoted = str(sweep.path).replace("\\", "\\\\").replace("'", "\\'")
     return Plan([*words, f"hydra.sweep.dir='{quoted}'"], sweep, known)
 
@@ -75,9 +80,9 @@ def rehearsed(composer: Composer, points: list[Point], sweeper: DictConfig | Non
     for point in points:
         cfg, mistakes = composer.compose(point.overrides)
         try:
-            node = sound(without_hydra(cfg))
+            node = sound(without_hydra(cfg), deep=composer.reaches_inside(point.overrides))
             if not mistakes:  # what stands in for an unknown choice may not fit the others
-                jobs.append(rehearse(cfg, complete(node, Settings), point, sweeper))
+                jobs.append(rehearse(cfg, completed(node), point, sweeper))
         except ConfigError as error:
             mistakes = mistakes + error.problems
         found.update(mistakes)
@@ -118,7 +123,7 @@ def job_of(cfg: DictConfig, config: dict[str, Any], point: Point) -> Job:
     Raises:
         ConfigError: `resume` names a folder that is no run, or one of another science.
     """
-    name = folder_name(cfg.hydra.runtime.choices, config.get("regularizer", {}))
+    name = folder_name(cfg.hydra.runtime.choices, config)
     return Job(Run.find(config, name), tuple(point.overrides), point.method, point.stage)
 
 
@@ -141,11 +146,15 @@ def checked(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         ConfigError: every key, type and target that is wrong.
     """
-    return complete(sound(cfg), Settings)
+    return completed(sound(cfg))
 
 
-def sound(cfg: DictConfig) -> dict[str, Any]:
+def sound(cfg: DictConfig, *, deep: bool = True) -> dict[str, Any]:
     """The config of one job as plain data, not yet completed.
+
+    Args:
+        cfg: without Hydra's own part.
+        deep: whether targets are imported, which takes seconds, though a root key is wrong.
 
     Raises:
         ConfigError: every key, type and target that is wrong, or else every count out of range.
@@ -154,13 +163,25 @@ def sound(cfg: DictConfig) -> dict[str, Any]:
         node = plain(cfg)
     except OmegaConfBaseException as error:
         raise ConfigError([str(error).splitlines()[0]]) from error
-    if found := problems(node, Settings):
+    found = [f"{key}: unknown" for key in HYDRA_KEYS if key in node]
+    if found := found + problems(node, Settings, deep=deep):
         raise ConfigError(found)
     try:
         Settings(**node)
     except ValueError as error:
         raise ConfigError(str(error).split("; ")) from error
     return node
+
+
+def completed(node: dict[str, Any]) -> dict[str, Any]:
+    """A sound config with every default in force.
+
+    Raises:
+        ConfigError: every target that is wrong.
+    """
+    if found := problems(node, Settings):
+        raise ConfigError(found)
+    return complete(node, Settings)
 
 
 def require_different(jobs: list[Job]) -> None:
@@ -174,25 +195,41 @@ def require_different(jobs: list[Job]) -> None:
                 for j, k in ((other, job), (job, other))
             ]
             said = f"'{words[0]}' and '{words[1]}' are" if all(words) else "two jobs are"
-            raise ConfigError([f"{said} the same run, '{job.run.path}'; say one of them"])
+            raise ConfigError([f"{said} the same run, '{job.run.path}'; list it once"])
 
 
 def require_objective(config: dict[str, Any], sweeper: DictConfig) -> None:
     """Raises ConfigError unless the runs have the score that a sweeper is to make better."""
     best = config["metrics"].get("best") if config.get("metrics") else None
     if best is None:
-        raise ConfigError(["metrics: this sweeper looks for scores; say metrics=classifier"])
+        raise ConfigError(["metrics: this sweeper looks for scores; set metrics=classifier"])
     wanted, direction = "minimize" if is_distance(best) else "maximize", sweeper.get("direction")
     if (name := getattr(direction, "name", direction)) not in (None, wanted):
         said = f"metrics.best={best} wants {wanted}, got {name}"
         raise ConfigError([f"hydra.sweeper.direction: {said}"])
 
 
-def sweep_folder(base: DictConfig, jobs: list[Job], overrides: list[str]) -> Path:
-    """Where the sweep is recorded: the same jobs, or words where they are not known, are one."""
+def sweep_folder(base: DictConfig, jobs: list[Job], varying: list[str]) -> Path:
+    """Where the sweep is recorded: sweeps of the same jobs are one, and searches by one rule.
+
+    Args:
+        base: what all jobs share.
+        jobs: those that are known; none where a sweeper chooses them as it goes.
+        varying: overrides with several values.
+    """
     raw = base.hydra.sweep._get_node("dir")._value()
     if raw != SWEEPS:
         return Path(base.hydra.sweep.dir)
     runs = ["/".join(job.run.path.parts[-2:]) for job in jobs]
-    words = [o for o in overrides if not o.lstrip("+~").startswith((*NOT_SCIENCE, *ELSEWHERE))]
-    return Path(base.hydra.sweep.dir) / identity_of(runs or words)
+    return Path(base.hydra.sweep.dir) / identity_of(runs or search_of(base, varying))
+
+
+def search_of(base: DictConfig, varying: list[str]) -> list[str]:
+    """What decides the results of a sweeper that chooses its jobs as it goes.
+
+    More trials, or more at once, are the same search.
+    """
+    sweeper = OmegaConf.to_container(base.hydra.sweeper, resolve=True)
+    rule = {k: v for k, v in cast("dict[str, Any]", sweeper).items() if k not in HOW_MANY}
+    shared = science(checked(without_hydra(base)))
+    return [*varying, *(json.dumps(one, sort_keys=True, default=str) for one in (rule, shared))]

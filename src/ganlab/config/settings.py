@@ -1,6 +1,6 @@
-"""The root keys of the config, with their types; what they build is experiment.py's."""
+"""The root keys of the config: one field each, with its type, its range and what it decides."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict
 
 from ganlab.spec import at_least, seed_range
@@ -8,9 +8,23 @@ from ganlab.spec import at_least, seed_range
 Node = dict[str, Any]
 
 
-def default(target: str) -> Node:
-    """The node of a part of ganlab that is there unless another is chosen."""
-    return {"_target_": f"ganlab.{target}"}
+def part(target: str) -> Any:
+    """A field for a part of ganlab that is there unless another is chosen."""
+    return field(default_factory=lambda: {"_target_": f"ganlab.{target}"})
+
+
+def key(default: Any, *, minimum: float | None = None, decides: bool = True) -> Any:
+    """A field for a root key.
+
+    Args:
+        default: its value where none is set.
+        minimum: the least value, for numbers.
+        decides: whether it decides results; if not, runs that differ in it alone are the same run.
+    """
+    metadata = {"minimum": minimum, "decides": decides}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 class Model(TypedDict):
@@ -22,14 +36,18 @@ class Model(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the config says, one field per root key; conf/train.yaml explains each."""
+    """What the config says, one field per root key; conf/train.yaml explains each.
 
-    gan: Node = field(default_factory=lambda: default("gan.GAN"))
+    Raises:
+        ValueError: a number is out of its range; one sentence for each.
+    """
+
+    gan: Node = part("gan.GAN")
     model: Model
     loss: Node
-    conditioning: Node = field(default_factory=lambda: default("conditioning.Conditioning"))
-    regularizer: Node = field(default_factory=dict)
-    augment: Node = field(default_factory=lambda: default("augment.Augment"))
+    conditioning: Node = part("conditioning.Conditioning")
+    regularizer: Node = key({})
+    augment: Node = part("augment.Augment")
     latent: Node
     data: Node
     g_optimizer: Node
@@ -37,30 +55,36 @@ class Settings:
     g_schedule: Node
     d_schedule: Node
     trainer: Node
-    metrics: Node = field(default_factory=dict)
-    health: Node = field(default_factory=dict)
-    logger: Node = field(default_factory=dict)
-    callback: Node = field(default_factory=dict)
-    seed: int = 0
-    d_steps: int = 1
-    batch_size: int = 64
-    mirror: bool = False
-    iterations: int = 3000
-    ema: float | Node | None = None
-    g_clip: float | None = None
-    d_clip: float | None = None
-    g_accumulate: int = 1
-    d_accumulate: int = 1
-    output_dir: str = "outputs"
-    resume: str = "auto"
-    compile: Literal["auto", "graph", "off"] = "auto"
-    log_every: int = 50
-    sample_every: int = 200
-    checkpoint_every: int = 500
-    profile: bool = False
+    metrics: Node = key({})
+    health: Node = key({})
+    logger: Node = key({}, decides=False)
+    callback: Node = key({})
+    seed: int = key(0)
+    d_steps: int = key(1, minimum=1)
+    batch_size: int = key(64, minimum=1)
+    mirror: bool = key(default=False)
+    iterations: int = key(3000, minimum=1)
+    ema: float | Node | None = key(None)
+    g_clip: float | None = key(None)
+    d_clip: float | None = key(None)
+    g_accumulate: int = key(1, minimum=1)
+    d_accumulate: int = key(1, minimum=1)
+    output_dir: str = key("outputs", decides=False)
+    resume: str = key("auto", decides=False)
+    compile: Literal["auto", "graph", "off"] = key("auto", decides=False)
+    log_every: int = key(50, minimum=1, decides=False)
+    sample_every: int = key(200, minimum=1, decides=False)
+    checkpoint_every: int = key(500, minimum=1, decides=False)
+    profile: bool = key(default=False, decides=False)
 
     def __post_init__(self) -> None:
         seed_range(self.seed)
-        counts = ("d_steps", "batch_size", "iterations", "g_accumulate", "d_accumulate")
-        intervals = ("log_every", "sample_every", "checkpoint_every")
-        at_least(1, **{name: getattr(self, name) for name in counts + intervals})
+        minima = {one.name: one.metadata.get("minimum") for one in fields(self)}
+        for minimum in {m for m in minima.values() if m is not None}:
+            at_least(minimum, **{n: getattr(self, n) for n, m in minima.items() if m == minimum})
+        if not self.output_dir:
+            raise ValueError("output_dir must name a folder, got ''")
+
+
+# Where and how a run runs, and what it writes down, but not what it computes.
+NOT_SCIENCE = tuple(one.name for one in fields(Settings) if not one.metadata.get("decides", True))

@@ -122,7 +122,7 @@ class ImageData(LightningDataModule):
         super().__init__()
         at_least(1, batch_size=batch_size, minibatches=minibatches, iterations=iterations)
         if mirror and isinstance(source.spec, PointSpec):
-            raise ValueError("mirror: points have no left and right; say mirror=false")
+            raise ValueError("mirror: points have no left and right; set mirror=false")
         if labels is not None:
             labels.check(source.spec.classes)
         self.source, self.batch_size, self.minibatches = source, batch_size, minibatches

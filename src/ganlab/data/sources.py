@@ -69,7 +69,7 @@ class TorchvisionSource:
     Args:
         root: folder with torchvision's own layout, e.g. ROOT/MNIST/raw/train-images-idx3-ubyte.
         split: which part to train on.
-        download: fetch what is missing (progress bar, checksum); False: say what is missing.
+        download: fetch what is missing (progress bar, checksum); False: name what is missing.
         size: pixels to resize to; None keeps the original size.
     """
 

@@ -22,7 +22,7 @@ class StackedMNIST:
     Args:
         root: folder with torchvision's own layout, ROOT/MNIST/raw/train-images-idx3-ubyte.
         split: whose digits: train or test; none is in both.
-        download: fetch what is missing (progress bar, checksum); False: say what is missing.
+        download: fetch what is missing (progress bar, checksum); False: name what is missing.
         n: images; 128,000 as in Lin et al. 2018 are 128 of each class, and 301 MB.
         size: pixels to resize to; None keeps 28.
         seed: of the draw. It is not the run's: runs with different seeds share their images.

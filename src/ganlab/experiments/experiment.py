@@ -15,8 +15,8 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
 from ganlab.conditioning import SemiSupervised
-from ganlab.config.checks import locate
 from ganlab.config.settings import Node, Settings
+from ganlab.config.targets import locate
 from ganlab.data import ImageData, LabelBudget
 from ganlab.data.images import Source
 from ganlab.errors import CombinationError, ConfigError, DamagedError, DataError
@@ -34,6 +34,7 @@ BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers ar
     *("g_optimizer", "d_optimizer", "g_schedule", "d_schedule"),
 )
 PLAYERS: tuple[Literal["generator", "discriminator"], ...] = ("generator", "discriminator")
+MISTAKES = (ValueError, TypeError, ArithmeticError, ImportError, MisconfigurationException)
 KNOWN = ("ganlab.", "torch.nn.", "torch.optim.")  # packages whose classes only build things
 
 
@@ -160,7 +161,7 @@ class Experiment(Settings):
         for node in nodes:
             found += blamed(functools.partial(self._build, node))
         for name, node in self.logger.items():
-            found += [] if "_target_" in node else [f"logger.{name}: say logger={name}, too"]
+            found += [] if "_target_" in node else [f"logger.{name}: set logger={name}, too"]
         found += blamed(self._check_metrics) + blamed(self._check_health)
         with torch.device("meta"):
             for player in ("g", "d"):
@@ -182,14 +183,14 @@ class Experiment(Settings):
 
     def _check_metrics(self) -> None:
         if self.metrics and "_target_" not in self.metrics:
-            raise ConfigError(["metrics: say metrics=classifier or metrics=inception, too"])
+            raise ConfigError(["metrics: set metrics=classifier or metrics=inception, too"])
         if (plan := self.plan()) is not None:
             with blame("metrics"):
                 plan.check(self.source)
 
     def _check_health(self) -> None:
         if self.health and "_target_" not in self.health:
-            raise ConfigError(["health: say health=watch, too"])
+            raise ConfigError(["health: set health=watch, too"])
         self.watch()
 
     def _check_rule(self, player: str) -> None:
@@ -200,7 +201,7 @@ class Experiment(Settings):
             if isinstance(optimizer, Extragradient) and scaled:
                 raise ValueError(
                     f"{type(optimizer).__name__} wants gradients of both players at one scale, "
-                    "which 16-mixed precision may change; say trainer.precision=bf16-mixed"
+                    "which 16-mixed precision may change; set trainer.precision=bf16-mixed"
                 )
 
     def _rule(self, player: str) -> UpdateRule:
@@ -216,7 +217,7 @@ class Experiment(Settings):
         root, *rest = path.split(".")
         node = functools.reduce(lambda parent, key: parent[key], rest, getattr(self, root))
         if not isinstance(node, dict) or "_target_" not in node:
-            raise ConfigError([f"{path}: nothing is chosen here that could be set (no _target_)"])
+            raise ConfigError([f"{path}: no _target_; choose an option for this group first"])
         with blame("" if path == "gan" else path):  # its sentences name root keys
             # `given` goes in afterwards: Hydra would turn dataclasses among it into dicts.
             factory = instantiate({**node, "_partial_": True}, _convert_="all")
@@ -249,7 +250,7 @@ class blame:
             raise cause
         if isinstance(cause, CombinationError):
             raise ConfigError(cause.reasons) from error
-        if isinstance(cause, ValueError | TypeError | ImportError | MisconfigurationException):
+        if isinstance(cause, MISTAKES):
             raise ConfigError([f"{self.before}{cause}"]) from error
 
 
@@ -314,7 +315,7 @@ def require_known(config: Node, keys: Iterable[str] = BUILT) -> None:
     if foreign:
         names = ", ".join(foreign)
         raise ConfigError(
-            [f"the run's config names {names}; say trust=true if you trust the folder"]
+            [f"the run's config names {names}; set trust=true if you trust the folder"]
         )
 
 

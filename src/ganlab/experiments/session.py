@@ -110,7 +110,9 @@ class Session:
             raise ConfigError([f"batch_size must be a multiple of the {devices} devices, got {m}"])
         going_back = self.health is not None and self.health.watch.action == "rollback"
         if devices > 1 and going_back:
-            raise ConfigError(["health.action: rollback works on one device; say stop"])
+            raise ConfigError(
+                ["health.action: rollback works on one device; set health.action=stop"]
+            )
 
     def _pictures(self, experiment: Experiment) -> SampleGrids:
         """Grids of images; of points clouds."""

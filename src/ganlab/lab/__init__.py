@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ganlab.commands import command_line
-from ganlab.config.checks import nearest
-from ganlab.config.signatures import parameters
+from ganlab.config.targets import parameters
+from ganlab.config.words import nearest
 from ganlab.errors import ConfigError
 
 # name -> where its function is, imported when it is asked for; what it shows, in a line

@@ -101,7 +101,7 @@ def listed(plans: Mapping[str, Sequence[Planned]]) -> list[tuple[str, int, Plann
 def require_modes(plan: Planned) -> None:
     """Raises ConfigError unless the data has modes that can be counted."""
     if not plan.experiment.source.spec.classes or density_of(plan.experiment.source) is None:
-        raise ConfigError(["data: this laboratory counts modes; say data=grid_2d or ring_2d"])
+        raise ConfigError(["data: this laboratory counts modes; set data=grid_2d or ring_2d"])
 
 
 def last(run: Run) -> dict[str, float]:

@@ -86,11 +86,11 @@ class Line:
     def __init__(self, experiment: Experiment) -> None:
         known = distribution_of(experiment.source)
         if not isinstance(known, Mixture) or known.dim != 1:
-            raise ConfigError(["data: this laboratory is of the line; say data=gaussian_1d"])
+            raise ConfigError(["data: this laboratory is of the line; set data=gaussian_1d"])
         self.known, self.experiment = known, experiment
         self.gan = experiment.build_gan()
         if self.gan.latent.dim != 1 or self.gan.conditioning.code_dim:
-            raise ConfigError(["latent: this laboratory pushes one number; say latent.dim=1"])
+            raise ConfigError(["latent: this laboratory pushes one number; set latent.dim=1"])
         self.low = (known.means[:, 0] - 5 * known.stds).min().item()
         self.high = (known.means[:, 0] + 5 * known.stds).max().item()
         self.z, self.masses = stretches(self.gan.latent)

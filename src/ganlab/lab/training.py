@@ -105,7 +105,7 @@ class Snapshots(ModelCallback):
         """
         if missing := [i for i in self.iterations if not self._file(i).exists()]:
             raise ConfigError(
-                [f"'{self.folder}' has no iteration {missing[0]}; say resume=never to train anew"]
+                [f"'{self.folder}' has no iteration {missing[0]}; set resume=never to train anew"]
             )
         return [(i, torch.load(self._file(i), weights_only=True)) for i in self.iterations]
 

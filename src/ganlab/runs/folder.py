@@ -4,23 +4,21 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import yaml
 from filelock import FileLock, Timeout
 
-from ganlab.config.checks import flattened
+from ganlab.config.checks import conf_dir
+from ganlab.config.completion import flattened
+from ganlab.config.settings import NOT_SCIENCE
 from ganlab.errors import ConfigError, DiskFullError, RunBusyError
 from ganlab.runs import environment
 from ganlab.storage import checkpoint, files
 
-# Where and how a run runs, and what it writes down, but not what it computes.
-NOT_SCIENCE = (
-    *("output_dir", "resume", "compile", "profile", "logger"),
-    *("log_every", "sample_every", "checkpoint_every"),
-)
 BEST = "best.ckpt"
 Which = Literal["last", "best"]  # of a run's checkpoints
 
@@ -37,23 +35,48 @@ def science(config: dict[str, Any]) -> dict[str, Any]:
     if health.get("action") == "rollback":  # to one of the checkpoints
         kept["checkpoint_every"] = config["checkpoint_every"]
     kept["trainer"] = {"precision": config["trainer"].get("precision")}
-    target = config["data"]["_target_"]
-    if target.startswith("ganlab.data.") and not target.endswith(".Folder"):
-        # A named data set is the same wherever it lies; a folder is what its path says.
+    if "download" in config["data"]:  # what can be downloaded is the same wherever it lies
         kept["data"] = {k: v for k, v in config["data"].items() if k not in ("root", "download")}
     return kept
 
 
-def folder_name(choices: Mapping[str, str], regularizers: Iterable[str]) -> str:
-    """`<data>-<model>-<loss>`, and all that is chosen beside them.
+def folder_name(choices: Mapping[str, str], config: Mapping[str, Any]) -> str:
+    """`<data>-<model>-<loss>`, then conditioning, augmentation and regularizers if there are any.
+
+    Where a class was set that is not the choice's own, its name stands in place of the choice's.
 
     Args:
         choices: of Hydra's groups, by group.
-        regularizers: the chosen ones.
+        config: completed.
     """
-    beside = [choices[group] for group in ("conditioning", "augment")]
-    chosen = [choice for choice in beside if choice != "none"]
-    return "-".join([choices["data"], choices["model"], choices["loss"], *chosen, *regularizers])
+    named = {g: name_of(g, choices[g], config[g]) for g in ("data", "model", "loss")}
+    further = {g: name_of(g, choices[g], config[g]) for g in ("conditioning", "augment")}
+    parts = [*named.values(), *(name for name in further.values() if name != "none")]
+    for name, node in config.get("regularizer", {}).items():
+        parts.append(name_of("regularizer", name, {name: node}))
+    return "-".join(parts)
+
+
+def name_of(group: str, choice: str, node: Mapping[str, Any]) -> str:
+    """The choice of a group, or the name of the class that was set in place of the choice's own.
+
+    Args:
+        group: of the config, such as "loss".
+        choice: its chosen option.
+        node: what the config has there.
+    """
+    file = conf_dir() / group / f"{choice}.yaml"
+    chosen = yaml.safe_load(file.read_text()) if file.is_file() else None
+    own = targets_of(chosen or {})
+    for path, target in targets_of(node).items():
+        if own.get(path, target) != target:
+            return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", target.rpartition(".")[2]).lower()
+    return choice
+
+
+def targets_of(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Every `_target_` of a node, by its dotted path."""
+    return {path: v for path, v in flattened(dict(node)) if path.rpartition(".")[2] == "_target_"}
 
 
 def identity(config: dict[str, Any]) -> str:

@@ -31,11 +31,11 @@ from ganlab.storage import cache, weights
 from ganlab.storage.cache import hash_of
 
 NO_CLASSES = (
-    "metrics=classifier learns the classes of the data, which has none; say metrics=inception"
+    "metrics=classifier learns the classes of the data, which has none; set metrics=inception"
 )
 NO_PICTURES = (
     "metrics: scores compare features of images, and this data is points, whose modes are counted "
-    "anyway; say metrics=none"
+    "anyway; set metrics=none"
 )
 SCORES = ("frechet", "is", "kernel", "precision", "recall", "density", "coverage")
 
@@ -113,7 +113,7 @@ class Plan:
         """
         real = data.images if self.split == "train" else data.test_images()
         if real is None:
-            raise DataError("metrics.split: this data holds no images out; say metrics.split=train")
+            raise DataError("metrics.split: this data holds no images out; set metrics.split=train")
         if not data.spec.classes:  # G is told no class, even if the held-out images have some
             real = real._replace(labels=torch.zeros_like(real.labels))
         return real

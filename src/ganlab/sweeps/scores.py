@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from ganlab.config.checks import flattened
+from ganlab.config.completion import flattened
 from ganlab.errors import ProtocolMismatchError
 from ganlab.runs.folder import Run, Which, varied
 from ganlab.scoring.scorecard import Score, Scorecard, as_loss, spread
@@ -143,7 +143,7 @@ def require_one(found: Iterable[Result], by: str) -> None:
     """Raises ProtocolMismatchError if there are several scores of this short name."""
     if len(names := protocols(found, by)) > 1:
         raise ProtocolMismatchError(
-            f"'{by}' is {' in some runs, in others '.join(names)}: say by=..., one of these, or "
+            f"'{by}' is {' in some runs, in others '.join(names)}: set by=..., one of these, or "
             "evaluate all runs alike"
         )
 

@@ -1,0 +1,32 @@
+"""Arguments that ganlab passes by itself, which a config cannot set."""
+
+# What ganlab passes to a node's target by itself, by the node's path.
+INJECTED = {
+    "gan": {
+        *("generator", "discriminator", "loss", "spec", "latent", "g_rule", "d_rule"),
+        *("conditioning", "regularizers", "augment", "d_steps", "ema", "iterations", "seed"),
+    },
+    "model.generator": {"spec", "latent_dim", "code_dim"},
+    "conditioning": {"spec"},
+    "model.discriminator": {"spec"},
+    "g_optimizer": {"params"},
+    "d_optimizer": {"params"},
+    "trainer": {
+        *("max_steps", "max_epochs", "logger", "callbacks", "enable_checkpointing"),
+        *("enable_progress_bar", "enable_model_summary"),
+        *("gradient_clip_val", "gradient_clip_algorithm", "accumulate_grad_batches"),
+    },
+    "logger": {"run", "name", "group"},
+}
+INSTEAD = {
+    "trainer.max_steps": "iterations=...",
+    "trainer.max_epochs": "iterations=...",
+    "trainer.gradient_clip_val": "g_clip=... or d_clip=...",
+    "trainer.accumulate_grad_batches": "g_accumulate=... or d_accumulate=...",
+}
+
+
+def injected(path: str) -> set[str]:
+    """Names of the arguments that ganlab itself passes to the node at `path`."""
+    parent = path.rpartition(".")[0]
+    return INJECTED.get(path, set()) | (INJECTED["logger"] if parent == "logger" else set())
