@@ -22,6 +22,7 @@ from ganlab.sweeps.study import Point
 
 SWEEPS = "${output_dir}/sweeps"  # hydra.sweep.dir where nobody has said another
 LAUNCHER = ("hydra/launcher", "hydra.launcher")
+REQUEUED_WRONG = {"never": "would start anew", "last": "may name another run"}
 ELSEWHERE = (*LAUNCHER, "hydra.sweep.", "trainer", "data.root")  # no part of what a sweep is
 
 
@@ -58,8 +59,9 @@ def preflight(given: Namespace) -> Plan:
         return Plan(words)
     known = [] if is_adaptive(base.hydra.sweeper) else jobs
     require_different(known)
-    if base.resume == "never" and "slurm" in base.hydra.launcher._target_:
-        raise ConfigError(["resume: never would start anew each time that Slurm requeues a job"])
+    if base.resume in REQUEUED_WRONG and "slurm" in base.hydra.launcher._target_:
+        said = f"{base.resume} {REQUEUED_WRONG[base.resume]} each time that Slurm requeues a job"
+        raise ConfigError([f"resume: {said}"])
     sweep = Sweep(sweep_folder(base, known, given.overrides))
     quoted = str(sweep.path).replace("\\", "\\\\").replace("'", "\\'")
     return Plan([*words, f"hydra.sweep.dir='{quoted}'"], sweep, known)

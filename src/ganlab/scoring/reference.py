@@ -89,6 +89,11 @@ def reference(
     return Reference.of(data, split, pixels, cache.kept(name, make).tensors)
 
 
+def chosen(count: int, n: int) -> Tensor:
+    """int64 (n,): which of so many real images are compared with, in which order."""
+    return torch.randperm(count, generator=stream("cpu", 0, CHOSEN))[:n]
+
+
 def measured(
     real: Images, extractor: Extractor, n: int, kept: int, classes: int
 ) -> dict[str, Tensor]:
@@ -96,7 +101,7 @@ def measured(
 
     Any order would do for the moments; the features that are kept must be a fair sample.
     """
-    order = torch.randperm(len(real.labels), generator=stream("cpu", 0, CHOSEN))[:n]
+    order = chosen(len(real.labels), n)
     labels = real.labels[order]
     with watched("real images", n) as watch:
         tally = tallied(extractor, real.images, order, kept, watch)
