@@ -13,6 +13,8 @@ from ganlab.runs.folder import Run, science
 from ganlab.scoring.protocol import require_alike
 from ganlab.scoring.scorecard import Score, Scorecard, spread
 
+ROUNDING = 1e-12  # of a value: what sums in another order differ by
+
 Row = dict[str, str | Score]  # column -> text, or a score with its error
 
 
@@ -134,8 +136,8 @@ def markdown(rows: Iterable[Sequence[str]]) -> str:
 
 
 def spelled(score: Score) -> str:
-    """'3.206 ± 0.052', to the second digit of the error; '3.206' where there is none."""
-    if not score.error:
+    """'3.206 ± 0.052', to the second digit of the error; '3.206' where it is none or rounding."""
+    if not score.error or score.error < ROUNDING * abs(score.value):
         return f"{score.value:.4g}"
     digits = max(0, 1 - math.floor(math.log10(score.error)))
     return f"{score.value:.{digits}f} ± {score.error:.{digits}f}"

@@ -77,8 +77,10 @@ def run(result: Result) -> Document:
 
 
 def about(result: Result) -> Document:
-    """What tells a run from the others."""
-    seed = value_of(result.seed) if result.seed else None
+    """What tells a run from the others; its seed as the sweep says it, or else its config."""
+    run = result.job.run
+    known = run.config().get("seed") if run.config_file.exists() else None
+    seed = value_of(result.seed) if result.seed else known
     stage = {"method": result.job.method or None, "stage": result.job.stage or None}
     return {"settings": settings(result), "seed": seed, **stage}
 
