@@ -82,15 +82,17 @@ def table(
     if format == "json":
         print(tables.as_json(documents.table(folder, found, by, seeds)))
         return
-    if format == "markdown":
-        introduce(said, folder)
     if seeds == "apart":
         rows = [run_row(result) for result in sorted(found, key=lambda r: run_loss(r, by))]
     elif any(result.job.method for result in found):
         rows = study_rows(found, by)
     else:
         rows = [experiment_row(one) for one in experiments(found, by)]
-    print(tables.as_csv(rows) if format == "csv" else tables.as_markdown(rows))
+    if format == "csv":
+        print(tables.as_csv(rows))
+        return
+    introduce(said, folder)
+    print(tables.as_markdown(rows))
 
 
 def best(
