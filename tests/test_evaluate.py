@@ -4,7 +4,7 @@ import csv
 import json
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from ganlab.runs.folder import Run
 from ganlab.scoring import ByClassifier, ByInception, Scorecard, tables
 from ganlab.scoring.evaluation import NEAREST, Evaluation
 from ganlab.scoring.extraction import extract
+from ganlab.scoring.protocol import Protocol
 from ganlab.storage.cache import hash_of
 
 SCORED = ("metrics=classifier", "metrics.every=2", "metrics.n=200")
@@ -305,6 +306,14 @@ def test_data_that_has_moved_is_found_where_it_is_said_to_be(tmp_path):
         (["protocol=lucic", "extractor=classifier"], "leave extractor=classifier out"),
         (["weights=a.pth"], "weights: only extractor=inception takes a file of them"),
         (["real=5000"], "5000 real images are needed, digits (train) has 1415"),
+        (["check=torchmetrics", "repeats=2"], "check: of one scoring, got repeats=2; leave"),
+        (
+            ["check=torchmetrics"],
+            (
+                "check: torchmetrics scores by Inception, this is by the classifier; say "
+                "extractor=inception weights=FILE n=..."
+            ),
+        ),
         (["neighbors=3"], "neighbors: unknown; did you mean 'neighbours'?"),
     ],
 )
@@ -340,6 +349,61 @@ def test_modes_of_stacked_mnist_are_counted_digit_by_digit(data_root, tmp_path):
     (card,) = noted(runs_in(tmp_path)[0])
     assert card.protocol.name("modes") == "modes/stacked-classifier-mnist/100"
     assert 1 <= card.scores["modes"].value <= 100
+
+
+# As JSON ----------------------------------------------------------------------------------------
+
+CARD = {"iterations", "repeats", "scores", "protocol"}
+RUN = {"run", *CARD, "classes", "neighbours", "torchmetrics"}
+
+
+def document(*words: str) -> dict:
+    """What the command says as JSON; what else it says is on stderr."""
+    outcome = run_evaluate(*words, "format=json")
+    assert outcome.code == 0
+    return json.loads(outcome.out, parse_constant=pytest.fail)
+
+
+def test_one_document_has_the_scores_as_summary_json_has_them(own):
+    found = document(f"run={own}")
+    assert found.keys() == {"runs", "experiments"}
+    (run,), (experiment,) = found["runs"], found["experiments"]
+    assert run.keys() == RUN
+    assert experiment.keys() == {"experiment", "scored", "iterations", "scores", "protocol"}
+    assert experiment["scores"].keys() == run["scores"].keys() == set(NAMES)
+    assert run["scores"]["frechet"].keys() == {"name", "value", "error"}
+    assert run["protocol"].keys() == {field.name for field in fields(Protocol)}
+    assert (run["run"], run["iterations"], run["repeats"]) == (str(own), 4, 1)
+    assert {key: run[key] for key in CARD} == json.loads(json.dumps(noted(own)[0].as_dict()))
+    assert (run["classes"], run["neighbours"], run["torchmetrics"]) == ([], None, None)
+
+
+def test_all_that_is_found_is_in_the_document_and_is_told_on_stderr(own):
+    words = (f"run={own}", "by_class=true", "neighbours=2")
+    outcome = run_evaluate(*words, "format=json")
+    (run,) = json.loads(outcome.out)["runs"]
+    assert [card["protocol"]["data"] for card in run["classes"]] == [
+        f"digits, class {c}" for c in range(10)
+    ]
+    assert run["classes"][0].keys() == CARD
+    assert run["neighbours"] == str(own / "neighbours-0000004.png")
+    assert 0 <= run["scores"]["memorisation"]["value"] <= 1
+    assert outcome.err == evaluated(*words)
+
+
+def test_seeds_are_together_in_the_document_of_several_runs(tmp_path):
+    seeds = [trained(tmp_path / str(seed), f"seed={seed}") for seed in (0, 1)]
+    found = document(f"run=[{seeds[0]},{seeds[1]}]", "n=100")
+    assert [run["run"] for run in found["runs"]] == list(map(str, seeds))
+    (experiment,) = found["experiments"]
+    values = [run["scores"]["frechet"]["value"] for run in found["runs"]]
+    assert (experiment["scored"], experiment["iterations"]) == (2, [4])
+    assert experiment["scores"]["frechet"]["value"] == pytest.approx(sum(values) / 2)
+    assert experiment["scores"]["frechet"]["error"] > 0
+
+
+def test_a_mistake_leaves_stdout_empty(own):
+    assert run_evaluate(f"run={own}", "n=5", "format=json")[:2] == (2, "")
 
 
 # What lies nearest ------------------------------------------------------------------------------

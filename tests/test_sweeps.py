@@ -6,11 +6,12 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import statistics
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,11 @@ from conftest import ROOT, same, weights
 from ganlab.errors import ConfigError
 from ganlab.plots import figures
 from ganlab.runs.folder import Run
+from ganlab.scoring import tables
 from ganlab.scoring.protocol import Protocol
 from ganlab.scoring.scorecard import Score, Scorecard
-from ganlab.sweeps import charts, scores
-from ganlab.sweeps.record import Job, Sweep, card_of, jobs_in, objective
+from ganlab.sweeps import charts, documents, scores
+from ganlab.sweeps.record import STATES, Job, Sweep, card_of, jobs_in, objective
 
 SCORED = ("metrics=classifier", "metrics.n=100", "metrics.every=2")
 
@@ -298,7 +300,7 @@ def test_what_slurm_requeues_must_not_begin_anew(tmp_path):
     words = smoke(tmp_path, "seed=0,1", "resume=never", "hydra/launcher=slurm")
     outcome = run_train("-m", *words)
     assert outcome.code == 2
-    assert "  resume: never would start anew each time that Slurm requeues a job\n" in outcome.err
+    assert "  resume: never would start again each time that Slurm requeues a job\n" in outcome.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -361,6 +363,126 @@ def test_a_plot_is_drawn_beside_the_record(swept):
     with Image.open(folder / "frechet.png") as image:
         assert image.width == 1200
         assert len(np.unique(np.asarray(image))) > 50
+
+
+# As JSON ------------------------------------------------------------------------------------------
+
+PROTOCOL = {field.name for field in fields(Protocol)}
+NAMES = ("frechet", "is", "kernel", "precision", "recall", "density", "coverage", "modes", "kl")
+CARD = {"iterations", "repeats", "scores", "protocol"}
+ABOUT = {"settings", "seed", "method", "stage"}
+MEANS = {"experiment", "settings", "runs", "scored", "iterations", "scores", "protocol"}
+
+
+def document(*words: str) -> dict:
+    """What a sweep command says as JSON, and nothing beside it."""
+    outcome = run_sweep(*words, "format=json")
+    assert (outcome.code, outcome.err) == (0, "")
+    return json.loads(outcome.out, parse_constant=pytest.fail)
+
+
+def test_the_state_of_a_sweep_as_json(swept):
+    folder = str(sweep_in(swept[0]))
+    found = document("status", folder)
+    assert found.keys() == {"folder", "counts", "runs"}
+    assert found["folder"] == folder
+    assert found["counts"] == dict.fromkeys(STATES, 0) | {"finished": 4}
+    jobs = Sweep(Path(folder)).jobs()
+    assert [run["run"] for run in found["runs"]] == [str(job.run.path) for job in jobs]
+    first = found["runs"][0]
+    assert first.keys() == {"run", "state", "iterations", "of", "error", *ABOUT}
+    assert first | {"run": ""} == {
+        "run": "",
+        "state": "finished",
+        "iterations": 3,
+        "of": 3,
+        "error": None,
+        "settings": {"loss": "hinge"},
+        "seed": 0,
+        "method": None,
+        "stage": None,
+    }
+
+
+def test_a_run_that_waits_has_the_same_keys(swept, tmp_path):
+    outputs = Path(shutil.copytree(swept[0], tmp_path / "outputs"))
+    waiting = Sweep(sweep_in(outputs)).jobs()[0].run.path
+    shutil.rmtree(waiting)
+    found = document("status", str(sweep_in(outputs)))["runs"]
+    assert found[0].keys() == found[1].keys()
+    assert [found[0][key] for key in ("state", "iterations", "of")] == ["waiting", 0, None]
+    last = document("table", str(sweep_in(outputs)), "seeds=apart")["runs"][-1]
+    assert last["run"] == str(waiting)
+    assert last.keys() == {"run", *ABOUT, *CARD}
+    assert [last[key] for key in sorted(CARD)] == [None, None, None, {}]
+
+
+def test_a_table_as_json_has_every_score_with_its_protocol(swept):
+    folder = str(sweep_in(swept[0]))
+    found = document("table", folder)
+    assert found.keys() == {"folder", "by", "experiments"}
+    assert (found["folder"], found["by"]) == (folder, "frechet")
+    first, other = found["experiments"]
+    assert first.keys() == other.keys() == MEANS
+    assert first["scores"].keys() == set(NAMES)
+    assert first["scores"]["frechet"].keys() == {"name", "value", "error"}
+    assert first["scores"]["frechet"]["name"] == "frechet/classifier-digits/100"
+    assert first["protocol"].keys() == PROTOCOL
+    assert (first["runs"], first["scored"]) == (2, 2)
+    values = [
+        [frechet(run) for run in runs_in(swept[0]) if run.parent.name.endswith(loss)]
+        for loss in (first["settings"]["loss"], other["settings"]["loss"])
+    ]
+    for one, listed in zip((first, other), values, strict=True):
+        score = one["scores"]["frechet"]
+        assert score["value"] == pytest.approx(statistics.mean(listed), rel=1e-15)
+        assert score["error"] == pytest.approx(statistics.stdev(listed), rel=1e-12)
+    assert first["scores"]["frechet"]["value"] < other["scores"]["frechet"]["value"]
+
+
+def test_each_run_by_itself_as_json(swept):
+    found = document("table", str(sweep_in(swept[0])), "seeds=apart")
+    assert found.keys() == {"folder", "by", "runs"}
+    assert all(run.keys() == {"run", *ABOUT, *CARD} for run in found["runs"])
+    values = [run["scores"]["frechet"]["value"] for run in found["runs"]]
+    assert values == sorted(frechet(run) for run in runs_in(swept[0]))
+    assert sorted(run["seed"] for run in found["runs"]) == [0, 0, 1, 1]
+
+
+def test_the_best_as_json_says_how_to_draw_it(swept):
+    folder = str(sweep_in(swept[0]))
+    found = document("best", folder, "top=2")
+    assert found.keys() == {"folder", "by", "best"}
+    first = found["best"][0]
+    assert first.keys() == {*MEANS, "run", "command"}
+    said = run_sweep("best", folder).out.splitlines()
+    assert (first["run"], shlex.join(first["command"])) == tuple(line.strip() for line in said[1:])
+    without = {key: first[key] for key in MEANS}
+    assert without == document("table", folder)["experiments"][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 1e-3),
+        ("0.5", 0.5),
+        ("3", 3),
+        ("true", True),
+        ("null", None),
+        ("hinge", "hinge"),
+        ("[1,2.5]", [1, 2.5]),
+        ("a: b: c", "a: b: c"),
+        ("${seed}", "${seed}"),
+        ("=", "="),
+    ],
+)
+def test_settings_are_numbers_where_they_are(text, value):
+    assert documents.value_of(text) == value
+
+
+def test_a_number_that_json_has_not_is_null():
+    node = {"a": float("nan"), "b": [float("inf"), 1.5], "c": ("x", None, True)}
+    assert json.loads(tables.as_json(node)) == {"a": None, "b": [None, 1.5], "c": ["x", None, True]}
 
 
 # A study ------------------------------------------------------------------------------------------
@@ -445,6 +567,19 @@ def test_a_study_s_table_has_what_was_found_and_what_fresh_seeds_say_of_it(studi
     again = [str(job.run.path) for job in jobs if job.stage == "again"]
     assert best[1].strip() in again, "the luckiest of the search is not the best"
     assert "over 2 seeds" in best[0]
+
+
+def test_a_study_s_table_as_json_has_both(studied):
+    found = document("table", str(sweep_in(studied[0])))
+    assert found.keys() == {"folder", "by", "methods"}
+    for method in found["methods"]:
+        assert method.keys() == {"method", "points", "unscored", "best", "again"}
+        assert method["best"].keys() == {"run", *ABOUT, *CARD}
+        assert method["again"].keys() == MEANS
+        assert (method["points"], method["unscored"], method["again"]["runs"]) == (2, 0, 2)
+        assert (method["best"]["method"], method["best"]["stage"]) == (method["method"], "wide")
+    again = [method["again"]["scores"]["frechet"]["value"] for method in found["methods"]]
+    assert again == sorted(again)
 
 
 def test_a_study_is_checked_whole_before_anything_starts(tmp_path):

@@ -21,7 +21,7 @@ def load(run: str | Path, checkpoint: "Which" = "last", *, trust: bool = False) 
     stranger cannot run code.
 
     Args:
-        run: the run's folder.
+        run: the run's folder; the text "last": the newest below outputs/.
         checkpoint: last: the newest; best: the one with the best score.
         trust: build whatever the run's config names, such as networks of your own.
 
@@ -30,6 +30,6 @@ def load(run: str | Path, checkpoint: "Which" = "last", *, trust: bool = False) 
             trusted.
     """
     from ganlab.experiments.experiment import restore
-    from ganlab.runs.folder import Run
+    from ganlab.runs.folder import Run, folder_named
 
-    return restore(Run(Path(run)), checkpoint, trust=trust)
+    return restore(Run(folder_named(run)), checkpoint, trust=trust)

@@ -1,7 +1,8 @@
 """Scores of trained runs: `python -m ganlab.evaluate run=DIR [protocol=...] [n=...]`."""
 
+import contextlib
 import functools
-from pathlib import Path
+import sys
 from typing import Literal
 
 from ganlab.commands import command_line
@@ -27,11 +28,14 @@ def evaluate(
     neighbours: int = 0,
     root: str | None = None,
     trust: bool = False,
+    check: Literal["torchmetrics"] | None = None,
+    format: Literal["text", "json"] = "text",  # noqa: A002 - as people say it
 ) -> list[list[Scorecard]]:
     """Scores runs and notes it in their summary.json; returns each one's scores, then its classes'.
 
     Args:
-        run: its folder; several, as [A,B] or 'outputs/mnist-*/*', make a table, seeds together.
+        run: its folder; last: the newest below outputs/; several, as [A,B] or 'outputs/mnist-*/*',
+            make a table, seeds together.
         protocol: a published one, by Inception: stylegan, mimicry, lucic, cleanfid.
         extractor: of features; null: the run's own, or classifier where the data has classes.
         n: generated images; null: as in training, or 10000 for the classifier, 50000 for Inception.
@@ -46,9 +50,14 @@ def evaluate(
         neighbours: rows of a picture of generated images beside the nearest training images.
         root: where the data lies, if not where the run found it.
         trust: build parts that are not ganlab's own, if the run's config names any.
+        check: torchmetrics: also its own FID, IS and KID of the same images, beside ganlab's; where
+            the extractor is Inception.
+        format: json: one document on stdout, and all else that is said on stderr.
     """
     at_least(1, repeats=repeats)
     at_least(0, neighbours=neighbours)
+    if check is not None and repeats > 1:
+        raise ValueError(f"check: of one scoring, got repeats={repeats}; leave repeats out")
     from ganlab.commands import evaluation
 
     asked = {"n": n, "split": split, "real": real, "seed": seed, "weights": weights}
@@ -57,8 +66,13 @@ def evaluate(
     ready = functools.partial(
         evaluation.subject, choice=choice, checkpoint=checkpoint, root=root, trust=trust
     )
-    how = evaluation.How(repeats, extrapolate, by_class, neighbours)
-    return evaluation.scores([Run(Path(folder)) for folder in evaluation.folders(run)], ready, how)
+    how = evaluation.How(repeats, extrapolate, by_class, neighbours, check)
+    runs = [Run(folder) for folder in evaluation.folders(run)]
+    with contextlib.redirect_stdout(sys.stderr) if format == "json" else contextlib.nullcontext():
+        found = evaluation.scores(runs, ready, how)
+    if format == "json":
+        print(evaluation.as_json(found))
+    return [[one.card, *one.classes] for one in found]
 
 
 if __name__ == "__main__":

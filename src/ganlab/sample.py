@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ganlab import load
 from ganlab.commands import command_line
-from ganlab.runs.folder import Which
+from ganlab.runs.folder import Which, folder_named
 from ganlab.spec import at_least, seed_range
 
 
@@ -25,7 +25,7 @@ def sample(
     """Draws from a checkpoint of a run; returns the files and folders written.
 
     Args:
-        run: the run's folder.
+        run: the run's folder; last: the newest below outputs/.
         n: images in the grid; null: 64, or 2,500 points.
         seed: of the noise; the same seed and run give the same images.
         columns: images per row of the grid; null: a square.
@@ -44,13 +44,14 @@ def sample(
     seed_range(seed)
     from ganlab.commands import sampling
 
-    gan = load(run, checkpoint, trust=trust)
+    folder = folder_named(run)
+    gan = load(folder, checkpoint, trust=trust)
     sampling.check_labels(labels, gan)
     asked = {"columns": columns, "singles": singles, "interpolate": interpolate, "sheets": sheets}
     sampling.refuse_for_points(gan, asked)
     n = n or sampling.usual_number(gan)
-    stem = sampling.stem_of(gan, Path(output or Path(run) / "sampled"), seed, labels)
-    paint = sampling.painter(gan, run, columns, trust=trust)
+    stem = sampling.stem_of(gan, Path(output or folder / "sampled"), seed, labels)
+    paint = sampling.painter(gan, folder, columns, trust=trust)
     images = gan.sample(n, seed, sampling.cycled(labels, n))
     written = [sampling.save_picture(paint(images), f"{stem}-n-{n}.png")]
     if singles:

@@ -8,12 +8,14 @@ from typing import Any, Literal
 
 from ganlab.commands import command_line
 from ganlab.errors import ConfigError
-from ganlab.runs.folder import Which
+from ganlab.runs.folder import LAST, Which, folder_named
 from ganlab.scoring import tables
 from ganlab.scoring.protocol import Protocol, require_alike, score_named
 from ganlab.scoring.scorecard import Scorecard, spread
 from ganlab.scoring.tables import Row
 from ganlab.spec import at_least
+from ganlab.sweeps import documents
+from ganlab.sweeps.documents import command_of
 from ganlab.sweeps.record import STATES, jobs_in
 from ganlab.sweeps.scores import (
     Experiment,
@@ -22,23 +24,33 @@ from ganlab.sweeps.scores import (
     deciding,
     experiments,
     loss_of,
+    ranked,
     require_one,
     results,
+    run_loss,
     shared,
+    unscored,
 )
 from ganlab.sweeps.study import AGAIN
 
 COLUMNS = ("frechet", "is", "kernel", "precision", "recall")
 
 
-def status(folder: str) -> None:
+def status(folder: str, format: Literal["markdown", "json"] = "markdown") -> None:  # noqa: A002
     """How every run of a sweep stands, and how far it has come.
 
     Args:
-        folder: a sweep's, such as outputs/sweeps/1a2b3c4d; or any folder with runs below it.
+        folder: a sweep's, such as outputs/sweeps/1a2b3c4d, or any folder with runs below it; last:
+            the newest sweep below outputs/sweeps.
+        format: json is one document.
     """
+    said, folder = folder, str(folder_named(folder, "sweep"))
     found = judged(folder)[1]
     states = {result.job: result.job.state for result in found}
+    if format == "json":
+        print(tables.as_json(documents.status(folder, states, found)))
+        return
+    introduce(said, folder)
     rows = [status_row(result, states[result.job]) for result in found]
     counts = Counter(states.values())
     print(tables.as_markdown(rows))
@@ -49,7 +61,7 @@ def table(
     folder: str,
     by: str | None = None,
     checkpoint: Which = "best",
-    format: Literal["markdown", "csv"] = "markdown",  # noqa: A002 - as people say it
+    format: Literal["markdown", "csv", "json"] = "markdown",  # noqa: A002 - as people say it
     seeds: Literal["together", "apart"] = "together",
 ) -> None:
     """The scores of all experiments, the best first.
@@ -57,41 +69,60 @@ def table(
     Of a study: each method's best point, and what it scores with seeds that chose nothing.
 
     Args:
-        folder: a sweep's, or any folder with runs below it.
+        folder: a sweep's, or any folder with runs below it; last: the newest sweep.
         by: the score that orders, by short or full name (frechet, fid); null: the one that the
             runs judge by.
         checkpoint: of each run; best: the one with the best score; last: the newest.
-        format: csv has standard deviations in columns of their own.
+        format: csv has standard deviations in columns of their own; json is one document, with
+            every score and its protocol.
         seeds: together: mean and standard deviation; apart: a row for each run.
     """
+    said, folder = folder, str(folder_named(folder, "sweep"))
     by, found = judged(folder, by, checkpoint)
+    if format == "json":
+        print(tables.as_json(documents.table(folder, found, by, seeds)))
+        return
     if seeds == "apart":
         rows = [run_row(result) for result in sorted(found, key=lambda r: run_loss(r, by))]
     elif any(result.job.method for result in found):
         rows = study_rows(found, by)
     else:
         rows = [experiment_row(one) for one in experiments(found, by)]
-    print(tables.as_csv(rows) if format == "csv" else tables.as_markdown(rows))
+    if format == "csv":
+        print(tables.as_csv(rows))
+        return
+    introduce(said, folder)
+    print(tables.as_markdown(rows))
 
 
-def best(folder: str, by: str | None = None, checkpoint: Which = "best", top: int = 1) -> None:
+def best(
+    folder: str,
+    by: str | None = None,
+    checkpoint: Which = "best",
+    top: int = 1,
+    format: Literal["text", "json"] = "text",  # noqa: A002 - as people say it
+) -> None:
     """The best experiment by its mean over seeds, its best run, and how to see its images.
 
     Of a study the seeds that have taken no part in the search.
 
     Args:
-        folder: a sweep's, or any folder with runs below it.
+        folder: a sweep's, or any folder with runs below it; last: the newest sweep.
         by: the score, by short or full name (frechet, fid); null: the one that the runs judge by.
         checkpoint: of each run; best: the one with the best score; last: the newest.
         top: how many experiments.
+        format: json is one document, with every score and its protocol.
     """
     at_least(1, top=top)
+    folder = str(folder_named(folder, "sweep"))
     by, found = judged(folder, by, checkpoint)
     require_scored(found, by, folder)
     require_one(found, by)
-    again = [result for result in found if result.job.stage == AGAIN and result.card is not None]
-    scored = [one for one in experiments(again or found, by) if one.score is not None]
-    print("\n".join(praise(one, by, checkpoint) for one in scored[:top]))
+    first = ranked(found, by)[:top]
+    if format == "json":
+        print(tables.as_json(documents.best(folder, first, by, checkpoint)))
+        return
+    print("\n".join(praise(one, by, checkpoint) for one in first))
 
 
 def plot(
@@ -100,7 +131,7 @@ def plot(
     """Draws the scores: over iterations and of each run; of a study, what a budget is worth.
 
     Args:
-        folder: a sweep's, or any folder with runs below it.
+        folder: a sweep's, or any folder with runs below it; last: the newest sweep.
         by: the score, by short or full name (frechet, fid); null: the one that the runs judge by.
         checkpoint: of each run; best: the one with the best score; last: the newest.
         output: the PNG; null: DIR/SCORE.png.
@@ -108,6 +139,7 @@ def plot(
     from ganlab.plots import figures, pictures
     from ganlab.sweeps import charts
 
+    folder = str(folder_named(folder, "sweep"))
     by, found = judged(folder, by, checkpoint)
     require_scored(found, by, folder)
     require_one(found, by)
@@ -150,20 +182,26 @@ def require_scored(found: Sequence[Result], by: str, folder: str) -> None:
         raise ConfigError([f"by: no run of '{folder}' has a score '{by}'"])
 
 
+def introduce(said: str, folder: str) -> None:
+    """Says which sweep it is, if somebody has said `last`."""
+    if said == LAST:
+        print(f"{folder}\n")
+
+
 def status_row(result: Result, state: str) -> Row:
     """One run: its state, how far it is, what it is."""
     job = result.job
     total = job.run.config()["iterations"] if job.run.config_file.exists() else None
     how_far = f"{job.run.reached():,} of {total:,}" if total is not None else ""
     stage = {"method": job.method, "stage": job.stage} if job.method else {}
-    about = {"experiment": result.label} | ({"seed": seed} if (seed := seed_of(result)) else {})
+    about = {"experiment": result.label} | ({"seed": seed} if (seed := result.seed) else {})
     return {"state": state, "iterations": how_far, "run": str(job.run.path), **stage, **about}
 
 
 def run_row(result: Result) -> Row:
     """One run with its scores."""
     row: Row = {"run": str(result.job.run.path), **result.settings}
-    if seed := seed_of(result):
+    if seed := result.seed:
         row["seed"] = seed
     if result.card is not None:
         row |= {"iterations": f"{result.card.iterations:,}", **scores_of([result.card])}
@@ -211,29 +249,11 @@ def scores_of(cards: Sequence[Scorecard], names: Sequence[str] = COLUMNS) -> Row
 
 def praise(one: Experiment, by: str, checkpoint: Which) -> str:
     """The best experiment's score and how to look at its best run."""
-    first = min(one.results, key=lambda result: run_loss(result, by))
-    run, n = first.job.run.path, len(one.cards)
+    run, n = one.best(by).job.run, len(one.cards)
     seeds = f" over {n} seeds" if n > 1 else ""
     name, score = one.cards[0].protocol.name(by), tables.cell(one.score or "")
-    kept = checkpoint if first.job.run.best_checkpoint() else "last"  # none, if scored afterwards
-    command = shlex.join(["python", "-m", "ganlab.sample", f"run={run}", f"checkpoint={kept}"])
-    return f"{name} {score}{seeds}: {one.label}\n  {run}\n  {command}"
-
-
-def seed_of(result: Result) -> str:
-    """What a sweep says of a run's seed; empty if it says nothing."""
-    said = [word.partition("=")[2] for word in result.job.overrides if word.startswith("seed=")]
-    return said[-1] if said else ""
-
-
-def run_loss(result: Result, by: str) -> float:
-    """A run's score as something to make small."""
-    return loss_of(result.card.scores[by] if result.card is not None else None, by)
-
-
-def unscored(found: Sequence[Result]) -> int:
-    """How many runs have no score."""
-    return sum(result.card is None for result in found)
+    command = shlex.join(command_of(run, checkpoint))
+    return f"{name} {score}{seeds}: {one.label}\n  {run.path}\n  {command}"
 
 
 VERBS: dict[str, Callable[..., Any]] = {

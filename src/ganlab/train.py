@@ -53,8 +53,9 @@ def job(cfg: DictConfig) -> float | None:
         run = train(config, name, title, group)
     if is_first() and run.summary().get("status") == "interrupted":
         saved = "after a checkpoint" if run.last_checkpoint() else "without a checkpoint"
-        here = f"resume={run.path}"  # `never` would start anew once more
-        words = [here if word == "resume=never" else word for word in sys.argv[1:]]
+        here = f"resume={run.path}"  # `never` would start anew once more, `last` may be another
+        passing = ("resume=never", "resume=last")
+        words = [here if word in passing else word for word in sys.argv[1:]]
         command = shlex.join(["python", "-m", "ganlab.train", *words])
         say(f"stopped {saved}; to go on: {command if sweep is None else 'start the sweep again'}")
         raise SystemExit(command_line.INTERRUPTED)

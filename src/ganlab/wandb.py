@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ganlab.commands import command_line
 from ganlab.errors import ConfigError, JobFailedError
-from ganlab.runs.folder import Run
+from ganlab.runs.folder import Run, folder_named
 from ganlab.storage import files
 from ganlab.sweeps.record import runs_of
 
@@ -22,8 +22,9 @@ def sync(folder: str) -> None:
     is still at work is left for later.
 
     Args:
-        folder: of a run, of a sweep, or any above runs.
+        folder: of a run, of a sweep, or any above runs; last: the newest run below outputs/.
     """
+    folder = str(folder_named(folder))
     runs = [run for run in runs_of(Path(folder)) if parts(run)]
     if not runs:
         raise ConfigError([f"nothing to upload below '{folder}': no run there was logged offline"])
@@ -49,7 +50,7 @@ def dashboard(
     is written, to look at or to keep.
 
     Args:
-        folder: of a run, of a sweep, or any above runs.
+        folder: of a run, of a sweep, or any above runs; last: the newest run below outputs/.
         project: where it is put up; null: where the runs are.
         entity: user or team; null: the runs', or the account's default.
         file: write it here; null: DIR/workspace.json, if it cannot be put up.
@@ -57,6 +58,7 @@ def dashboard(
     from ganlab.loggers.wandb import wandb_mode
     from ganlab.loggers.workspace import Logged, as_json, put_up, workspace
 
+    folder = str(folder_named(folder))
     runs = runs_of(Path(folder))
     chosen = [run.config()["logger"].get("wandb", {}) for run in runs]
     project = project or next((c["project"] for c in chosen if c.get("project")), "ganlab")

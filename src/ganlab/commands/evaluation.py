@@ -11,8 +11,9 @@ from ganlab.errors import DataError, ProtocolMismatchError
 from ganlab.experiments.experiment import BUILT, Experiment, require_known, restore
 from ganlab.gan import GAN
 from ganlab.plots import pictures
-from ganlab.runs.folder import Run, Which
+from ganlab.runs.folder import Run, Which, folder_named
 from ganlab.scoring import ByClassifier, ByInception, Plan, Scorecard, tables
+from ganlab.scoring.crosscheck import NOTE, Comparison, by_torchmetrics, require_comparable
 from ganlab.scoring.evaluation import NEAREST, Evaluation
 from ganlab.scoring.plans import data_name
 from ganlab.scoring.protocol import PROTOCOLS, Named
@@ -27,6 +28,25 @@ class How(NamedTuple):
     extrapolate: bool
     by_class: bool
     neighbours: int
+    check: Literal["torchmetrics"] | None = None
+
+
+class Found(NamedTuple):
+    """What was found out of one run.
+
+    Args:
+        run: its folder.
+        card: all scores.
+        classes: the same of each class by itself.
+        picture: of the nearest training images.
+        comparisons: with torchmetrics; None: it was not asked.
+    """
+
+    run: Run
+    card: Scorecard
+    classes: list[Scorecard]
+    picture: Path | None
+    comparisons: list[Comparison] | None
 
 
 @dataclass(frozen=True)
@@ -69,12 +89,19 @@ class Choice:
         return ByInception(**conventions, **self.asked)
 
 
-def folders(run: str | list[str]) -> list[str]:
-    """The folders that are named, patterns replaced by the runs that match."""
-    found = []
+def folders(run: str | list[str]) -> list[Path]:
+    """The folders that are named, patterns replaced by the runs that match, `last` by the newest.
+
+    Raises:
+        ValueError: no run matches.
+        ConfigError: there is no newest run.
+    """
+    found: list[Path] = []
     for name in [run] if isinstance(run, str) else run:
         configs = sorted(glob.glob(f"{name}/config.yaml"))  # noqa: PTH207 - or of absolute paths
-        found += [str(Path(config).parent) for config in configs] if "*" in name else [name]
+        found += (
+            [Path(config).parent for config in configs] if "*" in name else [folder_named(name)]
+        )
     if not found:
         raise ValueError(f"run: no run matches '{run}'")
     return found
@@ -82,34 +109,72 @@ def folders(run: str | list[str]) -> list[str]:
 
 def scores(
     runs: list[Run], ready: Callable[[Run], tuple[GAN, ImageData, Plan]], how: How
-) -> list[list[Scorecard]]:
+) -> list[Found]:
     """The scores of all runs, and a table of several.
 
     Args:
         runs: one or more.
         ready: `subject`, as the command line has it.
         how: what is found out of each.
+
+    Raises:
+        ConfigError: the scores of a run cannot be checked as is asked.
+        ProtocolMismatchError: the scores of the runs could not be compared.
     """
-    require_one_ruler(runs, [ruler(*ready(run)[1:]) for run in runs])  # and kept one at a time
-    cards = [scored(run, Evaluation(*ready(run), extrapolate=how.extrapolate), how) for run in runs]
+    rulers = []
+    for run in runs:  # one at a time in memory
+        _, data, plan = ready(run)
+        if how.check is not None:
+            require_comparable(plan)
+        rulers.append(ruler(data, plan))
+    require_one_ruler(runs, rulers)
+    found = [scored(run, Evaluation(*ready(run), extrapolate=how.extrapolate), how) for run in runs]
     if len(runs) > 1:
-        print(tables.table([(r, c[0]) for r, c in zip(runs, cards, strict=True)], COLUMNS))
-    return cards
+        print(tables.table([(one.run, one.card) for one in found], COLUMNS))
+    return found
 
 
-def scored(run: Run, found: Evaluation, how: How) -> list[Scorecard]:
+def scored(run: Run, found: Evaluation, how: How) -> Found:
     """The scores of one run, printed and noted in its folder."""
-    card = found.score(how.repeats)
+    card, picture = found.score(how.repeats), None
     print(f"{run.path}, iteration {card.iterations}\n{report(card)}")
+    comparisons = by_torchmetrics(found, card) if how.check is not None else None
+    if comparisons is not None:
+        print(f"{tables.as_markdown([row(one) for one in comparisons])}\n{NOTE}")
     if how.neighbours:
-        card = look_up(run, found, card, how.neighbours)
+        card, picture = look_up(run, found, card, how.neighbours)
     run.note_scores([card.as_dict()])
-    if not how.by_class:
-        return [card]
-    classes = found.classes()
-    print(tables.by_class(classes))
-    run.note_scores([one.as_dict() for one in classes])
-    return [card, *classes]
+    classes = found.classes() if how.by_class else []
+    if classes:
+        print(tables.by_class(classes))
+        run.note_scores([one.as_dict() for one in classes])
+    return Found(run, card, classes, picture, comparisons)
+
+
+def row(one: Comparison) -> tables.Row:
+    """A score by ganlab and by torchmetrics, as people read it."""
+    values = {"ganlab": f"{one.ganlab:.8g}", "torchmetrics": f"{one.torchmetrics:.8g}"}
+    return {"score": one.score, **values, "relative difference": f"{one.difference:.1e}"}
+
+
+def as_json(found: list[Found]) -> str:
+    """One document: each run with its scores and their protocol; each experiment's means."""
+    scored = tables.grouped([(one.run, one.card) for one in found])
+    experiments = [{"experiment": label} | tables.means(cards) for label, cards in scored.items()]
+    return tables.as_json({"runs": [plain(one) for one in found], "experiments": experiments})
+
+
+def plain(found: Found) -> dict[str, Any]:
+    """What was found out of one run, as plain data."""
+    check = found.comparisons
+    compared = [{**one._asdict(), "difference": one.difference} for one in check or []]
+    return {
+        "run": str(found.run.path),
+        **found.card.as_dict(),
+        "classes": [card.as_dict() for card in found.classes],
+        "neighbours": str(found.picture) if found.picture is not None else None,
+        "torchmetrics": compared if check is not None else None,
+    }
 
 
 def subject(
@@ -151,8 +216,12 @@ def ruler(data: ImageData, plan: Plan) -> dict[str, Any]:
     return {"extractor": type(plan).__name__, "data": images, **kept}
 
 
-def look_up(run: Run, found: Evaluation, card: Scorecard, rows: int) -> Scorecard:
-    """Draws what lies nearest in the training set, and adds how much is memorised if that shows."""
+def look_up(run: Run, found: Evaluation, card: Scorecard, rows: int) -> tuple[Scorecard, Path]:
+    """Draws what lies nearest in the training set, and adds how much is memorised if that shows.
+
+    Returns:
+        The scores, and the file of the picture.
+    """
     grid = pictures.grid(found.neighbours(rows), columns=1 + NEAREST)
     path = run.path / f"neighbours-{card.iterations:07d}.png"
     pictures.save(path, grid)
@@ -161,10 +230,10 @@ def look_up(run: Run, found: Evaluation, card: Scorecard, rows: int) -> Scorecar
         memorised = found.memorised()
     except DataError as error:
         print(error)
-        return card
+        return card, path
     name = card.protocol.name("memorisation")
     print(f"  {name}  {tables.spelled(memorised)}  (0.5: as new as unseen images)")
-    return replace(card, scores=card.scores | {"memorisation": memorised})
+    return replace(card, scores=card.scores | {"memorisation": memorised}), path
 
 
 def report(card: Scorecard) -> str:

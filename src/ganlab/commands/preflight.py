@@ -25,6 +25,7 @@ from ganlab.sweeps.study import Point
 HOW_MANY = ("n_trials", "n_jobs")  # of a search
 SWEEPS = "${output_dir}/sweeps"  # hydra.sweep.dir where nobody has said another
 LAUNCHER = ("hydra/launcher", "hydra.launcher")
+REQUEUED_WRONG = {"never": "would start again", "last": "may name another run"}
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,9 @@ def preflight(given: Namespace) -> Plan:
         return Plan(words)
     known = [] if is_adaptive(base.hydra.sweeper) else jobs
     require_different(known)
-    if base.resume == "never" and "slurm" in base.hydra.launcher._target_:
-        raise ConfigError(["resume: never would start anew each time that Slurm requeues a job"])
+    if base.resume in REQUEUED_WRONG and "slurm" in base.hydra.launcher._target_:
+        said = f"{base.resume} {REQUEUED_WRONG[base.resume]} each time that Slurm requeues a job"
+        raise ConfigError([f"resume: {said}"])
     varying = [override for override in given.overrides if composer.varies(override)]
     sweep = Sweep(sweep_folder(base, known, varying))
     quoted = str(sweep.path).replace("\\", "\\\\").replace("'", "\\'")

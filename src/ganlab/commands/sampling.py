@@ -42,12 +42,12 @@ def usual_number(gan: GAN) -> int:
 
 
 def painter(
-    gan: GAN, run: str, columns: int | None, *, trust: bool
+    gan: GAN, run: Path, columns: int | None, *, trust: bool
 ) -> Callable[[Tensor], np.ndarray]:
     """What makes one picture: of images a grid; of points a cloud over those of the run's data."""
     if not isinstance(gan.spec, PointSpec):
         return functools.partial(pictures.grid, columns=columns)
-    config = Run(Path(run)).config()
+    config = Run(run).config()
     if not trust:
         require_known(config, ("data",))
     source = Experiment(**config).source

@@ -1,10 +1,14 @@
 """Scores from features of images, each usable alone: features (N, d) in, a number out.
 
 A score means nothing without its protocol: which extractor, how many images, which real ones.
+`FrechetDistance`, `InceptionScore`, `KernelDistance` and `PrecisionRecall` are the same scores as
+torchmetrics.Metric, and `Inception` the extractor of the literature: images in, a number out.
 
 May import: spec, storage, training.
-Libraries: scipy, torch, torchvision.
+Libraries: scipy, torch, torchmetrics, torchvision.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from ganlab.metrics.classes import ClassBalance, class_balance
 from ganlab.metrics.frechet import Extrapolation, frechet_distance, frechet_infinity
@@ -21,12 +25,26 @@ from ganlab.metrics.neighbours import (
 )
 from ganlab.metrics.tally import Tally
 
+if TYPE_CHECKING:
+    from ganlab.metrics.inceptionv3 import Inception
+    from ganlab.metrics.modules import (
+        FrechetDistance,
+        InceptionScore,
+        KernelDistance,
+        PrecisionRecall,
+    )
+
 __all__ = [
     "ClassBalance",
     "ClassShares",
     "Extrapolation",
+    "FrechetDistance",
+    "Inception",
+    "InceptionScore",
+    "KernelDistance",
     "Moments",
     "Neighbourhood",
+    "PrecisionRecall",
     "Tally",
     "class_balance",
     "frechet_distance",
@@ -38,3 +56,20 @@ __all__ = [
     "neighbourhood",
     "neighbourhood_by_class",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs torchmetrics or torchvision is imported when it is asked for: they take a second.
+
+    Raises:
+        AttributeError: there is no such name.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ganlab.metrics import modules
+
+    return getattr(modules, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

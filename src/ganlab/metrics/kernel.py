@@ -28,15 +28,19 @@ def kernel_distance(
     same_width(real.shape[1], fake.shape[1])
     if min(len(real), len(fake)) < size:
         raise ValueError(f"subsets of {size} are too large for {len(real)} and {len(fake)} images")
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(features: Tensor) -> Tensor:
-        return torch.randperm(len(features), generator=generator)[:size]
-
-    pairs = torch.stack([draw(features) for _ in range(subsets) for features in (real, fake)])
-    drawn = pairs.to(real.device).view(subsets, 2, size)  # at once: each copy waits for a GPU
+    drawn = draws(len(real), len(fake), subsets, size, seed)
+    drawn = drawn.to(real.device)  # at once: each copy waits for a GPU
     found = torch.stack([squared_mmd(real[a].double(), fake[b].double()) for a, b in drawn])
     return found.mean().item(), found.std(correction=0).item()
+
+
+def draws(real: int, fake: int, subsets: int, size: int, seed: int = 0) -> Tensor:
+    """int64 (subsets, 2, size): which of so many features of both kinds each subset takes."""
+    generator = torch.Generator().manual_seed(seed)
+    orders = [
+        torch.randperm(n, generator=generator)[:size] for _ in range(subsets) for n in (real, fake)
+    ]
+    return torch.stack(orders).view(subsets, 2, size)
 
 
 def squared_mmd(a: Tensor, b: Tensor) -> Tensor:

@@ -21,6 +21,43 @@ from ganlab.storage import checkpoint, files
 
 BEST = "best.ckpt"
 Which = Literal["last", "best"]  # of a run's checkpoints
+Kind = Literal["run", "sweep"]
+LAST = "last"  # in place of a folder: the newest one; a folder of that name is ./last
+OUTPUTS = Path("outputs")  # where runs are that nobody has sent elsewhere
+RECORD = "sweep.json"  # in a sweep's folder
+
+
+def folder_named(name: str | Path, kind: Kind = "run", outputs: Path = OUTPUTS) -> Path:
+    """The folder that somebody names; the text `last` names the newest run or sweep.
+
+    A run is as new as its config.yaml or its summary.json, whichever was written later: to train,
+    to go on and to score are work on it.  A sweep is as new as the start of its last job.
+
+    Args:
+        name: a path, or `last`.
+        kind: of what `last` is the newest: a run below `outputs`, or a sweep below outputs/sweeps.
+        outputs: where these are looked for.
+
+    Raises:
+        ConfigError: it is `last`, and there is none.
+    """
+    if name != LAST:
+        return Path(name)
+    where = outputs if kind == "run" else outputs / "sweeps"
+    if kind == "run":
+        found = [run.path for run in runs_in(where)]
+    else:
+        found = [record.parent for record in where.glob(f"*/{RECORD}")]
+    if not found:
+        newest = f"'{LAST}' is the newest {kind} below '{where}', and there is none"
+        raise ConfigError([f"{newest}; a folder of that name is './{LAST}'"])
+    return max(found, key=lambda folder: (worked_on(folder), folder))
+
+
+def worked_on(folder: Path) -> int:
+    """When a run or a sweep was last worked on, in nanoseconds; 0 if nothing says so."""
+    files = (folder / name for name in ("config.yaml", "summary.json", RECORD))
+    return max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
 
 
 def science(config: dict[str, Any]) -> dict[str, Any]:
@@ -128,9 +165,10 @@ class Run:
             return cls(home / identity(config))
         if resume == "never":
             return cls(unused(home / identity(config)))
-        run = cls(Path(resume))
+        run = cls(folder_named(resume, outputs=Path(config["output_dir"])))
         if changed := differences(config, run.config()):
-            raise ConfigError([f"resume: '{resume}' is another experiment:\n" + "\n".join(changed)])
+            another = f"resume: '{run.path}' is another experiment:\n"
+            raise ConfigError([another + "\n".join(changed)])
         return run
 
     def config(self) -> dict[str, Any]:
@@ -295,11 +333,15 @@ def runs_below(folder: Path) -> list[Run]:
     Raises:
         ConfigError: there is none.
     """
-    configs = sorted(folder.rglob("config.yaml"))  # W&B keeps files of this name, too
-    runs = [Run(file.parent) for file in configs if (file.parent / "checkpoints").is_dir()]
-    if not runs:
+    if not (runs := runs_in(folder)):
         raise ConfigError([f"there is no run in or below '{folder}'"])
     return runs
+
+
+def runs_in(folder: Path) -> list[Run]:
+    """The same; none if there is none, or no such folder."""
+    configs = sorted(folder.rglob("config.yaml"))  # W&B keeps files of this name, too
+    return [Run(file.parent) for file in configs if (file.parent / "checkpoints").is_dir()]
 
 
 def unused(path: Path) -> Path:

@@ -13,7 +13,7 @@ from ganlab.metrics.features import Extractor, short_hash
 from ganlab.scoring.extraction import tallied
 from ganlab.storage import cache
 from ganlab.storage.cache import hash_of
-from ganlab.training.streams import Stream, stream
+from ganlab.training.streams import stream
 
 FEWEST = 10  # images of each kind: one for each of 10 splits, and more than 5 neighbours
 
@@ -88,6 +88,11 @@ def reference(
     return Reference.of(data, split, pixels, cache.kept(name, make).tensors)
 
 
+def chosen(count: int, n: int) -> Tensor:
+    """int64 (n,): which of so many real images are compared with, in which order."""
+    return torch.randperm(count, generator=stream("cpu", 0, Stream.SCORED_IMAGES))[:n]
+
+
 def measured(
     real: Images, extractor: Extractor, n: int, kept: int, classes: int
 ) -> dict[str, Tensor]:
@@ -95,7 +100,7 @@ def measured(
 
     Any order would do for the moments; the features that are kept must be a fair sample.
     """
-    order = torch.randperm(len(real.labels), generator=stream("cpu", 0, Stream.SCORED_IMAGES))[:n]
+    order = chosen(len(real.labels), n)
     labels = real.labels[order]
     with watched("real images", n) as watch:
         tally = tallied(extractor, real.images, order, kept, watch)

@@ -6,10 +6,14 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from ganlab.runs.folder import Run, science
 from ganlab.scoring.protocol import require_alike
 from ganlab.scoring.scorecard import Score, Scorecard, spread
+
+ROUNDING = 1e-12  # of a value: what sums in another order differ by
 
 Row = dict[str, str | Score]  # column -> text, or a score with its error
 
@@ -50,6 +54,23 @@ def grouped(scored: Sequence[tuple[Run, Scorecard]]) -> dict[str, list[Scorecard
     return named
 
 
+def means(cards: Sequence[Scorecard]) -> dict[str, Any]:
+    """Plain data: mean and standard deviation over runs of the scores that all have.
+
+    Args:
+        cards: of runs that were scored alike; there may be none.
+    """
+    first = cards[0].scores if cards else {}
+    names = [name for name in first if all(name in card.scores for card in cards)]
+    scores = {name: spread([card.scores[name].value for card in cards]) for name in names}
+    return {
+        "scored": len(cards),
+        "iterations": sorted({card.iterations for card in cards}),
+        "scores": {n: {"name": cards[0].protocol.name(n), **scores[n]._asdict()} for n in names},
+        "protocol": asdict(cards[0].protocol) if cards else None,
+    }
+
+
 def by_class(cards: Sequence[Scorecard]) -> str:
     """A Markdown table: a row for each class."""
     names = list(cards[0].scores)
@@ -72,6 +93,20 @@ def as_csv(rows: Sequence[Row]) -> str:
     writer.writeheader()
     writer.writerows(flat)
     return file.getvalue().rstrip("\n")
+
+
+def as_json(document: Any) -> str:
+    """Plain data as one JSON document; numbers that JSON has not, NaN and infinities, are null."""
+    return json.dumps(finite(document), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def finite(node: Any) -> Any:
+    """Plain data with None in place of each number that is not finite."""
+    if isinstance(node, Mapping):
+        return {key: finite(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [finite(value) for value in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node
 
 
 def columns_of(rows: Iterable[Mapping[str, object]]) -> list[str]:
@@ -101,8 +136,8 @@ def markdown(rows: Iterable[Sequence[str]]) -> str:
 
 
 def spelled(score: Score) -> str:
-    """'3.206 ± 0.052', to the second digit of the error; '3.206' where there is none."""
-    if not score.error:
+    """'3.206 ± 0.052', to the second digit of the error; '3.206' where it is none or rounding."""
+    if not score.error or score.error < ROUNDING * abs(score.value):
         return f"{score.value:.4g}"
     digits = max(0, 1 - math.floor(math.log10(score.error)))
     return f"{score.value:.{digits}f} ± {score.error:.{digits}f}"

@@ -13,11 +13,10 @@ from typing import Any, Literal, get_args
 from filelock import FileLock
 
 from ganlab.errors import ConfigError
-from ganlab.runs.folder import Run, Which, runs_below
+from ganlab.runs.folder import RECORD, Run, Which, runs_below
 from ganlab.scoring.scorecard import Scorecard
 from ganlab.storage import files
 
-RECORD = "sweep.json"
 State = Literal["finished", "running", "interrupted", "failed", "stopped", "waiting"]
 STATES: tuple[State, ...] = get_args(State)
 
@@ -90,6 +89,8 @@ class Sweep:
             if new or not self.file.exists():
                 listed = [self._plain(job) for job in [*known, *new]]
                 files.write(self.file, json.dumps({"jobs": listed}, indent=1))
+            else:
+                self.file.touch()  # the sweep that was worked on last is `last`
 
     def _plain(self, job: Job) -> dict[str, Any]:
         # Relative, so that a folder of outputs can be moved with all its sweeps.

@@ -10,6 +10,7 @@ from ganlab.errors import ProtocolMismatchError
 from ganlab.runs.folder import Run, Which, varied
 from ganlab.scoring.scorecard import Score, Scorecard, as_loss, spread
 from ganlab.sweeps.record import Job, card_of, cards, distinct
+from ganlab.sweeps.study import AGAIN
 
 
 class Result(NamedTuple):
@@ -24,6 +25,12 @@ class Result(NamedTuple):
         """The settings in one line; runs that differ by their seed alone share it."""
         said = " ".join(f"{key}={value}" for key, value in self.settings.items())
         return said or self.job.run.path.absolute().parent.name
+
+    @property
+    def seed(self) -> str:
+        """What a sweep says of a run's seed; empty if it says nothing."""
+        said = [word.partition("=")[2] for word in self.job.overrides if word.startswith("seed=")]
+        return said[-1] if said else ""
 
 
 class Experiment(NamedTuple):
@@ -43,6 +50,10 @@ class Experiment(NamedTuple):
     def cards(self) -> list[Scorecard]:
         """The scores of the runs that have any."""
         return [result.card for result in self.results if result.card is not None]
+
+    def best(self, by: str) -> Result:
+        """The run with the best score."""
+        return min(self.results, key=lambda result: run_loss(result, by))
 
 
 def deciding(jobs: Iterable[Job]) -> str:
@@ -113,6 +124,12 @@ def experiments(found: Iterable[Result], by: str) -> list[Experiment]:
     return sorted(made, key=lambda one: (place.get(one.label, len(names)), loss_of(one.score, by)))
 
 
+def ranked(found: Sequence[Result], by: str) -> list[Experiment]:
+    """The scored experiments, the best first; of a study those that the search has not seen."""
+    again = [result for result in found if result.job.stage == AGAIN and result.card is not None]
+    return [one for one in experiments(again or found, by) if one.score is not None]
+
+
 def protocols(found: Iterable[Result], by: str) -> list[str]:
     """The full names under which a score stands, in the order in which they come."""
     cards = (result.card for result in found if result.card is not None)
@@ -153,6 +170,16 @@ def loss_of(score: Score | None, by: str) -> float:
     if score is None or not math.isfinite(score.value):
         return math.inf
     return as_loss(score.value, by)
+
+
+def run_loss(result: Result, by: str) -> float:
+    """A run's score as something to make small."""
+    return loss_of(result.card.scores[by] if result.card is not None else None, by)
+
+
+def unscored(found: Sequence[Result]) -> int:
+    """How many runs have no score."""
+    return sum(result.card is None for result in found)
 
 
 def points(found: Iterable[Result], by: str, worst: float) -> list[float]:

@@ -1,0 +1,129 @@
+"""What `ganlab sweep ... format=json` says: plain data whose keys are always the same.
+
+What is not known is null; names, settings and numbers are as in the tables for people.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import yaml
+from omegaconf import OmegaConf
+
+from ganlab.runs.folder import Run, Which
+from ganlab.scoring import tables
+from ganlab.sweeps.record import STATES, Job, State
+from ganlab.sweeps.scores import (
+    Experiment,
+    Result,
+    by_method,
+    experiments,
+    loss_of,
+    run_loss,
+    unscored,
+)
+from ganlab.sweeps.study import AGAIN
+
+Document = dict[str, Any]
+
+
+def status(folder: str, states: Mapping[Job, State], found: Sequence[Result]) -> Document:
+    """Every run's state and how far it is; how many are in each state."""
+    counts = Counter(states.values())
+    runs = [standing(result, states[result.job]) for result in found]
+    return {"folder": folder, "counts": {state: counts[state] for state in STATES}, "runs": runs}
+
+
+def table(
+    folder: str, found: Sequence[Result], by: str, seeds: Literal["together", "apart"]
+) -> Document:
+    """All scores, the best first: `runs`, a study's `methods`, or else `experiments`."""
+    document: Document = {"folder": folder, "by": by}
+    if seeds == "apart":
+        ranked = sorted(found, key=lambda result: run_loss(result, by))
+        return document | {"runs": [run(result) for result in ranked]}
+    if any(result.job.method for result in found):
+        return document | {"methods": methods(found, by)}
+    return document | {"experiments": [experiment(one) for one in experiments(found, by)]}
+
+
+def best(folder: str, ranked: Sequence[Experiment], by: str, checkpoint: Which) -> Document:
+    """The best experiments, each with its best run and the command that draws its images."""
+    praised = []
+    for one in ranked:
+        first = one.best(by).job.run
+        drawn = {"run": str(first.path), "command": command_of(first, checkpoint)}
+        praised.append(experiment(one) | drawn)
+    return {"folder": folder, "by": by, "best": praised}
+
+
+def standing(result: Result, state: State) -> Document:
+    """How one run stands."""
+    job = result.job
+    begun = job.run.config_file.exists()
+    progress = {
+        "iterations": job.run.reached(),
+        "of": job.run.config()["iterations"] if begun else None,
+        "error": job.run.summary().get("error"),
+    }
+    return {"run": str(job.run.path), "state": state, **progress, **about(result)}
+
+
+def run(result: Result) -> Document:
+    """One run with all its scores."""
+    card = result.card.as_dict() if result.card is not None else None
+    unknown: Document = {"iterations": None, "repeats": None, "scores": {}, "protocol": None}
+    return {"run": str(result.job.run.path), **about(result), **(card or unknown)}
+
+
+def about(result: Result) -> Document:
+    """What tells a run from the others; its seed as the sweep says it, or else its config."""
+    run = result.job.run
+    known = run.config().get("seed") if run.config_file.exists() else None
+    seed = value_of(result.seed) if result.seed else known
+    stage = {"method": result.job.method or None, "stage": result.job.stage or None}
+    return {"settings": settings(result), "seed": seed, **stage}
+
+
+def experiment(one: Experiment) -> Document:
+    """Runs that differ by their seed alone: mean and standard deviation of every score."""
+    about = {"experiment": one.label, "settings": settings(one.results[0])}
+    return about | {"runs": len(one.results)} | tables.means(one.cards)
+
+
+def methods(found: Sequence[Result], by: str) -> list[Document]:
+    """A study's methods: the best point of each, and that point again with fresh seeds."""
+    made = []
+    for method, tried in by_method(found).items():
+        searched = [result for result in tried if result.job.stage != AGAIN]
+        fresh = experiments([result for result in tried if result.job.stage == AGAIN], by)
+        first = min(searched, key=lambda result: run_loss(result, by))
+        order = loss_of(fresh[0].score, by) if fresh else run_loss(first, by)
+        document = {
+            "method": method,
+            "points": len(searched),
+            "unscored": unscored(searched),
+            "best": run(first) if first.card is not None else None,
+            "again": experiment(fresh[0]) if fresh else None,
+        }
+        made.append((order, document))
+    return [document for _, document in sorted(made, key=lambda pair: pair[0])]
+
+
+def command_of(run: Run, checkpoint: Which) -> list[str]:
+    """The words of the command that draws a run's images."""
+    kept = checkpoint if run.best_checkpoint() else "last"  # none, if scored afterwards
+    return ["python", "-m", "ganlab.sample", f"run={run.path}", f"checkpoint={kept}"]
+
+
+def settings(result: Result) -> Document:
+    """What tells a run's experiment from others, numbers as numbers."""
+    return {key: value_of(text) for key, text in result.settings.items()}
+
+
+def value_of(text: str) -> Any:
+    """What a word of a command line says: '1e-3' is a number, 'hinge' a text."""
+    try:
+        return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[call-overload, index]
+    except yaml.YAMLError:
+        return text
