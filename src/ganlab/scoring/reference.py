@@ -13,7 +13,7 @@ from ganlab.metrics.features import Extractor, short_hash
 from ganlab.scoring.extraction import tallied
 from ganlab.storage import cache
 from ganlab.storage.cache import hash_of
-from ganlab.training.streams import stream
+from ganlab.training.streams import Stream, stream
 
 FEWEST = 10  # images of each kind: one for each of 10 splits, and more than 5 neighbours
 
