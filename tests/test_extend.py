@@ -108,3 +108,24 @@ def test_a_callback(trained):
 def test_a_training_step(trained):
     _, rows = trained("gan._target_=my_gans.Lenient")
     assert len(numbers(rows, "loss/d")) == 6
+
+
+def test_a_score_by_which_the_best_checkpoint_is_kept(trained):
+    """It is in metrics.csv and in summary.json, under a name with its protocol."""
+    mine = "metrics.also=[{_target_:my_measures.MeanDistance}]"
+    words = ["metrics=classifier", mine, "metrics.best=mean_distance", "metrics.n=20"]
+    run, rows = trained(*words, "metrics.every=3", "checkpoint_every=3")
+    name = "mean_distance/classifier-digits/20"
+    first, second = numbers(rows, name)
+    assert min(first, second) > 0
+    (best,) = (s for s in run.summary()["scores"] if s["iterations"] == [3, 6][second < first])
+    assert best["scores"]["mean_distance"]["value"] == min(first, second)
+    assert run.best_checkpoint() is not None
+
+
+def test_a_score_that_is_misspelt_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = run_train(*SMALL, "metrics=classifier", "metrics.best=mean_distance")
+    assert outcome.code == 2
+    assert "best must be one of frechet, is, kernel, " in outcome.err
+    assert outcome.err.endswith("got 'mean_distance'\n")

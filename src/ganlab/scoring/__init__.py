@@ -10,12 +10,14 @@ from ganlab.scoring.protocol import Protocol, require_alike
 from ganlab.scoring.scorecard import Score, Scorecard
 
 if TYPE_CHECKING:
+    from ganlab.scoring.measures import Measure
     from ganlab.scoring.plans import ByClassifier, ByInception, Plan
     from ganlab.scoring.scorer import Scorer
 
 __all__ = [
     "ByClassifier",
     "ByInception",
+    "Measure",
     "Plan",
     "Protocol",
     "Score",
@@ -29,9 +31,9 @@ def __getattr__(name: str) -> Any:
     """What scores needs torch, which takes seconds to import; what reads scores does not."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ganlab.scoring import plans, scorer
+    from ganlab.scoring import measures, plans, scorer
 
-    return getattr(plans, name, None) or getattr(scorer, name)
+    return next(getattr(m, name) for m in (plans, scorer, measures) if hasattr(m, name))
 
 
 def __dir__() -> list[str]:

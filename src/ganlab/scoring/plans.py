@@ -23,6 +23,7 @@ from ganlab.metrics.classifier import (
 )
 from ganlab.metrics.features import Extractor, short_hash
 from ganlab.metrics.inceptionv3 import Inception, tensors_of
+from ganlab.scoring.measures import MEASURES, Measure
 from ganlab.scoring.protocol import Split
 from ganlab.scoring.reference import FEWEST, Reference, reference
 from ganlab.scoring.scorer import Scorer
@@ -37,7 +38,6 @@ NO_PICTURES = (
     "metrics: scores compare features of images, and this data is points, whose modes are counted "
     "anyway; set metrics=none"
 )
-SCORES = ("frechet", "is", "kernel", "precision", "recall", "density", "coverage")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,7 @@ class Plan:
         real: how many of these, drawn at random; None: all.
         seed: of the noise, the same each time.
         best: the score whose best checkpoint is kept.
+        also: scores of your own, in addition to ganlab's.
         patience: scorings without a better one after which the run ends; None: it never does.
     """
 
@@ -61,12 +62,14 @@ class Plan:
     seed: int = 0
     best: str = "frechet"
     patience: int | None = None
+    also: tuple[Measure, ...] = ()
 
     def __post_init__(self) -> None:
         at_least(1, every=self.every, patience=self.patience)
         at_least(FEWEST, n=self.n, real=self.real)
         seed_range(self.seed)
-        one_of(SCORES, best=self.best)
+        names = (name for measure in (*MEASURES, *self.also) for name in measure.names)
+        one_of(tuple(names), best=self.best)
 
     def check(self, source: Source) -> None:
         """Makes sure that scoring can be done before anything else is.
@@ -89,7 +92,7 @@ class Plan:
         """
         name, extractor = data_name(data.source), self.extractor(data).to(device)
         found = self._reference(self.real_images(data), data, extractor, name, self.real)
-        return Scorer(extractor, found, self.n, self.seed)
+        return Scorer(extractor, found, self.n, self.seed, also=self.also)
 
     def scorer_of_class(self, data: ImageData, extractor: Extractor, label: int) -> Scorer:
         """Compares with the images of one class alone, and generates its share of n."""
@@ -97,7 +100,8 @@ class Plan:
         part = Images(*(tensor[real.labels == label] for tensor in real))
         name = f"{data_name(data.source)}, class {label}"
         found = self._reference(part, data, extractor, name, None)
-        return Scorer(extractor, found, self.n // data.spec.classes, self.seed)
+        n = self.n // data.spec.classes
+        return Scorer(extractor, found, n, self.seed, also=self.also)
 
     def _reference(
         self, real: Images, data: ImageData, extractor: Extractor, name: str, n: int | None

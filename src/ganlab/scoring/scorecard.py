@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ganlab.scoring.protocol import Protocol
 
-# Of these less is better; of precision, recall, the Inception Score and so on more is.
+# Ganlab's scores that are better if they are less.
 DISTANCES = ("frechet", "frechet_infinity", "kernel", "kl")
 
 
@@ -57,8 +57,8 @@ class Scorecard:
 
 
 def is_distance(name: str) -> bool:
-    """Whether less of a score is better."""
-    return name in DISTANCES
+    """Whether less of a score is better: of ganlab's own distances, and of names that say so."""
+    return name in DISTANCES or name.endswith("distance")
 
 
 def as_loss(value: float, by: str) -> float:

@@ -1,6 +1,6 @@
 """Scores of a generator: one pass over its images, every score from it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.distributed as dist
@@ -8,16 +8,11 @@ from torch import Tensor
 
 from ganlab.data.progress import Watch, unwatched
 from ganlab.generative import Generative
-from ganlab.metrics import (
-    Tally,
-    class_balance,
-    frechet_distance,
-    kernel_distance,
-    neighbourhood,
-)
+from ganlab.metrics import Tally
 from ganlab.metrics.features import Extractor
 from ganlab.plots import pictures
 from ganlab.scoring.extraction import at_once, extract
+from ganlab.scoring.measures import MEASURES, Measure
 from ganlab.scoring.protocol import Protocol, versions
 from ganlab.scoring.reference import FEWEST, Reference
 from ganlab.scoring.scorecard import Score, Scorecard
@@ -38,6 +33,7 @@ class Scorer:
         seed: of their noise.
         kept: images of each kind that kernel distance and neighbours look at.
         neighbours: k of precision, recall, density and coverage.
+        also: scores to compute in addition to ganlab's own.
     """
 
     def __init__(
@@ -48,11 +44,13 @@ class Scorer:
         seed: int = 0,
         kept: int = 10_000,
         neighbours: int = 5,
+        also: Sequence[Measure] = (),
     ) -> None:
         at_least(max(FEWEST, neighbours + 1), n=n)
         seed_range(seed)
         self.extractor, self.reference, self.n, self.seed = extractor, reference, n, seed
         self.kept, self.neighbours = kept, neighbours
+        self.measures = (*MEASURES, *also)
 
     def __call__(self, gan: Generative) -> Scorecard:
         """All scores; every process of a distributed run must ask, and each gets the same."""
@@ -100,25 +98,11 @@ class Scorer:
 
     def card(self, gan: Generative, tally: Tally) -> Scorecard:
         """Every score of a tally."""
-        real, protocol = self.reference, self.protocol(gan)
-        vectors = real.vectors.to(tally.vectors.device)
-        subsets, size = protocol.subsets
-        near = neighbourhood(vectors, tally.vectors, self.neighbours)
-        scores = {
-            "frechet": Score(frechet_distance(real.moments, tally.moments)),
-            "is": Score(*tally.inception_score()),
-            "kernel": Score(*kernel_distance(vectors, tally.vectors, subsets, size)),
-            **{name: Score(value) for name, value in near._asdict().items()},
-            **self.balance(tally),
-        }
+        protocol, scores = self.protocol(gan), dict[str, Score]()
+        for measure in self.measures:
+            if measure.applies(self.extractor):
+                scores |= measure(self.reference, tally, protocol)
         return Scorecard(protocol, scores, gan.iterations)
-
-    def balance(self, tally: Tally) -> dict[str, Score]:
-        """Modes and their divergence, where the extractor names the data's own classes."""
-        if not self.extractor.names_classes:
-            return {}
-        found = class_balance(tally.histogram.cpu(), self.reference.predicted)
-        return {"modes": Score(found.modes), "kl": Score(found.kl)}
 
     def protocol(self, gan: Generative) -> Protocol:
         """The record that goes with every score."""
