@@ -8,15 +8,27 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 from PIL import Image
 
 import ganlab
-from commands import completed, rows, run_sample, run_train, runs_in, smoke, summary, trained
+from commands import (
+    completed,
+    composer,
+    rows,
+    run_sample,
+    run_train,
+    runs_in,
+    smoke,
+    summary,
+    trained,
+)
 from conftest import same, weights
+from ganlab.commands.composition import without_hydra
 from ganlab.commands.sampling import interpolation, walks
 from ganlab.errors import ConfigError
 from ganlab.plots import pictures
-from ganlab.runs.folder import Run, differences, identity, runs_below, unused
+from ganlab.runs.folder import Run, differences, folder_name, identity, runs_below, unused
 from ganlab.sample import sample
 from ganlab.training.streams import Stream, stream
 
@@ -135,6 +147,48 @@ def test_the_saved_config_is_complete_and_the_folders_name_is_its_hash(finished)
     assert saved["g_optimizer"]["eps"] == 1e-8
     assert identity(saved) == finished.name
     assert Run(finished).config() == saved
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ([], "digits-dcgan-nonsaturating"),
+        (
+            ["loss=hinge", "regularizer=[r1]", "model.discriminator.norm=layer"],
+            "digits-dcgan-hinge-r1",
+        ),
+        (["loss._target_=ganlab.losses.LeastSquares"], "digits-dcgan-least_squares"),
+        (["loss._target_=ganlab.losses.NonSaturating"], "digits-dcgan-nonsaturating"),
+        (
+            ["augment._target_=ganlab.augment.InstanceNoise"],
+            "digits-dcgan-nonsaturating-instance_noise",
+        ),
+        (
+            ["model.discriminator._target_=ganlab.networks.SNDCGANDiscriminator"],
+            "digits-sndcgan_discriminator-nonsaturating",
+        ),
+        (
+            ["regularizer=[r1]", "regularizer.r1._target_=ganlab.regularizers.R2"],
+            "digits-dcgan-nonsaturating-r2",
+        ),
+    ],
+)
+def test_a_folder_is_named_after_what_runs(overrides, name):
+    """A class that replaces the choice's own gives its name, so no folder claims another loss."""
+    cfg, found = composer().compose(overrides)
+    assert found == []
+    config = OmegaConf.to_container(without_hydra(cfg), resolve=True)
+    assert folder_name(cfg.hydra.runtime.choices, config) == name
+
+
+def test_a_data_set_of_yours_is_where_its_path_says():
+    """What can be downloaded is the same anywhere; what cannot is what its path says."""
+    config = completed()
+    here, there = ({**config, "data": {"_target_": "mine.X", "root": r}} for r in ("a", "b"))
+    assert identity(here) != identity(there)
+    for one in (here, there):
+        one["data"]["download"] = True
+    assert identity(here) == identity(there)
 
 
 def test_the_folder_of_a_run_with_regularizers_names_them(tmp_path):

@@ -17,11 +17,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from hydra._internal.utils import get_args_parser
 from PIL import Image
 
 import ganlab
 from commands import completed, composer, run_sweep, run_train, runs_in, shell, smoke
 from conftest import ROOT, same, weights
+from ganlab.commands.preflight import preflight
 from ganlab.errors import ConfigError
 from ganlab.plots import figures
 from ganlab.runs.folder import Run
@@ -694,6 +696,29 @@ old_optuna = pytest.mark.filterwarnings(
 def searched(tmp_path_factory):
     outputs = tmp_path_factory.mktemp("outputs")
     return outputs, run_train(*optuna_words(outputs))
+
+
+SEARCHES = {
+    "more trials": ("hydra.sweeper.n_trials=30", True),
+    "another place": ("output_dir=elsewhere", True),
+    "another logger": ("logger=csv", True),
+    "fewer iterations": ("iterations=7", False),
+    "a short trainer": ("trainer=smoke", False),
+    "another precision": ("trainer.precision=bf16-mixed", False),
+    "another seed of the sampler": ("hydra.sweeper.sampler.seed=1", False),
+    "another interval": ("g_optimizer.lr=interval(0.1,0.2)", False),
+}
+
+
+@old_optuna
+@pytest.mark.parametrize(("word", "is_same"), SEARCHES.values(), ids=SEARCHES)
+def test_a_search_is_named_by_what_decides_its_results(word, is_same, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = []
+    for words in (["sweep=optuna"], ["sweep=optuna", word]):
+        found = preflight(get_args_parser().parse_args(words))
+        folders.append(found.sweep.path.name)
+    assert (folders[0] == folders[1]) == is_same
 
 
 @old_optuna

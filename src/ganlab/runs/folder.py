@@ -107,7 +107,8 @@ def name_of(group: str, choice: str, node: Mapping[str, Any]) -> str:
     own = targets_of(chosen or {})
     for path, target in targets_of(node).items():
         if own.get(path, target) != target:
-            return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", target.rpartition(".")[2]).lower()
+            words = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"  # where one begins
+            return re.sub(words, "_", target.rpartition(".")[2]).lower()
     return choice
 
 
