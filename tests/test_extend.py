@@ -1,13 +1,17 @@
 """docs/extend.md: each kind of part can be added from outside the package, by one file."""
 
 import csv
+import os
+import signal
 import sys
 
 import pytest
 import torch
 
+import ganlab
 from commands import run_train, runs_in
-from conftest import ROOT
+from conftest import ROOT, same
+from ganlab.generative import Generative
 from ganlab.runs.folder import Run
 from test_readme import write_examples
 
@@ -129,3 +133,40 @@ def test_a_score_that_is_misspelt_is_named(tmp_path, monkeypatch):
     assert outcome.code == 2
     assert "best must be one of frechet, is, kernel, " in outcome.err
     assert outcome.err.endswith("got 'mean_distance'\n")
+
+
+MATCHING = "gan._target_=my_models.MeanMatching"
+
+
+def test_a_model_without_a_discriminator(trained):
+    """It is trained, averaged, scored, drawn and sampled like every other."""
+    run, rows = trained(MATCHING, "metrics=classifier", "metrics.n=20")
+    losses = numbers(rows, "loss/g")
+    assert losses[-1] < losses[0]
+    assert rows[-1]["images_seen"] == str(6 * 8)
+    assert "health/diversity" in rows[-1]
+    assert not {"loss/d", "health/d_accuracy", "D(x)"} & rows[-1].keys()
+    saved = torch.load(run.last_checkpoint(), weights_only=True)
+    assert not any(name.startswith("discriminator") for name in saved["state_dict"])
+    assert len(saved["optimizer_states"]) == 1
+    assert run.summary()["scores"]
+    assert ganlab.load(run.path, trust=True).sample(3, seed=1).shape == (3, 1, 16, 16)
+
+
+def test_a_model_without_a_discriminator_resumes_to_the_bit(trained, tmp_path, monkeypatch):
+    whole, _ = trained(MATCHING)
+    expected = torch.load(whole.last_checkpoint(), weights_only=True)["state_dict"]
+    whole.path.rename(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        average = Generative.average
+
+        def interrupted(model):
+            if model.iterations == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            average(model)
+
+        patch.setattr(Generative, "average", interrupted)
+        assert run_train(*SMALL, MATCHING).code == 130
+    run, _ = trained(MATCHING)
+    assert run.summary()["status"] == "finished"
+    assert same(torch.load(run.last_checkpoint(), weights_only=True)["state_dict"], expected)

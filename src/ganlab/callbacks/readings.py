@@ -12,6 +12,7 @@ from ganlab.callbacks.intervals import due
 from ganlab.data import ImageData
 from ganlab.data.images import normalised
 from ganlab.gan import GAN
+from ganlab.generative import Generative
 from ganlab.health.readings import (
     Reference,
     features_of,
@@ -51,17 +52,17 @@ class HealthReadings(ModelCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._shares = state_dict["shares"]
 
-    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:
-        self._probable = is_probability(gan.loss.score)
+    def on_train_start(self, trainer: Trainer, gan: Generative) -> None:
         parts = self._drawn(REAL).split(PART)
         real = [features_of(normalised(part.to(gan.device))) for part in parts]
         self._reference = Reference(torch.cat(real), self.watch.n)
         self.noise = gan.fixed_latents(self.watch.n)
 
-    def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, gan: Generative, *_: Any) -> None:
         if not due(gan, self.watch.every):
             return
-        self.latest = self._of_players(gan) | self._of_samples(gan)
+        of_players = self._of_players(gan) if isinstance(gan, GAN) else {}
+        self.latest = of_players | self._of_samples(gan)
         for name in (n for n in self.latest if n not in SCORES):  # which are logged anyway
             gan.observations.add(f"health/{name}", self.latest[name])
 
@@ -70,8 +71,8 @@ class HealthReadings(ModelCallback):
         readings: dict[str, Tensor] = {}
         if (logits := gan.observations.latest_logits()) is not None:
             real, fake = (part.flatten().float() for part in logits)
-            if self._probable:
-                score = gan.loss.score
+            score = gan.loss.score
+            if is_probability(score):
                 readings |= {"D(x)": score(real).mean(), "D(G(z))": score(fake).mean()}
             if gan.loss.energy:
                 real, fake = -real, -fake
@@ -84,7 +85,7 @@ class HealthReadings(ModelCallback):
         return {name: value.to(gan.device).float() for name, value in readings.items()}
 
     @torch.no_grad()
-    def _of_samples(self, gan: GAN) -> dict[str, Tensor]:
+    def _of_samples(self, gan: Generative) -> dict[str, Tensor]:
         """How samples compare with the data, and with those of the reading before."""
         samples = [gan.generate(z, averaged=False) for z in self.noise.split(PART)]
         features = torch.cat([features_of(part) for part in samples])

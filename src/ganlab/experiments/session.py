@@ -33,6 +33,7 @@ from ganlab.data.distributions import Mixture
 from ganlab.data.points import density_of, distribution_of
 from ganlab.errors import ConfigError, NonFiniteError, UnhealthyError
 from ganlab.experiments.experiment import Experiment
+from ganlab.gan import GAN
 from ganlab.loggers import MetricsFile, WandbRun
 from ganlab.plots.figures import POINTS_DRAWN, Cloud
 from ganlab.runs.folder import Run, unused
@@ -75,7 +76,7 @@ class Session:
             run.checkpoints, experiment.checkpoint_every, background=background
         )
         self.interruption = Interruption(self.checkpoints)
-        names = self.gan.conditioning.names_classes
+        names = isinstance(self.gan, GAN) and self.gan.conditioning.names_classes
         self.classification = Classification(
             self.data, experiment.sample_every, names_classes=names
         )
