@@ -140,7 +140,7 @@ MATCHING = "gan._target_=my_models.MeanMatching"
 
 def test_a_model_without_a_discriminator(trained):
     """It is trained, averaged, scored, drawn and sampled like every other."""
-    run, rows = trained(MATCHING, "metrics=classifier", "metrics.n=20")
+    run, rows = trained(MATCHING, "metrics=classifier", "metrics.n=20", "g_optimizer.lr=0.05")
     losses = numbers(rows, "loss/g")
     assert losses[-1] < losses[0]
     assert rows[-1]["images_seen"] == str(6 * 8)

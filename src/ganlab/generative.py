@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import LightningModule
@@ -153,6 +153,12 @@ class Generative(LightningModule):
         """Place of a player among the optimizers."""
         return list(self.players).index(player)
 
+    @property
+    def counting_optimizer(self) -> Any:
+        """Lightning's wrapper of the optimizer whose steps it counts."""
+        wrapped = self.optimizers()
+        return wrapped[self.position(self.counted)] if isinstance(wrapped, list) else wrapped
+
     @labelled("optimizer")
     def update(self, player: str, *, extrapolate: bool = False) -> None:
         """One step of a player's optimizer, with the gradients averaged over ranks.
@@ -164,7 +170,7 @@ class Generative(LightningModule):
         if self.trainer.world_size > 1:
             average_over_ranks(gradients(optimizer))
         if player == self.counted and not extrapolate:
-            cast("list[Any]", self.optimizers())[self.position(player)].step()
+            self.counting_optimizer.step()
         else:
             options: dict[str, Any] = {"extrapolate": True} if extrapolate else {}
             self.trainer.strategy.optimizer_step(optimizer, closure=lambda: None, **options)

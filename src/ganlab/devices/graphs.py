@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from pytorch_lightning import Trainer
@@ -233,7 +233,7 @@ class Captured:
     @property
     def _wrapper(self) -> Any:
         """Lightning's, around the optimizer whose steps it counts."""
-        return cast("list[Any]", self.model.optimizers())[self.model.position(self.model.counted)]
+        return self.model.counting_optimizer
 
     def _groups(self) -> Iterator[dict[str, Any]]:
         for player in self.model.players:
