@@ -273,7 +273,7 @@ def test_only_the_known_file_is_the_reference(file, extractor, monkeypatch):
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert (extractor.weights, extractor.name) == (digest, f"inception-{digest[:8]}")
     assert not extractor.is_reference
-    monkeypatch.setattr(inceptionv3, "REFERENCE", digest)
+    monkeypatch.setattr(inceptionv3, "SHA256", digest)
     known = Inception(file)
     assert (known.is_reference, known.name) == (True, "inception")
     assert (known.dim, known.classes) == (2048, 1008)

@@ -24,7 +24,7 @@ def file(tmp_path_factory):
 def test_throughput_passes_all_images_by_the_products_own_parts(file, monkeypatch):
     """By a clock that counts the images that the network was given; eigenvalues are left out."""
     given, forward = [], Inception.forward
-    monkeypatch.setattr("ganlab.scoring.scorer.frechet_distance", lambda *_: 0.0)
+    monkeypatch.setattr("ganlab.scoring.measures.frechet_distance", lambda *_: 0.0)
     monkeypatch.setattr(extraction, "CPU_PART", 8)
     monkeypatch.setattr(
         Inception, "forward", lambda self, x: given.append(len(x)) or forward(self, x)

@@ -12,6 +12,7 @@ from ganlab.losses import Loss
 from ganlab.networks.contract import Discriminator
 from ganlab.regularizers import Regularizer
 from ganlab.spec import PointSpec, Spec
+from ganlab.training.terms import Term
 
 
 def refuse(
@@ -22,9 +23,16 @@ def refuse(
     augment: Augment | None = None,
     spec: Spec | None = None,
 ) -> None:
-    """Raises CombinationError with every reason why these parts cannot play together."""
-    if not isinstance(loss, Loss):
-        raise TypeError(f"loss: {type(loss).__name__} is no ganlab.losses.Loss")
+    """Refuses parts that are not what they stand for, or cannot work together.
+
+    Raises:
+        TypeError: a part is of another kind.
+        CombinationError: every reason why these parts cannot work together.
+    """
+    require(Loss, loss=loss)
+    require(Conditioning, conditioning=conditioning)
+    require(Augment, augment=augment or Augment())
+    require(Regularizer, **{f"regularizer.{name}": one for name, one in regularizers.items()})
     found = [
         *of_energies(discriminator, loss, conditioning),
         *of_features(discriminator, regularizers, conditioning),
@@ -33,6 +41,14 @@ def refuse(
     ]
     if found:
         raise CombinationError(found)
+
+
+def require(kind: type[Term], **parts: object) -> None:
+    """Raises TypeError unless all parts are instances of a class of ganlab."""
+    for name, part in parts.items():
+        if not isinstance(part, kind):
+            wanted = f"{kind.__module__}.{kind.__name__}"
+            raise TypeError(f"{name}: {type(part).__name__} is no {wanted}")
 
 
 def of_energies(discriminator: nn.Module, loss: Loss, conditioning: Conditioning) -> Iterator[str]:

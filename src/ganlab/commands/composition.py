@@ -129,8 +129,9 @@ class Composer:
         found = [
             f"{o.partition('=')[0]}: set {self.mounted(o)}" for o in overrides if self.mounted(o)
         ]
-        found += [mistake for o in overrides if (mistake := self._passed_over(o))]
-        remaining = [o for o in overrides if not self.mounted(o)]
+        mistakes = {o: mistake for o in overrides if (mistake := self._choice_mistake(o))}
+        found += mistakes.values()
+        remaining = [o for o in overrides if not self.mounted(o) and o not in mistakes]
         while True:
             try:
                 return self._load(remaining), found
@@ -188,16 +189,25 @@ class Composer:
         defaults = primary.defaults_list or [] if primary else []
         return [default for default in defaults if isinstance(default, GroupDefault)]
 
-    def _passed_over(self, override: str) -> str | None:
-        """What is wrong with a choice where Hydra says nothing: of an optional group, or twice."""
-        name, _, choice = override.partition("=")
-        several = [word.strip() for word in choice.strip("[]").split(",")]
-        twice = [word for word in several if several.count(word) > 1]
-        if choice.startswith("[") and twice and self.loader.get_group_options(name):
-            return f"{name}: '{twice[0]}' is listed twice"
-        optional = any(default.group == name and default.optional for default in self._chosen)
-        options = self.loader.get_group_options(name) if optional else [choice]
-        return None if choice in options else no_such_choice(name, choice, options)
+    def _choice_mistake(self, override: str) -> str | None:
+        """What is wrong with the choice of a group, where Hydra says nothing or breaks down."""
+        parsed = self.parser.parse_override(override)
+        group = (parsed.key_or_group or "").rstrip("/")
+        options = self.loader.get_group_options(group)
+        if parsed.is_delete() or not options or parsed.is_sweep_override():
+            return None
+        key, value = parsed.get_key_element().lstrip("+"), parsed.value()
+        names = value if isinstance(value, list) else [value]
+        if odd := [name for name in names if not isinstance(name, str) and name is not None]:
+            return f"{key}: expected names of choices, got {odd[0]!r} ({', '.join(options)})"
+        if isinstance(value, list) and None in value:
+            return f"{key}: expected names of choices, got null ({', '.join(options)})"
+        if twice := [name for name in names if names.count(name) > 1]:
+            return f"{key}: '{twice[0]}' is listed twice"
+        optional = any(default.group == group and default.optional for default in self._chosen)
+        if optional and value not in options:  # Hydra passes over what is optional
+            return no_such_choice(key, str(value), options)
+        return None
 
     def _load(self, overrides: list[str]) -> DictConfig:
         return self.loader.load_configuration(CONFIG, overrides, RunMode.RUN)
