@@ -150,7 +150,7 @@ def answered(line: list[str]):
     return code, err.getvalue(), plan
 
 
-@tried(150)
+@tried(100)
 @given(words())
 def test_every_command_line_is_accepted_or_refused_with_a_sentence(line):
     code, err, plan = answered(line)
@@ -163,7 +163,7 @@ def test_every_command_line_is_accepted_or_refused_with_a_sentence(line):
         assert (code, err) == (0, "")
 
 
-@tried(30)
+@tried(20)
 @given(words())
 def test_what_is_accepted_is_plain_and_composes_to_the_same_again(line):
     code, _, plan = answered([word for word in line if word != "-m"])
@@ -197,7 +197,7 @@ WORDS_OF = {
 }
 
 
-@tried(60)
+@tried(50)
 @given(
     st.sampled_from(list(WORDS_OF)),
     st.integers(0, 6),

@@ -310,7 +310,7 @@ def test_data_that_has_moved_is_found_where_it_is_said_to_be(tmp_path):
         (
             ["check=torchmetrics"],
             (
-                "check: torchmetrics scores by Inception, this is by the classifier; say "
+                "check: torchmetrics scores by Inception, this is by the classifier; set "
                 "extractor=inception weights=FILE n=..."
             ),
         ),

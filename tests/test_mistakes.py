@@ -106,6 +106,27 @@ VALUES = {
     "seed=0,1": "'seed=0,1': several values are a sweep; add -m",
     "seed": "'seed': expected key=value",
     "resume=nowhere": "'nowhere' is no run: it has no config.yaml",
+    "loss._target_=3.7": "loss: _target_: expected a dotted path, got 3.7",
+    "loss._target_=null": "loss: _target_: expected a dotted path, got None",
+    "loss._target_={a:1}": "loss: _target_: expected a dotted path, got {'a': 1}",
+    "loss._target_=print": (
+        "loss: _target_: expected a path such as my_module.MyClass, got 'print'"
+    ),
+    "loss._target_=.a.b": ("loss: _target_: expected a path such as my_module.MyClass, got '.a.b'"),
+    "loss._target_=builtins.open": "loss.file: missing; set loss.file=...",
+    "loss._target_=builtins.min": (
+        "loss: 'builtins.min' is not a class or a function that ganlab can call"
+    ),
+    "augment._target_=os.getcwd": "augment: str is no ganlab.augment.Augment",
+    "loss._args_=[1]": ("loss._args_: ganlab passes arguments by name; set them by their names"),
+    "_target_=os.getcwd": "_target_: unknown",
+    "mirror={}": "mirror: expected bool, got {}",
+    "checkpoint_every={}": "checkpoint_every: expected int, got {}",
+    "profile={a:1}": "profile: expected bool, got {'a': 1}",
+    "g_optimizer._partial_=inf": "g_optimizer._partial_: expected bool, got inf",
+    "metrics=[1,2,3]": ("metrics: expected names of choices, got 1 (classifier, inception, none)"),
+    "regularizer=[r1,r1]": "regularizer: 'r1' is listed twice",
+    "output_dir=''": "output_dir must name a folder, got ''",
 }
 
 
@@ -459,3 +480,15 @@ def test_other_commands_say_their_mistakes_the_same_way():
     assert words("run=a", "sed=3") == refused("sed: unknown; did you mean 'seed'?")
     assert words("run=a", "n=many") == refused("n: expected int, got 'many'")
     assert words("somewhere") == refused("'somewhere': expected name=value")
+
+
+def test_a_sweep_without_a_job_is_refused(out):
+    outcome = run_train("-m", *smoke(out, "seed=range(0,3,-1)"))
+    assert outcome == refused("a value lists nothing: the sweep has no job")
+
+
+def test_a_trainer_that_cannot_be_made_is_refused(out):
+    """Only Lightning knows what it can make, once training is about to begin."""
+    outcome = run_train(*smoke(out, "trainer.devices=99999999999999999999"))
+    assert outcome.code == 2
+    assert outcome.err.startswith("ganlab: 1 mistake, nothing was started\n  trainer: ")
