@@ -1,4 +1,4 @@
-"""Readings of a run's health at intervals: how D judges, how samples compare with the data."""
+"""Health readings at intervals: D's judgement, and samples compared with the data."""
 
 from typing import Any
 
@@ -24,20 +24,20 @@ from ganlab.health.verdicts import Watch
 from ganlab.plots.figures import SCORES
 from ganlab.training.streams import Stream, stream
 
-REAL = 2048  # real x that the reference looks at
-PART = 64  # samples at once, as in a grid; so many are compared with all training data
-NUMBERS = 2**28  # of these at most, a GiB as floats: beyond, with as many as that, drawn at random
+REAL = 2048  # real x for the reference
+PART = 64  # samples generated at once, and compared with the training data for memorisation
+NUMBERS = 2**28  # values of training data in that comparison (1 GiB of floats); else a random part
 
 
 class HealthReadings(ModelCallback):
-    """Notes health/... among the run's observations; nobody waits for the device.
+    """Adds health/... to the run's observations, without synchronising with the device.
 
-    Readings draw from no shared random numbers, leave modes alone and are functions of the
-    iteration, so the run goes on as if there were none.
+    Readings use no shared random numbers, leave the networks' modes alone and happen at fixed
+    iterations, so they do not change training.
 
     Args:
-        watch: how often, and of how many samples.
-        data: the measure of samples.
+        watch: sets the interval and the number of samples.
+        data: real data to compare samples with.
     """
 
     def __init__(self, watch: Watch, data: ImageData) -> None:
@@ -62,11 +62,11 @@ class HealthReadings(ModelCallback):
         if not due(gan, self.watch.every):
             return
         self.latest = self._of_players(gan) | self._of_samples(gan)
-        for name in (n for n in self.latest if n not in SCORES):  # which are logged anyway
+        for name in (n for n in self.latest if n not in SCORES):  # scores are logged anyway
             gan.observations.add(f"health/{name}", self.latest[name])
 
     def _of_players(self, gan: GAN) -> dict[str, Tensor]:
-        """How D judges the last minibatch, and how large G's gradient is beside D's."""
+        """D's judgement of the last minibatch, and the ratio of G's gradient norm to D's."""
         readings: dict[str, Tensor] = {}
         if (logits := gan.observations.latest_logits()) is not None:
             real, fake = (part.flatten().float() for part in logits)
@@ -85,7 +85,7 @@ class HealthReadings(ModelCallback):
 
     @torch.no_grad()
     def _of_samples(self, gan: GAN) -> dict[str, Tensor]:
-        """How samples compare with the data, and with those of the reading before."""
+        """Samples compared with the data and with the samples of the previous reading."""
         samples = [gan.generate(z, averaged=False) for z in self.noise.split(PART)]
         features = torch.cat([features_of(part) for part in samples])
         readings, shares = self._reference.readings(features)
@@ -101,13 +101,13 @@ class HealthReadings(ModelCallback):
         return readings
 
     def _drawn(self, n: int) -> Tensor:
-        """Up to n of all real images, in a random order: files may be sorted by class."""
+        """Up to n random real images; in file order they may be sorted by class."""
         images = self._images()
         chosen = torch.randperm(len(images), generator=stream("cpu", 0, Stream.HEALTH_IMAGES))[:n]
         return images[chosen.to(images.device)]
 
     def _images(self) -> Tensor:
-        """All real images, uint8 (N, C, H, W), or points float32 (N, d)."""
+        """All real images, uint8 (N, C, H, W), or points, float32 (N, d)."""
         if self.data.images is None:
             raise RuntimeError("setup() has not been called")
         return self.data.images.images
