@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ganlab.health.readings import (
-    Reference,
+    RealFeatures,
     distances,
     effective_number,
     features_of,
@@ -165,7 +165,7 @@ def test_copies_of_points_that_lie_dense_are_memorised():
 
 def test_the_data_itself_is_as_diverse_as_the_data():
     real = random(2048, 1, 6, 6)
-    readings, shares = Reference(features_of(real[:1024]), n=256).readings(
+    readings, shares = RealFeatures(features_of(real[:1024]), n=256).readings(
         features_of(real[1024:1280])
     )
     assert readings["diversity"].item() == pytest.approx(1, abs=0.05)
@@ -177,7 +177,7 @@ def test_the_data_itself_is_as_diverse_as_the_data():
 def test_points_on_a_ring_and_all_in_one_place():
     angles = 2 * math.pi * (torch.arange(2048) % 8) / 8
     ring = torch.stack([angles.cos(), angles.sin()], dim=1) + 0.02 * random(2048, 2)
-    reference = Reference(ring, n=256)
+    reference = RealFeatures(ring, n=256)
     healthy, _ = reference.readings(ring[:256])
     assert healthy["modes"].item() > 0.8
     one, shares = reference.readings(ring[:1] + 1e-4 * random(256, 2))
@@ -191,11 +191,11 @@ def test_points_on_a_ring_and_all_in_one_place():
 def test_one_image_is_all_duplicates_though_the_data_has_some_images_twice():
     real = random(2048, 1, 6, 6)
     real[1:8:2] = real[0:8:2]
-    readings, _ = Reference(features_of(real), n=256).readings(
+    readings, _ = RealFeatures(features_of(real), n=256).readings(
         features_of(real[8:9].repeat(256, 1, 1, 1))
     )
     assert readings["duplicates"].item() == 1
-    healthy, _ = Reference(features_of(real), n=256).readings(
+    healthy, _ = RealFeatures(features_of(real), n=256).readings(
         features_of(random(256, 1, 6, 6, seed=1))
     )
     assert healthy["duplicates"].item() == 0
@@ -203,9 +203,9 @@ def test_one_image_is_all_duplicates_though_the_data_has_some_images_twice():
 
 def test_data_that_is_one_image_and_data_of_few_images_can_be_compared_with():
     for n in (1, 5):
-        readings, _ = Reference(torch.ones(n, 16), n=256).readings(random(256, 16))
+        readings, _ = RealFeatures(torch.ones(n, 16), n=256).readings(random(256, 16))
         assert all(torch.isfinite(value) for value in readings.values())
-    few, _ = Reference(random(20, 16), n=256).readings(random(256, 16, seed=1))
+    few, _ = RealFeatures(random(20, 16), n=256).readings(random(256, 16, seed=1))
     assert few["duplicates"].item() < 0.5  # of 20 samples: among 256 neighbours are nearer
     with pytest.raises(ValueError, match="real must be at least 1, got 0"):
-        Reference(torch.ones(0, 16), n=256)
+        RealFeatures(torch.ones(0, 16), n=256)

@@ -324,7 +324,7 @@ def test_a_run_that_recovers_after_going_back_finishes(tmp_path, capsys):
     assert watched.seen[-16:] == list(range(1, 17))
     assert len(watched.seen) > 16
     assert summary(run.path)["seconds"] < 100, "it began before the clock did"
-    assert "attempt 1 of 2: other noise, 0.5 of the learning rates" in capsys.readouterr().out
+    assert "attempt 1 of 2: other noise, learning rates times 0.5" in capsys.readouterr().out
 
 
 def spoiled(monkeypatch, *iterations: int) -> None:

@@ -97,7 +97,7 @@ def test_a_large_trace_is_not_kept(tmp_path, monkeypatch):
 
 def test_a_run_that_is_too_short_says_so(tmp_path, capsys):
     fit(small_gan(iterations=2), callbacks=[Profile(tmp_path)])
-    assert "no profile: it takes 3 iterations, and 2 are left" in capsys.readouterr().out
+    assert "no profile: it needs 3 iterations, but 2 are left" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 

@@ -696,7 +696,7 @@ def test_a_run_that_another_process_has_just_finished_is_left_alone(stopped, tmp
     """It ends while this process reads the data; before, this one would train it again."""
     words = smoke(tmp_path)
 
-    class Late(session.Session):
+    class Late(session.TrainingSession):
         def __init__(self, experiment, run, *rest):
             super().__init__(experiment, run, *rest)
             run.path.mkdir(parents=True)
@@ -705,7 +705,7 @@ def test_a_run_that_another_process_has_just_finished_is_left_alone(stopped, tmp
         def work(self):
             raise AssertionError("it trains")
 
-    monkeypatch.setattr(session, "Session", Late)
+    monkeypatch.setattr(session, "TrainingSession", Late)
     outcome = run_train(*words)
     run = tmp_path / "digits-dcgan-nonsaturating" / identity(completed(*words))
     assert outcome == (0, f"finished already: {run}\n", "")

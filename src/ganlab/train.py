@@ -116,7 +116,7 @@ def train(
         DiskFullError: there is no room for what the run writes; the last checkpoint is good.
     """
     from ganlab.experiments.experiment import Experiment
-    from ganlab.experiments.session import Session
+    from ganlab.experiments.session import TrainingSession
 
     experiment, run = Experiment(**config), Run.find(config, name)
     if run.finished:
@@ -125,7 +125,7 @@ def train(
             say(f"it has no scores; to score it: python -m ganlab.evaluate run={run.path}")
         return run
     title = title or f"{name}/{run.path.name}"
-    stretch = functools.partial(Session, experiment, run, title, group, callbacks)
+    stretch = functools.partial(TrainingSession, experiment, run, title, group, callbacks)
     session = stretch()
     with run.working(config) if is_first() else nullcontext():  # the others only compute
         if run.finished:  # by another process, while this one was reading the data

@@ -1,4 +1,4 @@
-"""What happens around Algorithm 1: readings, scores, pictures, checkpoints, interruption.
+"""Lightning callbacks: readings, scores, pictures, checkpoints, health, interruption, profiling.
 
 May import: conditioning, data, devices, errors, gan, generative, health, loggers, plots, runs,
 scoring, spec, storage, training.

@@ -1,4 +1,4 @@
-"""The base class of callbacks, whose hooks take the model by its own type."""
+"""The base class of callbacks; subclasses may narrow the model's type in their hooks."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from pytorch_lightning import Callback, Trainer
 
 from ganlab.training.labels import labelled
 
-# Lightning declares its hooks for any LightningModule; a type checker lets no subclass narrow that.
+# Lightning types its hooks for any LightningModule; as Any, subclasses may narrow the type.
 AnyCallback: Any = Callback
 
 
 class ModelCallback(AnyCallback):
-    """A Lightning callback.  Its subclasses state the model they need: a Generative, or a GAN.
+    """A Lightning callback whose subclasses declare the model they need: a Generative or a GAN.
 
-    What a subclass does before and after an iteration has a label in a profile.
+    The hooks of a subclass around an iteration get a label in profiles.
     """
 
     def __init_subclass__(cls) -> None:

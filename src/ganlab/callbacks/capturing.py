@@ -1,4 +1,4 @@
-"""Iterations are replayed as CUDA graphs where that is possible."""
+"""Replays iterations as CUDA graphs if possible."""
 
 from typing import Any, Literal
 
@@ -13,13 +13,14 @@ How = Literal["auto", "graph", "off"]
 
 
 class Capturing(ModelCallback):
-    """Has a GPU replay whole iterations.
+    """Captures whole iterations as CUDA graphs and replays them.
 
     Args:
-        how: "auto": where it can be done, else by Python; "graph": it must be; "off": never.
+        how: "auto": capture if possible, else train eagerly and print why; "graph": require
+            capture; "off": never capture.
 
     Raises:
-        ConfigError: in training, when it must be and an iteration turns out not to allow it.
+        ConfigError: during training, with "graph", if an iteration cannot be captured.
     """
 
     def __init__(self, how: How = "auto") -> None:
@@ -27,7 +28,7 @@ class Capturing(ModelCallback):
         self.captured: Captured | None = None
 
     def require(self, trainer: Trainer, model: Generative) -> None:
-        """Raises ConfigError where it must be and is known to be impossible."""
+        """Raises ConfigError if capture is required but known to be impossible."""
         reason = reason_against(model, trainer)
         if self.how == "graph" and reason is not None:
             raise ConfigError([f"compile=graph: {reason}"])
@@ -46,12 +47,12 @@ class Capturing(ModelCallback):
             self.captured.release()
 
     def on_exception(self, trainer: Trainer, model: Generative, exception: BaseException) -> None:
-        self.on_train_end(trainer, model)  # a run may go back to a checkpoint from here
+        self.on_train_end(trainer, model)  # training may go on from an earlier checkpoint
 
     def on_save_checkpoint(
         self, trainer: Trainer, model: Generative, checkpoint: dict[str, Any]
     ) -> None:
-        """A checkpoint is the same with graphs and without."""
+        """Removes traces of capture, so that checkpoints are the same with and without graphs."""
         for optimizer in checkpoint["optimizer_states"]:
             for group in optimizer["param_groups"]:
                 group["lr"] = float(group["lr"])

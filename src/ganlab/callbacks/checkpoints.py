@@ -1,4 +1,4 @@
-"""Checkpoints of tensors and plain data, written whole or not at all."""
+"""Checkpoints of tensors and plain data, written atomically."""
 
 import io
 from pathlib import Path
@@ -20,16 +20,16 @@ from ganlab.storage.background import Background, Snapshot
 class Checkpoints(ModelCallback):
     """Saves checkpoints/iteration-N.ckpt at intervals and at the end; keeps the last few.
 
-    best.ckpt beside them is for whoever scores the GAN.
+    The callback Scores also saves best.ckpt through this one.
 
-    A GAN with a weight that is NaN or infinite is never saved, so the newest file is always good.
-    Files are written while training goes on; when it ends they are there.
+    A GAN with a NaN or infinite weight is never saved, so the newest file is always usable.
+    A background thread writes the files; at the end of training all are written.
 
     Args:
         folder: where checkpoints go.
         every: iterations between two checkpoints.
-        keep: how many to keep.
-        background: writes the files; None: one for this callback alone.
+        keep: number of checkpoints to keep.
+        background: writes the files; None: a new one.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Checkpoints(ModelCallback):
     ) -> None:
         self.folder, self.every, self.keep = folder, every, keep
         self.background = background or Background()
-        self.pinned: int | None = None  # the iteration of one more that is kept
+        self.pinned: int | None = None  # iteration of a checkpoint that is kept in addition
         self._saved = -1
 
     def setup(self, trainer: Trainer, model: Generative, stage: str) -> None:
@@ -60,11 +60,11 @@ class Checkpoints(ModelCallback):
         self.background.drain()
 
     def on_exception(self, trainer: Trainer, model: Generative, exception: BaseException) -> None:
-        if isinstance(exception, Exception):  # who presses Ctrl-C twice does not want to wait
+        if isinstance(exception, Exception):  # do not wait after a second Ctrl-C
             self.background.settle()
 
     def save(self, trainer: Trainer, model: Generative) -> None:
-        """Saves now, unless this iteration is saved already.
+        """Saves now, unless this iteration has been saved.
 
         Raises:
             NonFiniteError: a weight is NaN or infinite.
@@ -83,7 +83,7 @@ class Checkpoints(ModelCallback):
                 old.unlink()
 
     def save_best(self, trainer: Trainer, model: Generative) -> None:
-        """Saves best.ckpt in place of the one before, which these weights have outdone.
+        """Replaces best.ckpt by the current weights.
 
         Raises:
             NonFiniteError: a weight is NaN or infinite.
@@ -91,7 +91,7 @@ class Checkpoints(ModelCallback):
         self.keep_as(trainer, model, self.folder / BEST)
 
     def drop_after(self, iteration: int) -> None:
-        """Removes the checkpoints of later iterations, the best among them."""
+        """Removes checkpoints of later iterations, best.ckpt included."""
         for path in checkpoint.listed(self.folder):
             if checkpoint.iteration(path) > iteration:
                 path.unlink()
@@ -99,30 +99,30 @@ class Checkpoints(ModelCallback):
             (self.folder / BEST).unlink()
 
     def best_is_by(self, iteration: int) -> bool:
-        """Whether best.ckpt is of an iteration up to this one, or there is none."""
+        """Whether best.ckpt is missing or from this iteration or an earlier one."""
         return not self.has_best or checkpoint.read(self.folder / BEST)["iterations"] <= iteration
 
     @property
     def has_best(self) -> bool:
-        """Whether there is a best.ckpt."""
+        """Whether best.ckpt exists."""
         return (self.folder / BEST).exists()
 
     def keep_as(self, trainer: Trainer, model: Generative, path: Path) -> None:
-        """Saves now, under any name: nothing removes it.
+        """Saves now to `path`; unless the name is that of a regular checkpoint, the file is kept.
 
         Raises:
             NonFiniteError: a weight is NaN or infinite.
         """
         require_finite(model)
-        self.background.deliver()  # who goes on from here need not make what came before
-        trainer.save_checkpoint(path)  # all ranks call it, the first one writes
+        self.background.deliver()  # log earlier pictures first: a resumed run does not redraw them
+        trainer.save_checkpoint(path)  # all ranks call it, rank 0 writes
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Has checkpoints written in the background, as they are when it is asked.
+    """Copies a checkpoint when it is saved and writes the copy in the background.
 
     Args:
-        background: writes them.
+        background: writes the files.
     """
 
     def __init__(self, background: Background) -> None:
@@ -136,20 +136,20 @@ class WholeFiles(TorchCheckpointIO):
 
 
 def write(content: dict[str, Any], path: Path) -> None:
-    """Writes a checkpoint whole or not at all.
+    """Writes a checkpoint atomically.
 
-    Lightning writes to the machine's temporary folder first, which may be small, and from another
-    disk a checkpoint does not arrive whole or not at all.
+    Lightning writes to the system's temporary folder first.  That folder may be small, and moving a
+    file from another disk is not atomic.
     """
-    file = io.BytesIO()  # torch's own writer does not say that a disk is full
+    file = io.BytesIO()  # torch's file writer hides the error of a full disk
     torch.save(content, file)
     files.write(path, file.getbuffer())
 
 
 def require_finite(model: Generative) -> None:
-    """Raises NonFiniteError, naming the first tensor of the GAN that is not finite.
+    """Raises NonFiniteError that names the first non-finite tensor of the GAN.
 
-    Waits for the device once.
+    Synchronises with the device once.
     """
     floats = {name: t for name, t in model.state_dict().items() if t.is_floating_point()}
     finite = torch.stack([torch.isfinite(tensor).all() for tensor in floats.values()]).tolist()

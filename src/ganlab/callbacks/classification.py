@@ -1,4 +1,4 @@
-"""How well D's class head names held-out images, beside a supervised baseline."""
+"""Test error of D's class head, with a supervised baseline for comparison."""
 
 import copy
 from typing import Any
@@ -19,19 +19,20 @@ from ganlab.training.streams import Stream, mixed
 
 
 class Classification(ModelCallback):
-    """Reads test_error, the share of held-out images that D's class head names wrongly.
+    """Logs test_error, the share of held-out images that D's class head misclassifies.
 
-    Beside it test_error/supervised, where labels are few: the same networks from the same initial
-    weights, trained by D's optimizer, at its initial rate, on the same labeled images alone.
+    If only some images are labeled, it also logs test_error/supervised, a baseline: D's networks,
+    trained from the same initial weights on the labeled images alone, with D's optimizer at its
+    initial learning rate.
 
     Args:
-        data: whose held-out images are named, if there are any.
+        data: the data; its held-out images are classified, if it has any.
         every: iterations between two readings.
-        updates: of the supervised networks, which learn a few hundred labels by heart sooner.
-        names_classes: whether D's answers are class logits; otherwise there is nothing to do.
+        updates: of the supervised networks; they fit a few hundred labels in fewer.
+        names_classes: whether D outputs class logits; otherwise this callback does nothing.
 
     Raises:
-        DataError: labels are few and the held-out images cannot be read: what is the run for?
+        DataError: only some images are labeled, and the held-out images cannot be read.
     """
 
     def __init__(
@@ -71,13 +72,13 @@ class Classification(ModelCallback):
         except DataError:
             if self.data.labels is not None:
                 raise
-            return None  # where all labels are known, the error is only a companion
+            return None  # with all labels known, the test error is optional
 
 
 def supervised(
     gan: GAN, images: Images, updates: int, batch_size: int = 100
 ) -> tuple[nn.Module, Conditioning]:
-    """Copies of D's networks after training on labeled images alone."""
+    """Copies of D's networks, trained on labeled images alone."""
     network, conditioning = copy.deepcopy((gan.discriminator, gan.conditioning))
     parameters = [*network.parameters(), *conditioning.parameters()]
     optimizer = gan.players[D].rule.build(parameters, fused=False)
@@ -92,7 +93,7 @@ def supervised(
 
 @torch.no_grad()
 def error(network: nn.Module, conditioning: Conditioning, images: Images) -> float:
-    """Share of images whose class is named wrongly; the networks' modes stay as they are."""
+    """Share of images that are misclassified, in [0, 1]; does not change the networks' modes."""
     modes = {module: module.training for net in (network, conditioning) for module in net.modules()}
     for module in modes:
         module.training = False
@@ -106,7 +107,11 @@ def error(network: nn.Module, conditioning: Conditioning, images: Images) -> flo
 
 
 def class_logits(network: nn.Module, conditioning: Conditioning, pixels: Tensor) -> Tensor:
-    """(N, K) of uint8 images (N, C, H, W), on the network's device."""
+    """uint8 images (N, C, H, W) -> class logits (N, K), on the network's device.
+
+    Raises:
+        ValueError: the conditioning has no class logits.
+    """
     weight = next(network.parameters())
     images = normalised(pixels.to(weight.device)).to(weight.dtype)
     nothing = images.new_zeros(len(images), conditioning.code_dim)

@@ -1,4 +1,4 @@
-"""How much of a known mixture the generator covers, while it trains."""
+"""How many modes of a known mixture the generator covers, during training."""
 
 from typing import Any
 
@@ -13,14 +13,17 @@ SAMPLES = 2500  # Srivastava et al. 2017, section 4.1; Lin et al. 2018, section 
 
 
 class ModeCoverage(ModelCallback):
-    """Reads modes_covered, high_quality and kl_modes from 2,500 samples of fixed noise.
+    """Logs modes_covered, high_quality and kl_modes of 2,500 samples from fixed noise.
 
-    modes_covered: modes with a sample of high quality, one within 3 standard deviations;
-    high_quality: their share, in [0, 1]; kl_modes: KL(generated || true) of the frequencies of
-    nearest modes, in nats, which chance alone makes (K - 1) / 5,000 (distributions.Coverage).
+    A sample is of high quality if it is within 3 standard deviations of a mode.
+    modes_covered: number of modes with a high-quality sample.
+    high_quality: share of high-quality samples, in [0, 1].
+    kl_modes: KL(generated || true) between frequencies of nearest modes, in nats; a perfect
+    generator of K modes has (K - 1) / 5,000 on average, from sampling alone
+    (distributions.Coverage).
 
     Args:
-        mixture: what the data is from.
+        mixture: the distribution of the data.
         every: iterations between two readings.
     """
 

@@ -1,4 +1,4 @@
-"""Verdicts on a run's health, and what is done about them."""
+"""Reports verdicts on a run's health and acts on them."""
 
 import sys
 from collections.abc import Callable
@@ -23,15 +23,15 @@ from ganlab.storage import checkpoint
 
 
 class Health(ModelCallback):
-    """Says once what ails the run, and acts on it.
+    """Reports each ailment of the run once, and takes the action of `watch`.
 
     Args:
-        watch: how.
-        readings: on which verdicts rest; taken before the journal waits for the device, and looked
-            at after it.
-        checkpoints: keeps the last healthy one, and that of a snapshot.
-        folder: of snapshots.
-        paint: makes their pictures, uint8 (H, W, 3), of samples.
+        watch: settings.
+        readings: takes the readings.  It comes before the journal in the order of callbacks, and
+            this one after it, so that only the journal waits for the device.
+        checkpoints: keeps the last healthy checkpoint, and saves those of snapshots.
+        folder: where snapshots go.
+        paint: makes a picture, uint8 (H, W, 3), of a snapshot's samples.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class Health(ModelCallback):
         self.folder, self.paint = folder, paint
         self.detector = Detector(watch)
         self.verdicts: list[Verdict] = []
-        self.ended: Verdict | None = None  # by which the run is to stop or to go back
-        self._before = 0  # the healthy checkpoint before that of checkpoints.pinned
+        self.ended: Verdict | None = None  # verdict because of which the run stops or goes back
+        self._before = 0  # iteration of the healthy checkpoint before checkpoints.pinned
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -64,7 +64,8 @@ class Health(ModelCallback):
         self.checkpoints.pinned = state_dict["healthy"]
 
     def on_train_start(self, trainer: Trainer, model: Generative) -> None:
-        trainer.should_stop |= self.ended is not None  # killed after the checkpoint of its end
+        # True if the run was killed after it saved its last checkpoint.
+        trainer.should_stop |= self.ended is not None
         if self.watch.action == "rollback" and model.iterations == 0:
             self.checkpoints.pinned = 0
             self.checkpoints.save(trainer, model)
@@ -81,27 +82,27 @@ class Health(ModelCallback):
         """Judges the latest readings, and acts on a verdict."""
         latest = self.readings.latest
         found = dict(zip(latest, torch.stack(list(latest.values())).tolist(), strict=True))
-        found = trainer.strategy.broadcast(found)  # each process has seen its share of the images
+        found = trainer.strategy.broadcast(found)  # processes read different minibatches
         for verdict in self.detector.read({**found, "iterations": model.iterations}):
             self._act(trainer, model, verdict)
 
     def diverged(self, model: Generative, error: NonFiniteError) -> bool:
-        """Notes the verdict on numbers that are not finite; whether the run may go back."""
+        """Records the verdict on non-finite values; returns whether the run may go back."""
         self.verdicts.append(diverged(model.iterations, str(error)))
         if self.watch.action == "rollback" and self._may_go_back(model):
             self.ended = self.verdicts[-1]
         return self.ended is not None
 
     def goes_back(self, model: Generative) -> int | None:
-        """The iteration to which the run is to go back and can; None: it is not, or cannot."""
+        """The iteration to go back to; None if the run need not or cannot go back."""
         if self.watch.action != "rollback" or self.ended is None or not self._may_go_back(model):
             return None
         return checkpoint.iteration(self._healthy)
 
     def go_back(self, model: Generative) -> None:
-        """Makes the last healthy checkpoint the newest, and such that another attempt follows.
+        """Makes the last healthy checkpoint the newest one and marks it as the next attempt.
 
-        It is written before those after it are removed: who is killed in between does it again.
+        It is written before later ones are removed, so a run killed in between repeats this.
         """
         path = self._healthy
         saved = checkpoint.read(path)
@@ -111,18 +112,18 @@ class Health(ModelCallback):
         self.checkpoints.drop_after(checkpoint.iteration(path))
         print(
             f"back to {path.name}, attempt {model.attempt + 1} of {self.watch.rollbacks}: other "
-            f"noise, {0.5 ** (model.attempt + 1):g} of the learning rates",
+            f"noise, learning rates times {0.5 ** (model.attempt + 1):g}",
             flush=True,
         )
 
     def conclusion(self) -> str:
-        """What was found in the whole run, in one line."""
+        """All ailments of the run, in one line."""
         names = ", ".join(f"{v.ailment} at iteration {v.iteration:,}" for v in self.verdicts)
         return f"health: {names or 'no ailment was found'}"
 
     @property
     def _healthy(self) -> Path:
-        """The last healthy checkpoint; what was to be the last may have had no finite weights."""
+        """The last healthy checkpoint; the one before if non-finite weights prevented its save."""
         pinned = self.checkpoints.folder / checkpoint.name(self.checkpoints.pinned or 0)
         return pinned if pinned.exists() else pinned.with_name(checkpoint.name(self._before))
 
@@ -130,7 +131,7 @@ class Health(ModelCallback):
         return model.attempt < self.watch.rollbacks and self._healthy.exists()
 
     def _act(self, trainer: Trainer, model: Generative, verdict: Verdict) -> None:
-        """Says it, and does what is to be done."""
+        """Reports a verdict and takes the action."""
         self.verdicts.append(verdict)
         if trainer.is_global_zero:
             tqdm.write(f"iteration {verdict.iteration:,}: {verdict}")
@@ -145,7 +146,7 @@ class Health(ModelCallback):
             trainer.should_stop = True
 
     def _keep(self, trainer: Trainer, model: Generative, verdict: Verdict) -> None:
-        """A checkpoint and a grid of samples in the folder, which no rotation touches."""
+        """Saves a checkpoint and a grid of samples, which are never removed."""
         kept = self.folder / f"{verdict.ailment}-{checkpoint.name(verdict.iteration)}"
         self.folder.mkdir(exist_ok=True)
         self.checkpoints.keep_as(trainer, model, kept)

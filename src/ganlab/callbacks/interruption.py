@@ -1,4 +1,4 @@
-"""Ctrl-C and a cluster's signals end a run between two iterations, with a checkpoint."""
+"""On Ctrl-C or a cluster's signal, saves a checkpoint and stops between two iterations."""
 
 import signal
 import threading
@@ -12,17 +12,17 @@ from ganlab.callbacks.base import ModelCallback
 from ganlab.callbacks.checkpoints import Checkpoints
 from ganlab.generative import Generative
 
-# Not every system has the last two, by which Slurm and submitit announce that time is up.
+# Slurm and submitit send the last two before the time limit; not every system has them.
 NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
 
 
 class Interruption(ModelCallback):
-    """Saves and stops at the end of the iteration in which a signal came; a second one kills.
+    """Saves and stops at the end of the iteration in which a signal arrives; a second one kills.
 
-    Saving inside a handler would catch D stepped and G not (pytorch-lightning#21406).  Whoever
-    handled the signal before gets it afterwards, from `pass_on`: submitit requeues the job then.
-    Before training starts and after it ends signals are not ours: the default is to terminate,
-    and nothing is lost by it.
+    A checkpoint saved inside the handler could have D updated but not G
+    (pytorch-lightning#21406).  After training, `pass_on` calls the handler that was installed
+    before, such as submitit's, which requeues the job.  Signals before and after training keep
+    their own handlers; the default terminates the process, and nothing is lost.
 
     Args:
         checkpoints: saves before the run stops.
@@ -37,12 +37,12 @@ class Interruption(ModelCallback):
 
     def on_train_start(self, trainer: Trainer, model: Generative) -> None:
         if threading.current_thread() is threading.main_thread():  # only it may handle signals
-            # What no Python handles, some library does: it could not be given back.
+            # None: the handler was not installed from Python and could not be restored.
             mine = [s for s in self.SIGNALS if signal.getsignal(s) is not None]
             self._handlers = {s: signal.signal(s, self._receive) for s in mine}
 
     def on_train_batch_end(self, trainer: Trainer, model: Generative, *_: Any) -> None:
-        # All ranks stop after the same iteration, whichever of them was told to.
+        # All ranks stop after the same iteration, even if only one got the signal.
         if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
             self._agree(trainer)
             self.checkpoints.save(trainer, model)
@@ -55,26 +55,26 @@ class Interruption(ModelCallback):
         self._restore()
 
     def pass_on(self) -> None:
-        """Calls whoever handles the signal that stopped training, if anyone does.
+        """Calls the original handler of the signal that stopped training, if there is one.
 
-        To be called when everything is written down: submitit's handler ends the process.
+        Call this after everything is saved: submitit's handler ends the process.
         """
         if self.received is None:
             return
         handler = signal.getsignal(self.received)
         if callable(handler) and handler is not signal.default_int_handler:
-            # Slurm ends all processes of a job that it requeues, and submitit takes it for a
-            # failure if among them is the command with which it has asked for that.
+            # When Slurm requeues a job, it sends SIGTERM to all its processes, including the
+            # requeue command that submitit started; submitit would report that as a failure.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             handler(self.received, None)
 
     def _agree(self, trainer: Trainer) -> None:
-        """All ranks know the signal: it is the first one's business to requeue the job."""
+        """Shares the signal with all ranks: rank 0 has to requeue the job."""
         number = torch.tensor(self.received or 0, device=trainer.strategy.root_device)
         self.received = signal.Signals(int(trainer.strategy.reduce(number, reduce_op="max")))
 
     def _restore(self) -> None:
-        """Before Lightning restores its own: in reverse order of taking."""
+        """Restores the handlers; runs before Lightning restores its own, in reverse order."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}

@@ -1,4 +1,4 @@
-"""Reads what the GAN observed of itself, at intervals, and tells the loggers."""
+"""Reads the model's observations at intervals and sends them to the loggers."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ class Journal(ModelCallback):
 
     Args:
         every: iterations between two readings; each waits once for the device.
-        background: has pictures to log, which go before any later row; None: there are none.
+        background: makes pictures; they are logged before any later row.  None: there are none.
     """
 
     def __init__(self, every: int, background: Background | None = None) -> None:
@@ -71,7 +71,7 @@ class Journal(ModelCallback):
         self.record(trainer, model, metrics)
 
     def record(self, trainer: Trainer, model: Generative, metrics: Mapping[str, float]) -> None:
-        """Tells all loggers, against the three axes as they are now."""
+        """Sends metrics to all loggers, with the current values of the three axes."""
         self.background.deliver()
         axes = {
             "iterations": model.iterations,
@@ -83,7 +83,7 @@ class Journal(ModelCallback):
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What happens here counts as no time of training."""
+        """Excludes the time spent in the context from the time of training."""
         started = time.monotonic()
         try:
             yield
@@ -92,7 +92,7 @@ class Journal(ModelCallback):
             self._read_at = (before + time.monotonic() - started, images)
 
     def _elapsed(self) -> float:
-        """Seconds of training until now, over all parts of a resumed run."""
+        """Seconds of training so far, over all parts of a resumed run."""
         return self.seconds + max(0.0, time.monotonic() - self._read_at[0])
 
     def _diagnosis(self, error: NonFiniteError, model: Generative) -> str:

@@ -1,4 +1,4 @@
-"""Where an iteration's time goes: tables of labels and operators, and a trace to look into."""
+"""Profiles iterations: tables of time by label and by operator, and a trace."""
 
 import os
 import time
@@ -16,9 +16,9 @@ from ganlab.generative import Generative
 from ganlab.storage import files
 from ganlab.training.labels import PREFIX
 
-TRACE_BYTES = 2**24  # a trace that is larger is not kept
-OPERATORS = 12  # rows of their table
-ADVICE = {  # by label: what makes it faster
+TRACE_BYTES = 2**24  # larger traces are deleted
+OPERATORS = 12  # rows of the table of operators
+ADVICE = {  # label -> how to make it faster
     "data": "images that fit a quarter of the GPU's free memory are kept there",
     "noise": "a smaller latent.dim",
     "G forward": "model.generator.width, batch_size, trainer.precision=bf16-mixed",
@@ -30,21 +30,21 @@ ADVICE = {  # by label: what makes it faster
 
 
 class Profile(ModelCallback):
-    """Profiles some iterations and writes profile.txt and trace.json.gz; training is the same.
+    """Profiles some iterations and writes profile.txt and trace.json.gz; does not change training.
 
-    It is the first of the callbacks, so the work of the others counts for the iteration they
-    follow.
+    It has to be the first callback, so that the work of the others counts towards the iteration
+    they follow.
 
     Args:
-        folder: the run's.
-        iterations: to profile, or as many as there are.
-        warm_up: iterations before them.
+        folder: the run's folder.
+        iterations: number of iterations to profile, or fewer if the run is shorter.
+        warm_up: iterations before the profiled ones.
     """
 
     def __init__(self, folder: Path, iterations: int = 20, warm_up: int = 10) -> None:
         self.folder, self.iterations, self.warm_up = folder, iterations, warm_up
-        self.middle = self.first = self.last = -1  # iterations; the profile is of (first, last]
-        self.usual = 0.0  # seconds of an iteration without the profiler: of (middle, first]
+        self.middle = self.first = self.last = -1  # iterations; (first, last] are profiled
+        self.usual = 0.0  # seconds per iteration without the profiler, over (middle, first]
         self._since = 0.0
         self._profile: profile | None = None
 
@@ -57,7 +57,7 @@ class Profile(ModelCallback):
             self.last = min(self.first + self.iterations, model.total_iterations)
             self._since = now(model)
         elif trainer.is_global_zero:
-            print(f"no profile: it takes 3 iterations, and {left} are left", flush=True)
+            print(f"no profile: it needs 3 iterations, but {left} are left", flush=True)
 
     def on_train_batch_end(self, trainer: Trainer, model: Generative, *_: Any) -> None:
         if model.iterations == self.middle:
@@ -69,29 +69,29 @@ class Profile(ModelCallback):
             self._finish(model)
 
     def on_train_end(self, trainer: Trainer, model: Generative) -> None:
-        self._stop()  # a signal came meanwhile
+        self._stop()  # still running if training ended early
 
     def on_exception(self, trainer: Trainer, model: Generative, exception: BaseException) -> None:
         self._stop()
 
     def _start(self, model: Generative) -> None:
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would say that there is no GPU
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # hides the warning that no GPU is found
         gpu = [ProfilerActivity.CUDA] if model.device.type == "cuda" else []
         made = profile(activities=[ProfilerActivity.CPU, *gpu])
-        with warnings.catch_warnings():  # torch 2.11 warns of schedules, which are not used here
+        with warnings.catch_warnings():  # torch 2.11 warns about schedules, which are not used here
             warnings.simplefilter("ignore", UserWarning)
             made.start()
         self._profile, self._since = made, now(model)
 
     def _stop(self) -> profile | None:
-        """Ends the profile, if it runs."""
+        """Stops the profiler, if it is running."""
         done, self._profile = self._profile, None
         if done is not None:
             done.stop()
         return done
 
     def _finish(self, model: Generative) -> None:
-        """Writes and prints what was found."""
+        """Writes and prints the profile."""
         seconds = now(model) - self._since
         if (done := self._stop()) is None:
             return
@@ -105,11 +105,11 @@ class Profile(ModelCallback):
         tqdm.write(f"\n{text}{where}\n")
 
     def report(self, averages: Any, seconds: float) -> str:
-        """The tables, and advice about the largest part.
+        """The tables, and advice on the largest part.
 
         Args:
-            averages: torch's, by name of operator or label.
-            seconds: that all profiled iterations took.
+            averages: torch's key averages, by operator or label.
+            seconds: total time of all profiled iterations.
         """
         n = self.last - self.first
         each = 1000 * seconds / n
@@ -119,9 +119,9 @@ class Profile(ModelCallback):
         operators = averages.table(by or "self_cpu_time_total", OPERATORS, max_name_column_width=40)
         lines = [
             f"profile of iterations {self.first + 1} to {self.last}: {each:.3f} ms each",
-            f"(without the profiler {1000 * self.usual:.3f} ms; it slows small operators most)",
+            f"({1000 * self.usual:.3f} ms without the profiler, which slows small operators most)",
             "",
-            f"{'part, with all that it calls':40}{'ms':>10}{'share':>8}{'GPU ms':>10}",
+            f"{'part, including all it calls':40}{'ms':>10}{'share':>8}{'GPU ms':>10}",
             *(f"{p:40}{ms:10.3f}{ms / each:8.0%}{gpu:10.3f}" for p, (ms, gpu) in parts.items()),
             *([f"\nto make {most} faster: {ADVICE[most.split('/')[0]]}"] if most else []),
         ]
@@ -129,14 +129,14 @@ class Profile(ModelCallback):
 
 
 def now(model: Generative) -> float:
-    """Seconds, when all that was asked of the device is done."""
+    """Clock time in seconds, after all work on the device is done."""
     if model.device.type == "cuda":
         torch.cuda.synchronize(model.device)
     return time.perf_counter()
 
 
 def shares(averages: Any, iterations: int) -> dict[str, tuple[float, float]]:
-    """Milliseconds of an iteration, and those of the GPU, under each label; the largest first."""
+    """Label -> (wall, GPU) milliseconds per iteration, the largest first."""
     found = {
         one.key.removeprefix(PREFIX): (one.cpu_time_total, one.device_time_total)
         for one in averages

@@ -1,4 +1,4 @@
-"""One line that says how far the run is; it costs a microsecond per iteration."""
+"""Progress on one line; it costs a microsecond per iteration."""
 
 import sys
 import time
@@ -11,24 +11,24 @@ from ganlab.callbacks.base import ModelCallback
 from ganlab.callbacks.journal import Journal
 from ganlab.generative import Generative
 
-FIRST_SECONDS = 5.0  # of training, after which a log file has its first line
+FIRST_SECONDS = 5.0  # from the start of training to the first line in a log file
 QUIET_SECONDS = 30.0  # between two lines
 
 
 class Progress(ModelCallback):
-    """A bar with time left and images per second; a line soon and every half minute in a log file.
+    """A bar with time left and images per second; in a log file, a line every half minute.
 
-    Lightning's own bars redraw per iteration or from a thread of their own, which costs up to as
-    much as a small GAN's iteration.
+    Lightning's own bars redraw per iteration or from a separate thread, which can cost as much as
+    an iteration of a small GAN.
 
     Args:
-        journal: whose latest reading is shown.
+        journal: its latest reading is shown.
     """
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.bar: tqdm[Any] | None = None
-        self._began: tuple[float, int] | None = None  # when the first iteration here was done
+        self._began: tuple[float, int] | None = None  # time and number of the first iteration
         self._says_at = 0.0
 
     def on_train_start(self, trainer: Trainer, model: Generative) -> None:
@@ -63,7 +63,7 @@ class Progress(ModelCallback):
             self.bar.close()
 
     def _say(self, model: Generative) -> None:
-        """A line, where one is due; the first iteration, which takes longer, sets no pace."""
+        """Prints a line if one is due; the slow first iteration does not count for the pace."""
         now = time.monotonic()
         if self._began is None:
             self._began = (now, model.iterations)
@@ -80,16 +80,17 @@ class Progress(ModelCallback):
 
 
 def time_left(model: Generative, now: float, began: float, start: int) -> list[str]:
-    """What the iterations left take at the pace since `start`, which was done when it `began`.
+    """The time that the iterations left will take; empty if none are left.
 
-    A run that goes on is judged by what it does here: what it did before may have been elsewhere.
+    The pace is measured from iteration `start`, which ended at time `began`.  Earlier parts of a
+    resumed run do not count, because they may have run on another machine.
     """
     left, done = model.total_iterations - model.iterations, model.iterations - start
     return [f"about {spoken(left * (now - began) / done)} left"] if left else []
 
 
 def spoken(seconds: float) -> str:
-    """A length of time as people say it: 8 s, 75 s, 25 min, 7 h, 3 days."""
+    """A duration in a readable unit: 8 s, 75 s, 25 min, 7 h, 3 days."""
     for unit, length in (("s", 1), ("min", 60), ("h", 3600)):
         if seconds < 120 * length:
             return f"{seconds / length:.0f} {unit}"

@@ -1,4 +1,4 @@
-"""Readings of a run's health at intervals: how D judges, how samples compare with the data."""
+"""Health readings at intervals: D's judgement, and samples compared with the data."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from ganlab.data.images import normalised
 from ganlab.gan import GAN
 from ganlab.generative import Generative
 from ganlab.health.readings import (
-    Reference,
+    RealFeatures,
     features_of,
     logit_gap,
     memorised,
@@ -25,20 +25,20 @@ from ganlab.health.verdicts import Watch
 from ganlab.plots.figures import SCORES
 from ganlab.training.streams import Stream, stream
 
-REAL = 2048  # real x that the reference looks at
-PART = 64  # samples at once, as in a grid; so many are compared with all training data
-NUMBERS = 2**28  # of these at most, a GiB as floats: beyond, with as many as that, drawn at random
+REAL = 2048  # real x for the reference
+PART = 64  # samples generated at once, and compared with the training data for memorisation
+NUMBERS = 2**28  # values of training data in that comparison (1 GiB of floats); else a random part
 
 
 class HealthReadings(ModelCallback):
-    """Notes health/... among the run's observations; nobody waits for the device.
+    """Adds health/... to the run's observations, without synchronising with the device.
 
-    Readings draw from no shared random numbers, leave modes alone and are functions of the
-    iteration, so the run goes on as if there were none.
+    Readings use no shared random numbers, leave the networks' modes alone and happen at fixed
+    iterations, so they do not change training.
 
     Args:
-        watch: how often, and of how many samples.
-        data: the measure of samples.
+        watch: sets the interval and the number of samples.
+        data: real data to compare samples with.
     """
 
     def __init__(self, watch: Watch, data: ImageData) -> None:
@@ -53,9 +53,10 @@ class HealthReadings(ModelCallback):
         self._shares = state_dict["shares"]
 
     def on_train_start(self, trainer: Trainer, gan: Generative) -> None:
+        self._probable = isinstance(gan, GAN) and is_probability(gan.loss.score)
         parts = self._drawn(REAL).split(PART)
         real = [features_of(normalised(part.to(gan.device))) for part in parts]
-        self._reference = Reference(torch.cat(real), self.watch.n)
+        self._reference = RealFeatures(torch.cat(real), self.watch.n)
         self.noise = gan.fixed_latents(self.watch.n)
 
     def on_train_batch_end(self, trainer: Trainer, gan: Generative, *_: Any) -> None:
@@ -67,12 +68,12 @@ class HealthReadings(ModelCallback):
             gan.observations.add(f"health/{name}", self.latest[name])
 
     def _of_players(self, gan: GAN) -> dict[str, Tensor]:
-        """How D judges the last minibatch, and how large G's gradient is beside D's."""
+        """D's judgement of the last minibatch, and the ratio of G's gradient norm to D's."""
         readings: dict[str, Tensor] = {}
         if (logits := gan.observations.latest_logits()) is not None:
             real, fake = (part.flatten().float() for part in logits)
-            score = gan.loss.score
-            if is_probability(score):
+            if self._probable:
+                score = gan.loss.score
                 readings |= {"D(x)": score(real).mean(), "D(G(z))": score(fake).mean()}
             if gan.loss.energy:
                 real, fake = -real, -fake
@@ -102,13 +103,13 @@ class HealthReadings(ModelCallback):
         return readings
 
     def _drawn(self, n: int) -> Tensor:
-        """Up to n of all real images, in a random order: files may be sorted by class."""
+        """Up to n random real images; in file order they may be sorted by class."""
         images = self._images()
         chosen = torch.randperm(len(images), generator=stream("cpu", 0, Stream.HEALTH_IMAGES))[:n]
         return images[chosen.to(images.device)]
 
     def _images(self) -> Tensor:
-        """All real images, uint8 (N, C, H, W), or points float32 (N, d)."""
+        """All real images, uint8 (N, C, H, W), or points, float32 (N, d)."""
         if self.data.images is None:
             raise RuntimeError("setup() has not been called")
         return self.data.images.images

@@ -1,4 +1,4 @@
-"""Pictures of samples from fixed noise: how the generator changes, and only it."""
+"""Pictures of samples from fixed noise, so that only the generator changes between them."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -17,22 +17,23 @@ from ganlab.spec import PointSpec
 from ganlab.storage.background import Background, Snapshot
 
 Painter = Callable[[Tensor], np.ndarray]  # samples -> uint8 (H, W, 3)
-ROWS = 8  # of a sheet that shows what a code does
+ROWS = 8  # of a sheet that shows the effect of a code
 
 
 class SampleGrids(ModelCallback):
-    """Saves samples/iteration-N.png at intervals and samples.gif at the end; tells the loggers.
+    """Saves and logs samples/iteration-N.png at intervals; saves samples/samples.gif at the end.
 
-    Where G is told a code, its sheets go beside it: samples/classes/iteration-N.png, classes.gif.
-    Drawing does not disturb training: it uses no shared random numbers and leaves modes alone, and
-    pictures are made while training goes on.
+    If G gets a code, such as a class, there are also sheets with one code per column:
+    samples/classes/iteration-N.png and samples/classes.gif.  Drawing does not change training: it
+    uses no shared random numbers and leaves the networks' modes alone.  A background thread makes
+    the pictures.
 
     Args:
         folder: where the pictures go.
-        every: iterations between two pictures; there is one before the first and after the last.
-        n: samples in each.
-        paint: makes a picture of samples: a grid of images; of points a cloud (figures.Cloud).
-        background: makes the pictures; None: one for this callback alone.
+        every: iterations between two pictures; the start and the end have one, too.
+        n: samples per picture.
+        paint: makes a picture of samples: a grid of images, or a cloud of points (figures.Cloud).
+        background: makes the pictures; None: a new one.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class SampleGrids(ModelCallback):
         images: Tensor,
         paint: Painter,
     ) -> None:
-        """Has a picture made of images as they are now, and told to the loggers afterwards."""
+        """Copies images now; makes and logs their picture in the background."""
         iteration, now = model.iterations, Snapshot(images)
         file = folder / f"iteration-{iteration:07d}.png"
 
@@ -99,7 +100,7 @@ class SampleGrids(ModelCallback):
 
 
 def sheets(model: Generative, seed: int = 0) -> Iterator[tuple[str, Tensor, Painter]]:
-    """(name, images, painter) of what each code does to images: in a row the noise is the same."""
+    """(name, images, painter) of each sheet of codes; within a row the noise is the same."""
     if isinstance(model.spec, PointSpec):
         return
     for name, latents in model.sheets(ROWS, seed).items():

@@ -1,4 +1,4 @@
-"""Scores at intervals, the best checkpoint by them, and an early end where they stop improving."""
+"""Scores at intervals, keeps the best checkpoint, and stops early if scores stop improving."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ from ganlab.scoring import Plan, Scorecard, Scorer, tables
 
 
 class Scores(ModelCallback):
-    """Logs scores under their full names; training goes on as if there had been none.
+    """Logs scores under their full names; scoring itself does not change training.
 
     Args:
-        plan: how often, which score decides and how patiently.
-        journal: logs them; its clock stands still meanwhile.
-        checkpoints: keeps the best.
+        plan: sets the interval, the score that decides, and the patience.
+        journal: logs the scores; does not count the time of scoring.
+        checkpoints: saves the best checkpoint.
     """
 
     def __init__(self, plan: Plan, journal: Journal, checkpoints: Checkpoints) -> None:
@@ -28,7 +28,7 @@ class Scores(ModelCallback):
         self.scorer: Scorer | None = None
         self.latest: Scorecard | None = None
         self.best: Scorecard | None = None
-        self.since_best = 0  # scorings
+        self.since_best = 0  # scorings since the best one
 
     def state_dict(self) -> dict[str, Any]:
         return {"since_best": self.since_best} | {
@@ -36,7 +36,7 @@ class Scores(ModelCallback):
         }
 
     def cards(self) -> dict[str, Scorecard]:
-        """The latest and the best scores, if there are any yet."""
+        """The latest and the best scores, as far as they exist."""
         cards = {"latest": self.latest, "best": self.best}
         return {name: card for name, card in cards.items() if card is not None}
 
@@ -47,17 +47,18 @@ class Scores(ModelCallback):
                 setattr(self, name, Scorecard.from_dict(state_dict[name]))
 
     def prepare(self, data: ImageData, device: torch.device) -> None:
-        """Makes the scorer: trains or loads the extractor and looks at the real images.
+        """Makes the scorer: trains or loads the extractor and reads the real images.
 
         Raises:
-            DataError: there are not the real images that the plan asks for.
+            DataError: the data does not have the real images that the plan needs.
         """
         self.scorer = self.plan.scorer(data, device)
 
     def on_train_start(self, trainer: Trainer, model: Generative) -> None:
-        if not self.checkpoints.has_best:  # the run has gone back to where there was none
+        if not self.checkpoints.has_best:  # the run has gone back to before the first scoring
             self.best, self.since_best = None, 0
-        trainer.should_stop |= self.exhausted  # killed after the checkpoint with which it ended
+        # True if the run was killed after it saved its last checkpoint.
+        trainer.should_stop |= self.exhausted
 
     def on_train_batch_end(self, trainer: Trainer, model: Generative, *_: Any) -> None:
         if self.scorer is None or not due(model, self.plan.every):
@@ -74,7 +75,7 @@ class Scores(ModelCallback):
             trainer.should_stop = True
 
     def conclusion(self) -> str:
-        """What was found, in one line; empty before the first scoring."""
+        """The latest and the best score, in one line; empty before the first scoring."""
         if self.latest is None or self.best is None:
             return ""
         by, name = self.plan.best, self.best.protocol.name(self.plan.best)

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ganlab.commands import composition
 from ganlab.commands.composition import CONFIG
-from ganlab.commands.preflight import Plan, preflight
+from ganlab.commands.preflight import Launch, preflight
 from ganlab.config.checks import conf_dir, plain, problems
 from ganlab.config.targets import hints, parameters
 from ganlab.config.words import nearest
@@ -41,7 +41,7 @@ def main(task: Callable[[DictConfig], Any]) -> None:
     if composition.asks_only(given):
         end_quickly()
     with exit_with_message():
-        plan = Plan(given.overrides) if composition.asks_only(given) else preflight(given)
+        plan = Launch(given.overrides) if composition.asks_only(given) else preflight(given)
         sys.argv[1:] = flags + plan.words  # Hydra wants flags first
         if plan.sweep is not None:
             plan.sweep.add(plan.jobs)

@@ -29,7 +29,7 @@ REQUEUED_WRONG = {"never": "would start again", "last": "may name another run"}
 
 
 @dataclass(frozen=True)
-class Plan:
+class Launch:
     """What is about to run.
 
     Args:
@@ -43,7 +43,7 @@ class Plan:
     jobs: list[Job] = field(default_factory=list)
 
 
-def preflight(given: Namespace) -> Plan:
+def preflight(given: Namespace) -> Launch:
     """Composes and rehearses every job of a command line; nothing is written.
 
     Raises:
@@ -60,7 +60,7 @@ def preflight(given: Namespace) -> Plan:
     jobs = rehearsed(composer, points, base.hydra.sweeper if swept else None)
     words = [f"++{o}" if o.partition("=")[0] in composer.added else o for o in given.overrides]
     if not swept:
-        return Plan(words)
+        return Launch(words)
     known = [] if is_adaptive(base.hydra.sweeper) else jobs
     require_different(known)
     if base.resume in REQUEUED_WRONG and "slurm" in base.hydra.launcher._target_:
@@ -69,7 +69,7 @@ def preflight(given: Namespace) -> Plan:
     varying = [override for override in given.overrides if composer.varies(override)]
     sweep = Sweep(sweep_folder(base, known, varying))
     quoted = str(sweep.path).replace("\\", "\\\\").replace("'", "\\'")
-    return Plan([*words, f"hydra.sweep.dir='{quoted}'"], sweep, known)
+    return Launch([*words, f"hydra.sweep.dir='{quoted}'"], sweep, known)
 
 
 def rehearsed(composer: Composer, points: list[Point], sweeper: DictConfig | None) -> list[Job]:

@@ -42,7 +42,7 @@ from ganlab.storage import checkpoint
 from ganlab.storage.background import Background
 
 
-class Session:
+class TrainingSession:
     """Everything that a run needs while it trains; reads the data when it is made.
 
     Args:
@@ -155,7 +155,7 @@ class Session:
 
         Returns:
             Whether the run has ended; if not, it has gone back to a healthy checkpoint, from where
-            another Session goes on.
+            another TrainingSession goes on.
 
         Raises:
             NonFiniteError: training cannot go on; the last checkpoint is good.

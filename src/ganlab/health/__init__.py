@@ -1,6 +1,6 @@
-"""The health of a run: readings of networks and samples, verdicts on them.
+"""The health of a run: readings of networks and samples, and verdicts on them.
 
-This file imports nothing that needs torch.
+This file must not import torch, directly or indirectly.
 
 May import: spec, training.
 Libraries: torch.

@@ -1,6 +1,6 @@
-"""What tells a healthy GAN from one that is ill: numbers from logits, gradients and samples.
+"""Health readings of a GAN, computed from logits, gradients and samples.
 
-Everything takes real and generated x (N, ...) of any kind, images or points, and needs no labels.
+All functions take real and generated x (N, ...), images or points, and need no labels.
 """
 
 import functools
@@ -11,9 +11,9 @@ from torch import Tensor
 from ganlab.spec import at_least
 from ganlab.training.streams import Stream, stream
 
-DIM = 1024  # of features; what has no more numbers is looked at as it is
+DIM = 1024  # feature dimension; x with at most this many values is used unprojected
 BINS = 20
-FEW = 16  # numbers, below which nearest neighbours lie as near as one pleases
+FEW = 16  # dimensions; below this, nearest-neighbour distances get arbitrarily small
 EXACT, FAST = "donot_use_mm_for_euclid_dist", "use_mm_for_euclid_dist_if_necessary"
 
 
@@ -23,21 +23,22 @@ EXACT, FAST = "donot_use_mm_for_euclid_dist", "use_mm_for_euclid_dist_if_necessa
 def ranking_accuracy(real: Tensor, fake: Tensor) -> Tensor:
     """P(D(x) > D(G(z))), ties counted half: how often D ranks a real x above a generated one.
 
-    The area under D's ROC curve, by Mann and Whitney's U (Fawcett 2006, section 7), which has the
-    same meaning for all losses: no threshold, so a critic defined up to a constant has it, too.
+    The area under D's ROC curve, computed as the Mann-Whitney U statistic (Fawcett 2006, section
+    7).  It needs no threshold, so it means the same for every loss, including critics that are
+    defined only up to a constant.
 
     Args:
-        real, fake: logits (N,) and (M,), higher where D takes x for real.
+        real, fake: logits (N,) and (M,), higher where D classifies x as real.
 
     Returns:
-        Scalar in [0, 1]; 1/2 where D cannot tell them apart.
+        Scalar in [0, 1]; 1/2 if D cannot tell real from generated.
     """
     gaps = real.flatten()[:, None] - fake.flatten()[None]
     return ((gaps > 0).float() + (gaps == 0).float() / 2).mean()
 
 
 def logit_gap(real: Tensor, fake: Tensor) -> Tensor:
-    """E[D(x)] - E[D(G(z))] in logits: for a critic, its estimate of the Wasserstein distance."""
+    """E[D(x)] - E[D(G(z))] in logits; for a critic, an estimate of the Wasserstein distance."""
     return real.mean() - fake.mean()
 
 
@@ -45,11 +46,11 @@ def logit_gap(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def features_of(x: Tensor, dim: int = DIM) -> Tensor:
-    """(N, ...) -> float32 (N, d), with d at most `dim`, where distances are nearly those of x.
+    """(N, ...) -> float32 (N, d), d at most `dim`; distances approximate those between the x.
 
-    Where x has more numbers, each goes with a random sign to one of `dim` sums: a count sketch,
-    which keeps squared distances to a relative deviation of sqrt(2 / dim) (Charikar et al. 2002;
-    Weinberger et al. 2009, section 2) at the cost of reading x once.
+    If x has more than `dim` values, a count sketch reduces it: each value is added with a random
+    sign to one of `dim` sums.  This preserves squared distances up to a relative deviation of
+    sqrt(2 / dim) (Charikar et al. 2002; Weinberger et al. 2009, section 2) and reads x only once.
     """
     flat = x.flatten(1).float()
     width = flat.shape[1]
@@ -59,9 +60,12 @@ def features_of(x: Tensor, dim: int = DIM) -> Tensor:
     return flat.new_zeros(len(flat), dim).index_add_(1, place, flat * sign)
 
 
-@functools.lru_cache(maxsize=8)  # a copy to a GPU would wait for what that is doing
+@functools.lru_cache(maxsize=8)  # cached because each copy to a GPU would synchronise with it
 def sketch(width: int, dim: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """To which of `dim` sums each of `width` numbers goes, int64, and with which sign, float32."""
+    """For each of `width` values: the index of its sum (int64, below `dim`) and its sign (float32).
+
+    Both have shape (width,).
+    """
     generator = stream("cpu", 0, Stream.HEALTH_SKETCH, width)
     place = torch.randint(dim, (width,), generator=generator)
     sign = 2 * torch.randint(2, (width,), generator=generator) - 1
@@ -69,7 +73,7 @@ def sketch(width: int, dim: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def distances(features: Tensor) -> Tensor:
-    """(N, N) Euclidean distances between rows (N, d); infinite from each row to itself."""
+    """(N, N) Euclidean distances between rows (N, d); the diagonal is infinite."""
     return torch.cdist(features, features).fill_diagonal_(torch.inf)
 
 
@@ -80,9 +84,9 @@ def mean_distance(apart: Tensor) -> Tensor:
 
 
 def near_duplicates(apart: Tensor, near: Tensor | float) -> Tensor:
-    """Share of rows with another row nearer than `near`, from (N, N) distances.
+    """Share of rows with another row closer than `near`, from (N, N) distances.
 
-    Arora et al. 2018 (section 3) look for duplicates by eye, to estimate the size of the support.
+    Arora et al. 2018 (section 3) find duplicates by eye, to estimate the support size.
     """
     return (apart.amin(dim=1) < near).float().mean()
 
@@ -91,7 +95,7 @@ def near_duplicates(apart: Tensor, near: Tensor | float) -> Tensor:
 
 
 def kmeans(features: Tensor, k: int, steps: int = 10) -> Tensor:
-    """k centres (k, d) of features (N, d) by Lloyd's algorithm, from k of them at random.
+    """k centres (k, d) of features (N, d) by Lloyd's algorithm, started from k random features.
 
     Raises:
         ValueError: k is less than 1.
@@ -110,24 +114,24 @@ def kmeans(features: Tensor, k: int, steps: int = 10) -> Tensor:
 def histogram(features: Tensor, centres: Tensor) -> Tensor:
     """Shares (k,) of features (N, d) nearest to each centre (k, d).
 
-    With centres by k-means on real x these are the bins of Richardson & Weiss 2018 (section 2).
+    With k-means centres of real x, these are the bins of Richardson & Weiss 2018 (section 2).
     """
     nearest = torch.cdist(features, centres).argmin(dim=1)
-    counts = features.new_zeros(len(centres), dtype=torch.float32)  # bincount waits for a GPU
+    counts = features.new_zeros(len(centres), dtype=torch.float32)  # bincount would synchronise
     counts.scatter_add_(0, nearest, torch.ones_like(nearest, dtype=torch.float32))
     return counts / len(features)
 
 
 def effective_number(shares: Tensor) -> Tensor:
-    """exp of the entropy of shares (k,): k where they are even, 1 where all are in one place.
+    """exp of the entropy of shares (k,): k for equal shares, 1 if one share is 1.
 
-    Hill's number of order 1 (Hill 1973): how many equally common modes would be as diverse.
+    The Hill number of order 1 (Hill 1973): the number of equally common modes with this entropy.
     """
     return torch.special.entr(shares).sum().exp()
 
 
 def total_variation(p: Tensor, q: Tensor) -> Tensor:
-    """sum |p - q| / 2 of shares (k,), in [0, 1]: the share that has moved on balance."""
+    """Total variation distance sum |p - q| / 2 of shares (k,), in [0, 1]."""
     return (p - q).abs().sum() / 2
 
 
@@ -137,26 +141,27 @@ def total_variation(p: Tensor, q: Tensor) -> Tensor:
 def memorised(samples: Tensor, training: Tensor, ratio: float = 1 / 3) -> Tensor:
     """Share of samples (N, d) that are copies of one training x (M, d).
 
-    A copy is nearer to its nearest training x than `ratio` times to the second nearest (Yoon et al.
-    2023, section 3), which a blurred or plain image, near to many, is not.  By chance it happens
-    with a probability of about ratio^d for points in d dimensions.
+    A sample is a copy if its distance to the nearest training x is less than `ratio` times its
+    distance to the second nearest (Yoon et al. 2023, section 3).  A blurred or plain image is close
+    to many x, so it does not count.  By chance, a point in d dimensions counts with a probability
+    of about ratio^d.
 
     Args:
-        samples: as features.
-        training: in parts, if it is large: `nearest_two` of each.
-        ratio: below which a sample counts, in (0, 1).
+        samples: flat samples (N, d).
+        training: flat training data (M, d), or unflattened uint8 images; see `nearest_two`.
+        ratio: of the two distances, in (0, 1); a sample below it is a copy.
     """
     first, second = nearest_two(samples, training).unbind(1)
     return (first < ratio * second).float().mean()
 
 
 def nearest_two(samples: Tensor, training: Tensor, batch: int = 4096) -> Tensor:
-    """(N, 2) distances from samples (N, d) to the two nearest of (M, d), which may be uint8.
+    """(N, 2) distances from samples (N, d) to the two nearest rows of `training` (M, d).
 
-    uint8 is taken for pixels in 0..255, samples for images in [-1, 1].
+    If `training` is uint8, it holds pixels in 0..255, which are scaled to [-1, 1] like samples.
     """
     best = samples.new_full((len(samples), 2), torch.inf)
-    # Points of few numbers lie nearer to each other than |x|^2 + |y|^2 - 2xy is exact.
+    # In few dimensions, distances can be smaller than the rounding error of |x|^2 + |y|^2 - 2xy.
     mode = EXACT if samples.shape[1] < FEW else FAST
     for part in training.split(batch):
         known = part.to(samples.device).flatten(1).float()
@@ -167,15 +172,15 @@ def nearest_two(samples: Tensor, training: Tensor, batch: int = 4096) -> Tensor:
     return best
 
 
-# The data as the measure -------------------------------------------------------------------------
+# Statistics of real data, as units ---------------------------------------------------------------
 
 
-class Reference:
-    """What real x are like, as the unit of every reading of generated ones.
+class RealFeatures:
+    """Statistics of real x, relative to which generated x are read.
 
     Args:
-        real: features (N, d) of real x, some thousand.
-        n: samples in a reading: the nearest neighbour's distance depends on their number.
+        real: features (N, d) of real x; N of some thousand.
+        n: samples per reading; nearest-neighbour distances depend on it.
         bins: k of k-means.
     """
 
@@ -185,18 +190,19 @@ class Reference:
         self.centres = kmeans(real, bins)
         self.n = min(n, len(real))
         apart = distances(real[:n])
-        self.distance = mean_distance(apart).clamp(min=1e-6)  # all x may be the same
-        # Of data that has the same x twice and more the nearest is no measure.
+        self.distance = mean_distance(apart).clamp(min=1e-6)  # if all x are identical
+        # In data with repeated x, nearest distances are 0; the lower bound keeps `near` positive.
         self.near = apart.amin(dim=1).quantile(0.01).clamp(min=1e-3 * self.distance)
         self.modes = effective_number(histogram(real, self.centres))
 
     def readings(self, features: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Scalars of samples' features (n, d), relative to the data's, and their shares of bins.
+        """Scalar readings of samples' features (n, d), and the samples' shares of the bins (k,).
 
-        `diversity`: mean distance between two samples, in units of the data's.
-        `modes`: effective number of bins, in units of the data's.
-        `duplicates`: share with another sample nearer than all but 1% of real x have; not for
-            points of few numbers, which lie so dense that the nearest one is always near.
+        `diversity`: mean distance between two samples, divided by that of real x.
+        `modes`: effective number of bins, divided by that of real x.
+        `duplicates`: share of samples whose nearest sample is closer than the 1% quantile of the
+            nearest-neighbour distances of real x; left out below 16 dimensions, where points are
+            so dense that the nearest one is always close.
         """
         apart, shares = distances(features), histogram(features, self.centres)
         readings = {

@@ -1,7 +1,7 @@
-"""A verdict on a run's health: readings in, ailments with evidence and advice out.
+"""Verdicts on a run's health: ailments with evidence and advice, derived from readings.
 
-Nothing here looks at a network or draws a number, so a verdict is a function of what is in
-metrics.csv under health/, and can be had again from there.
+A verdict depends only on the readings, uses no random numbers, and can therefore be recomputed
+from the columns health/... of metrics.csv.
 """
 
 import functools
@@ -15,25 +15,28 @@ from ganlab.spec import at_least
 
 Reading = Mapping[str, float]  # by name; `iterations` among them
 Action = Literal["report", "snapshot", "stop", "rollback"]
-FEWEST = 5  # readings on which a verdict may rest
-OPTIONAL = {"duplicates"}  # a reading that not all data has
+FEWEST = 5  # readings that a verdict needs
+OPTIONAL = {"duplicates"}  # readings that are not taken for all data
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """How a run's health is watched, and what is done when it ails.
+    """How to watch a run's health, and what to do about an ailment.
 
     Args:
-        action: report: say it; snapshot: keep a checkpoint and a grid of samples as well; stop: end
-            the run; rollback: go back to the last healthy checkpoint, with other noise and half the
-            learning rates, and stop where that has not helped.
+        action: report: print the verdict; snapshot: also save a checkpoint and a grid of samples;
+            stop: end the run; rollback: go back to the last healthy checkpoint with other noise and
+            half the learning rates, and stop when `rollbacks` are used up.
         every: iterations between two readings.
-        n: generated x in each, always from the same noise.
-        patience: iterations over whose readings a verdict looks at means.
-        warmup: iterations before which few modes and a certain D are no illness: many GANs that end
-            well begin so.
+        n: generated x per reading, always from the same noise.
+        patience: length of the window in iterations; verdicts use means over its readings.
+        warmup: iterations during which few modes and an overconfident D are not reported: many
+            GANs that end well start like this.
         memorisation_every: iterations between two comparisons with all training data.
-        rollbacks: how often a run may go back.
+        rollbacks: maximum number of times a run goes back.
+
+    Raises:
+        ValueError: a number is out of range, or `patience` covers fewer than 5 readings.
     """
 
     action: Action = "report"
@@ -58,7 +61,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What ails a run, since when, by which readings, and what people try against it."""
+    """An ailment of a run: first and last iteration of the window, evidence and usual remedies."""
 
     ailment: str
     iteration: int
@@ -76,16 +79,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Ailment:
-    """A name of the field's, and the bounds between which its readings lie on average.
+    """A failure of GAN training, defined by bounds on mean readings.
 
     Args:
-        name: by which it is reported.
-        above, below: bounds of means, by reading; where one was not taken, there is no verdict,
-            but for `duplicates`, which mean nothing among points that lie dense.
-        says: evidence, with the means' names in braces.
-        advice: what people try.
-        early: whether it can be told before the warm-up is over.
-        takes: readings on which it rests at least.
+        name: the field's term for it, used in reports.
+        says: template of the evidence, with names of readings in braces.
+        advice: usual remedies.
+        above, below: exclusive bounds on means, by reading.  If a reading is missing, the ailment
+            is not found, except for `duplicates`, which low-dimensional points do not have.
+        early: whether it can be found during the warm-up.
+        takes: readings that each mean needs.
     """
 
     name: str
@@ -97,7 +100,7 @@ class Ailment:
     takes: int = FEWEST
 
     def found(self, means: Reading) -> bool:
-        """Whether these means lie within all bounds."""
+        """Whether these means satisfy all bounds."""
         if not (self.above.keys() | self.below.keys()) - OPTIONAL <= means.keys():
             return False
         over = all(means.get(name, inf) > bound for name, bound in self.above.items())
@@ -118,7 +121,7 @@ OF_PLAYERS = (
         "D(x)={D(x):.2f}, D(G(z))={D(G(z)):.2f}, D ranks {d_accuracy:.1%} of pairs rightly",
         "a lower d_optimizer.lr, d_steps=1, loss=nonsaturating, or loss=wasserstein "
         "regularizer=[gradient_penalty]",
-        # A DCGAN that will be well may begin with a gap of 10 (benchmarks/health.py).
+        # The gap of a DCGAN that ends well may start at 10 (benchmarks/health.py).
         above={"D(x)": 0.98, "d_accuracy": 0.995, "logit_gap": 12.0},
         below={"D(G(z))": 0.02},
     ),
@@ -126,16 +129,16 @@ OF_PLAYERS = (
 OF_SAMPLES = (
     Ailment(
         "oscillation",
-        "samples have {modes:.0%} of the data's modes, and {drift:.0%} of them go to another one "
-        "from one reading to the next",
-        "lower learning rates that are alike, betas=[0.5,0.999] or no momentum, regularizer=[r1] "
+        "samples have {modes:.0%} of the data's modes, and {drift:.0%} of them change modes "
+        "between two readings",
+        "lower and equal learning rates, betas=[0.5,0.999] or no momentum, regularizer=[r1] "
         "or [gradient_penalty]",
         above={"drift": 0.7, "duplicates": 0.9},
         below={"modes": 0.3},
     ),
     Ailment(
         "one-image",
-        "samples differ by {diversity:.0%} of what the data's do, in {modes:.0%} of its modes",
+        "samples have {diversity:.0%} of the data's diversity and {modes:.0%} of its modes",
         "a lower g_optimizer.lr, betas=[0.5,0.999], regularizer=[gradient_penalty] or [r1]",
         above={"duplicates": 0.95},
         below={"diversity": 0.2, "modes": 0.08},
@@ -157,14 +160,15 @@ MEMORISATION = Ailment(
     early=True,
     takes=1,
 )
-AILMENTS = (OF_PLAYERS, OF_SAMPLES, (MEMORISATION,))  # of each kind the most telling one is said
+# Of each group, only the first ailment that is found is reported.
+AILMENTS = (OF_PLAYERS, OF_SAMPLES, (MEMORISATION,))
 
 
 class Detector:
-    """Verdicts from readings as they come, each ailment once.
+    """Turns a stream of readings into verdicts; reports each ailment once.
 
     Args:
-        watch: over how many iterations means are taken, and when the warm-up is over.
+        watch: sets the window (`patience`) and the warm-up.
     """
 
     def __init__(self, watch: Watch) -> None:
@@ -173,7 +177,7 @@ class Detector:
         self.said: list[str] = []
 
     def read(self, reading: Reading) -> list[Verdict]:
-        """Takes in one more reading; the verdicts that are news."""
+        """Adds a reading; returns verdicts on ailments that were not reported before."""
         self.window.append(dict(reading))
         begin = reading["iterations"] - self.watch.patience
         self.window = [known for known in self.window if known["iterations"] > begin]
@@ -184,30 +188,30 @@ class Detector:
 
     @property
     def ailing(self) -> bool:
-        """Whether the latest reading by itself looks ill, long before there is a verdict."""
+        """Whether the latest reading alone shows an ailment; this comes long before a verdict."""
         latest = self.window[-1:]
         warm = bool(latest) and latest[0]["iterations"] > self.watch.warmup
         return bool(diagnosis(latest, warm=warm, fewest=1))
 
     def state(self) -> dict[str, Any]:
-        """Plain data, for a checkpoint."""
+        """The detector's state as plain data, for a checkpoint."""
         return {"window": self.window, "said": self.said}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on from there."""
+        """Restores what `state` returned."""
         self.window, self.said = list(state["window"]), list(state["said"])
 
 
 def diagnosis(window: Sequence[Reading], *, warm: bool, fewest: int = FEWEST) -> list[Ailment]:
-    """Of each kind of AILMENTS the first that the means of a window show, if its later half agrees.
+    """Per group of AILMENTS: the first that holds over the window and over its second half.
 
-    A run that recovers is left alone so, and one that falls ill gets the name of where it ends, not
-    of what it passes.
+    So a run that recovers gets no verdict, and a run that deteriorates gets the ailment it ends
+    in, not one it passes through.
 
     Args:
         window: readings, in order.
         warm: whether the warm-up was over before the first of them.
-        fewest: readings that a mean must have.
+        fewest: readings that a mean needs.
     """
     later = window[len(window) // 2 :]
     shown = []
@@ -219,20 +223,20 @@ def diagnosis(window: Sequence[Reading], *, warm: bool, fewest: int = FEWEST) ->
 
 
 def first(known: Sequence[Ailment], window: Sequence[Reading], fewest: int) -> Ailment | None:
-    """The first of some ailments that the means of a window show."""
+    """The first of `known` ailments that the means over a window show."""
     found = functools.cache(functools.partial(means, window))
     return next((a for a in known if a.found(found(min(fewest, a.takes)))), None)
 
 
 def means(window: Sequence[Reading], fewest: int) -> dict[str, float]:
-    """Of every reading that was taken so often."""
+    """The mean of each reading that was taken at least `fewest` times."""
     names = dict.fromkeys(name for reading in window for name in reading)
     taken = {name: [r[name] for r in window if name in r] for name in names}
     return {name: fmean(values) for name, values in taken.items() if len(values) >= fewest}
 
 
 def verdict(ailment: Ailment, window: Sequence[Reading]) -> Verdict:
-    """What is said of a window that shows an ailment."""
+    """The verdict on a window that shows an ailment."""
     first, last = (int(window[i]["iterations"]) for i in (0, -1))
     over = f" on average from iteration {first:,} to {last:,}"
     evidence = ailment.says.format(**means(window, 1)) + over
@@ -240,5 +244,5 @@ def verdict(ailment: Ailment, window: Sequence[Reading]) -> Verdict:
 
 
 def diverged(iteration: int, seen: str) -> Verdict:
-    """The verdict on a run with a number that is NaN or infinite."""
+    """The verdict on a run with a NaN or infinite value, described by `seen`."""
     return Verdict(DIVERGENCE.name, iteration, iteration, seen, DIVERGENCE.advice)
