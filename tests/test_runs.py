@@ -553,7 +553,7 @@ def test_an_interpolation_of_chosen_classes_is_the_picture_of_its_walks(told, tm
 @pytest.mark.parametrize("conditioning", ["none", "infogan"])
 def test_classes_are_refused_where_g_is_told_none(told, tmp_path, conditioning):
     words = [f"run={told(conditioning)}", "labels=[3]", f"output={tmp_path / 'out'}"]
-    sentence = "labels: the generator of this run is told no class"
+    sentence = "labels: the generator of this run has no classes"
     outcome = run_sample(*words)
     assert outcome == (2, "", f"ganlab: 1 mistake, nothing was started\n  {sentence}\n")
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""Command lines: mistakes are said in plain words, before anything is started."""
+"""Command lines: every mistake is reported in plain words before anything starts."""
 
 import atexit
 import contextlib
@@ -50,13 +50,13 @@ def main(task: Callable[[DictConfig], Any]) -> None:
 
 
 def at_home(word: str) -> str:
-    """`key=~/path` as some shells would have passed it on."""
+    """Replaces `~` in `key=~/path` by the home folder, which not every shell does."""
     return re.sub(r"=~(?=/)", lambda _: f"={Path.home()}", word, count=1)
 
 
 @contextlib.contextmanager
 def reported(sweep: Sweep | None) -> Iterator[None]:
-    """Says at the end, however it comes, how the runs of a sweep stand.
+    """Prints the state of a sweep's runs when the sweep ends, for whatever reason.
 
     Raises:
         JobFailedError: Slurm gave up a job, or a search found no score.
@@ -66,7 +66,7 @@ def reported(sweep: Sweep | None) -> Iterator[None]:
     except Exception as error:
         if type(error).__module__.startswith("submitit"):
             raise JobFailedError from error
-        if str(error) == "No trials are completed yet.":  # Optuna's way to say so
+        if str(error) == "No trials are completed yet.":  # Optuna's message
             print("no job has a score: there is nothing to choose from")
             raise JobFailedError from error
         raise
@@ -114,18 +114,18 @@ def chosen(
     function = functions[verb]
     if rest and "=" not in rest[0] and rest[0] not in HELP:
         first = next(iter(parameters(function)))
-        text = json.dumps(rest[0], ensure_ascii=False)  # a folder called null is no null
+        text = json.dumps(rest[0], ensure_ascii=False)  # a folder may be called null
         rest[0] = f"{first}={text}"
     return function, rest
 
 
 def called(function: Callable[..., Any], words: list[str], **given: Any) -> Any:
-    """What a function returns for `name=value` words, or its docstring if they ask for help.
+    """Calls a function with `name=value` words, or prints its docstring if they ask for help.
 
     Args:
         function: whose signature says what the words may be.
         words: of the command line.
-        given: arguments that are not the user's.
+        given: further arguments, which the user cannot set.
 
     Raises:
         ConfigError: all mistakes in the words, or what the function refuses.
@@ -149,14 +149,14 @@ def called(function: Callable[..., Any], words: list[str], **given: Any) -> Any:
 
 
 def is_text(name: str, function: Callable[..., Any]) -> bool:
-    """Whether a parameter takes nothing but text, or texts."""
+    """Whether a parameter takes only text, or a list of texts."""
     hint = hints(function).get(name)
     kinds = set(get_args(hint)) or {hint}
     return str in kinds and kinds <= {str, NoneType, list[str]}
 
 
 def as_text(word: str) -> str:
-    """`name=value` whose value YAML reads as it is: a path may be 12345678, or have a # in it."""
+    """Quotes the value of `name=value`, so YAML reads a path such as 12345678 or a#b as text."""
     name, _, value = word.partition("=")
     plain = value and value != "null" and value[0] not in "\"'["
     return f"{name}={json.dumps(value, ensure_ascii=False)}" if plain else word
@@ -176,7 +176,7 @@ def require_yaml(words: list[str]) -> None:
 
 
 class exit_with_message:
-    """Says what is wrong in plain words and exits with 2; other errors keep their traceback."""
+    """Prints the user's mistakes and exits with 2; all other errors keep their traceback."""
 
     def __enter__(self) -> None:
         pass
@@ -202,5 +202,5 @@ def complain(sentences: list[str]) -> None:
 
 
 def end_quickly() -> None:
-    """Spares a process that has started nothing the search for garbage at its end: 0.2 s."""
+    """Skips the garbage collection at exit, which takes 0.2 s, if nothing was started."""
     atexit.register(gc.freeze)

@@ -1,6 +1,7 @@
-"""Hydra's composition, with all mistakes found at once; the only module that knows Hydra's inside.
+"""Hydra's composition, with all mistakes found at once.
 
-Hydra's own messages stop at the first mistake of the first job and exit with 1.
+Hydra itself stops at the first mistake of the first job and exits with 1.  No other module uses
+Hydra's private parts.
 """
 
 import functools
@@ -42,7 +43,7 @@ NEEDS = {  # choices that come with a package of their own, and the extra that b
 
 
 def arguments() -> Namespace:
-    """The command line as Hydra takes it apart: flags and overrides."""
+    """The command line, parsed by Hydra: flags and overrides."""
     return get_args_parser().parse_intermixed_args()
 
 
@@ -53,12 +54,12 @@ def asks_only(given: Namespace) -> bool:
 
 
 def is_adaptive(sweeper: DictConfig) -> bool:
-    """Whether a sweeper chooses its points as it goes."""
+    """Whether a sweeper chooses its points while the sweep runs."""
     return looks_for_scores(sweeper) and sweeper._target_ != study.SWEEPER
 
 
 def looks_for_scores(sweeper: DictConfig) -> bool:
-    """Whether a sweeper wants to know what its jobs have scored."""
+    """Whether a sweeper needs the scores of its jobs."""
     return not sweeper._target_.endswith(BasicSweeper.__name__)
 
 
@@ -91,8 +92,8 @@ class Composer:
     def points(self, overrides: list[str], hydra: DictConfig, *, sweep: bool) -> list[Point]:
         """The jobs of a sweep as far as they are known before it starts, or the one job.
 
-        A sweeper that chooses its points as it goes is asked for one point with every value that
-        is listed, so that no later one can be a mistake.
+        For a sweeper that chooses its points while the sweep runs, these are points that cover
+        every listed value, so no later point can have a mistake.
 
         Args:
             overrides: of the command line.
@@ -117,8 +118,8 @@ class Composer:
     def compose(self, overrides: list[str]) -> tuple[DictConfig, list[str]]:
         """The config of one job, Hydra's part too, and every override that Hydra refuses.
 
-        A key that no YAML has is added all the same: the check against signatures will accept a
-        parameter and name the nearest for what is none.  A refused choice is left out.
+        A key that is in no YAML is added: the check against signatures accepts a parameter, and
+        names the nearest one otherwise.  A refused choice is left out.
         """
         words = tuple(overrides)
         if words not in self.composed:  # what all jobs share may be the only job
@@ -163,7 +164,7 @@ class Composer:
         return f"{self._mounted[name]}={choice}" if known else None
 
     def varies(self, override: str) -> bool:
-        """Whether an override says several values.
+        """Whether an override lists several values.
 
         Raises:
             ConfigError: it is no override.
@@ -174,7 +175,7 @@ class Composer:
             raise ConfigError([f"'{override}': expected key=value"]) from error
 
     def reaches_inside(self, overrides: list[str]) -> bool:
-        """Whether an override sets something inside of a node, or YAML of the user's is in use."""
+        """Whether an override sets a key inside of a node, or the user's own YAML is in use."""
         return self.own_yaml or any("." in o.partition("=")[0] for o in overrides)
 
     @functools.cached_property
@@ -190,7 +191,7 @@ class Composer:
         return [default for default in defaults if isinstance(default, GroupDefault)]
 
     def _choice_mistake(self, override: str) -> str | None:
-        """What is wrong with the choice of a group, where Hydra says nothing or breaks down."""
+        """A mistake in the choice of a group that Hydra does not report, or crashes on."""
         parsed = self.parser.parse_override(override)
         group = (parsed.key_or_group or "").rstrip("/")
         options = self.loader.get_group_options(group)
@@ -251,7 +252,7 @@ def plain_values(override: Override) -> list[str]:
 
 
 def each_value(parsed: Iterable[Override]) -> list[list[str]]:
-    """Points that have every listed value at least once, the others at their first."""
+    """Points that cover every listed value; in each, all other keys have their first value."""
     last = {override.get_key_element(): override for override in parsed}  # the later one counts
     listed = [plain_values(override) for override in last.values()]
     first = [values[0] for values in listed]

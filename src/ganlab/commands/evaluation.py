@@ -1,4 +1,4 @@
-"""What `ganlab evaluate` does: which runs, by which protocol, and what is said of them."""
+"""What `ganlab evaluate` does: it finds the runs, scores them by a protocol, prints the results."""
 
 import glob
 from collections.abc import Callable
@@ -22,7 +22,7 @@ COLUMNS = ("frechet", "is", "kernel", "precision", "recall")  # of a table of se
 
 
 class How(NamedTuple):
-    """What is found out of each run, as `ganlab evaluate` is told it."""
+    """What to compute for each run, from the options of `ganlab evaluate`."""
 
     repeats: int
     extrapolate: bool
@@ -32,7 +32,7 @@ class How(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What was found out of one run.
+    """The results of one run.
 
     Args:
         run: its folder.
@@ -51,7 +51,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Choice:
-    """What the command line says of how to score.
+    """How to score, from the command line.
 
     Args:
         protocol: a published one.
@@ -64,7 +64,7 @@ class Choice:
     asked: dict[str, Any]
 
     def plan(self, own: Plan | None, classes: int) -> Plan:
-        """As asked, else as the run was scored in training, else by what the data has.
+        """The plan of the options; else that of the run's training; else one that fits the data.
 
         Raises:
             ValueError: what is asked for contradicts itself, or is out of range.
@@ -165,7 +165,7 @@ def as_json(found: list[Found]) -> str:
 
 
 def plain(found: Found) -> dict[str, Any]:
-    """What was found out of one run, as plain data."""
+    """The results of one run, as plain data."""
     check = found.comparisons
     compared = [{**one._asdict(), "difference": one.difference} for one in check or []]
     return {
@@ -209,7 +209,7 @@ def require_one_ruler(runs: list[Run], rulers: list[dict[str, Any]]) -> None:
 
 
 def ruler(data: ImageData, plan: Plan) -> dict[str, Any]:
-    """What can be said of a protocol before any image is read."""
+    """The parts of a protocol that are known before any image is read."""
     chosen = asdict(plan).items()
     kept = {key: value for key, value in chosen if key not in ("every", "best", "patience", "seed")}
     images = f"{data_name(data.source)} ({data.spec})"
@@ -217,7 +217,7 @@ def ruler(data: ImageData, plan: Plan) -> dict[str, Any]:
 
 
 def look_up(run: Run, found: Evaluation, card: Scorecard, rows: int) -> tuple[Scorecard, Path]:
-    """Draws what lies nearest in the training set, and adds how much is memorised if that shows.
+    """Draws the nearest training images, and adds the share of memorised images if it can be told.
 
     Returns:
         The scores, and the file of the picture.

@@ -1,4 +1,4 @@
-"""All that a command line would start, composed and rehearsed before the first job is."""
+"""The pre-flight: every job of a command line is composed and checked before the first starts."""
 
 import json
 from argparse import Namespace
@@ -33,9 +33,9 @@ class Launch:
     """What is about to run.
 
     Args:
-        words: overrides as Hydra wants to hear them.
+        words: the overrides to pass to Hydra.
         sweep: where the runs are recorded, if the command is a sweep.
-        jobs: of the sweep, as far as they are known before it starts.
+        jobs: the jobs of the sweep that are known before it starts.
     """
 
     words: list[str]
@@ -44,7 +44,7 @@ class Launch:
 
 
 def preflight(given: Namespace) -> Launch:
-    """Composes and rehearses every job of a command line; nothing is written.
+    """Composes and checks every job of a command line; nothing is written.
 
     Raises:
         ConfigError: all mistakes of all jobs.
@@ -97,7 +97,7 @@ def rehearsed(composer: Composer, points: list[Point], sweeper: DictConfig | Non
 def rehearse(
     cfg: DictConfig, config: dict[str, Any], point: Point, sweeper: DictConfig | None = None
 ) -> Job:
-    """One job, after everything that it needs has been built on the meta device.
+    """Builds everything that one job needs on the meta device, and returns the job.
 
     Raises:
         ConfigError: what is wrong.
@@ -115,7 +115,7 @@ def rehearse(
 
 
 def job_of(cfg: DictConfig, config: dict[str, Any], point: Point) -> Job:
-    """Where a point runs.
+    """The job of a point, with the folder where it runs.
 
     Args:
         cfg: as composed, with Hydra's own part.
@@ -123,7 +123,7 @@ def job_of(cfg: DictConfig, config: dict[str, Any], point: Point) -> Job:
         point: its overrides.
 
     Raises:
-        ConfigError: `resume` names a folder that is no run, or one of another science.
+        ConfigError: `resume` names a folder that is no run, or another experiment's.
     """
     name = folder_name(cfg.hydra.runtime.choices, config)
     return Job(Run.find(config, name), tuple(point.overrides), point.method, point.stage)
@@ -187,7 +187,7 @@ def completed(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def require_different(jobs: list[Job]) -> None:
-    """Raises ConfigError if two jobs are one run: what they differ in decides no result."""
+    """Raises ConfigError if two jobs are the same run: they differ in nothing that counts."""
     seen: dict[Path, Job] = {}
     for job in jobs:
         other = seen.setdefault(job.run.path, job)
@@ -201,7 +201,7 @@ def require_different(jobs: list[Job]) -> None:
 
 
 def require_objective(config: dict[str, Any], sweeper: DictConfig) -> None:
-    """Raises ConfigError unless the runs have the score that a sweeper is to make better."""
+    """Raises ConfigError unless the runs have the score that the sweeper optimizes."""
     best = config["metrics"].get("best") if config.get("metrics") else None
     if best is None:
         raise ConfigError(["metrics: this sweeper looks for scores; set metrics=classifier"])
@@ -216,7 +216,7 @@ def sweep_folder(base: DictConfig, jobs: list[Job], varying: list[str]) -> Path:
 
     Args:
         base: what all jobs share.
-        jobs: those that are known; none where a sweeper chooses them as it goes.
+        jobs: those that are known; empty if the sweeper chooses them while the sweep runs.
         varying: overrides with several values.
     """
     raw = base.hydra.sweep._get_node("dir")._value()
@@ -227,9 +227,9 @@ def sweep_folder(base: DictConfig, jobs: list[Job], varying: list[str]) -> Path:
 
 
 def search_of(base: DictConfig, varying: list[str]) -> list[str]:
-    """What decides the results of a sweeper that chooses its jobs as it goes.
+    """Everything that decides the results of a sweeper that chooses its own jobs.
 
-    More trials, or more at once, are the same search.
+    The number of trials does not count: more trials continue the same search.
     """
     sweeper = OmegaConf.to_container(base.hydra.sweeper, resolve=True)
     rule = {k: v for k, v in cast("dict[str, Any]", sweeper).items() if k not in HOW_MANY}

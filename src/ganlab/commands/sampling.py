@@ -21,14 +21,14 @@ from ganlab.spec import PointSpec
 
 
 def stem_of(gan: GAN, folder: Path, seed: int, labels: list[int] | None) -> Path:
-    """How the names of all files begin, in a folder that is there."""
+    """The beginning of all file names, in a folder that is created if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     named = f"-labels-{'-'.join(map(str, labels))}" if labels else ""
     return folder / f"iteration-{gan.iterations:07d}-seed-{seed}{named}"
 
 
 def refuse_for_points(gan: GAN, asked: Mapping[str, object]) -> None:
-    """Raises ValueError for each option that is given and means nothing for points."""
+    """Raises ValueError for each given option that has no meaning for points."""
     given = [name for name, value in asked.items() if value]
     if given and isinstance(gan.spec, PointSpec):
         raise ValueError(
@@ -37,14 +37,14 @@ def refuse_for_points(gan: GAN, asked: Mapping[str, object]) -> None:
 
 
 def usual_number(gan: GAN) -> int:
-    """How many images, or points, are drawn where nobody says."""
+    """The default number of images or points."""
     return POINTS_DRAWN if isinstance(gan.spec, PointSpec) else 64
 
 
 def painter(
     gan: GAN, run: Path, columns: int | None, *, trust: bool
 ) -> Callable[[Tensor], np.ndarray]:
-    """What makes one picture: of images a grid; of points a cloud over those of the run's data."""
+    """The function that makes one picture: a grid of images, or a cloud of points over the data."""
     if not isinstance(gan.spec, PointSpec):
         return functools.partial(pictures.grid, columns=columns)
     config = Run(run).config()
@@ -56,18 +56,18 @@ def painter(
 
 
 def check_labels(labels: list[int] | None, gan: GAN) -> None:
-    """Raises ValueError unless there are none, or G is told classes and these are some of them."""
+    """Raises ValueError if labels are given and the generator has no classes, or not these."""
     if labels is None:
         return
     if not isinstance(gan.conditioning, ByClass):
-        raise ValueError("labels: the generator of this run is told no class")  # noqa: TRY004
+        raise ValueError("labels: the generator of this run has no classes")  # noqa: TRY004
     last = gan.spec.classes - 1
     if not labels or not all(0 <= label <= last for label in labels):
         raise ValueError(f"labels must be one or more of 0 to {last}, got {labels}")
 
 
 def cycled(labels: list[int] | None, n: int) -> Tensor | None:
-    """int64 (n,): the labels one after the other, over and over."""
+    """int64 (n,): the labels in order, repeated as often as needed."""
     return torch.tensor([labels[i % len(labels)] for i in range(n)]) if labels else None
 
 
@@ -115,7 +115,7 @@ def walks(gan: GAN, rows: int, steps: int, seed: int, labels: Tensor | None) -> 
 def interpolation(start: Tensor, end: Tensor, steps: int, *, spherical: bool) -> Tensor:
     """Noise (rows * steps, dim) on paths between rows of `start` and `end`, both (rows, dim).
 
-    Gaussian noise lies near a sphere, which a straight line leaves: there the path is the great
+    Gaussian noise lies near a sphere, and a straight line leaves it, so the path is a great
     circle (White 2016, "Sampling Generative Networks", section 2.1).
     """
     t = torch.linspace(0, 1, steps, device=start.device).view(1, steps, 1)

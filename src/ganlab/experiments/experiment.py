@@ -35,7 +35,7 @@ BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers ar
 )
 PLAYERS: tuple[Literal["generator", "discriminator"], ...] = ("generator", "discriminator")
 MISTAKES = (ValueError, TypeError, ArithmeticError, ImportError, MisconfigurationException)
-KNOWN = ("ganlab.", "torch.nn.", "torch.optim.")  # packages whose classes only build things
+KNOWN = ("ganlab.", "torch.nn.", "torch.optim.")  # packages whose classes are safe to build
 
 
 class Experiment(Settings):
@@ -118,7 +118,7 @@ class Experiment(Settings):
         return self._build("health") if self.health else None
 
     def loggers(self, **given: Any) -> list[Logger]:
-        """The chosen loggers, beside metrics.csv; `given`: run, name and group."""
+        """The chosen loggers, in addition to metrics.csv; `given`: run, name and group."""
         return [self._build(f"logger.{name}", **given) for name in self.logger]
 
     def callbacks(self) -> list[Callback]:
@@ -126,10 +126,10 @@ class Experiment(Settings):
         return [self._build(f"callback.{name}") for name in self.callback]
 
     def trainer_with(self, loggers: list[Logger], callbacks: list[Callback]) -> Trainer:
-        """The Trainer: all it does besides calling `training_step` is in the given callbacks.
+        """The Trainer.  It calls `training_step`; the given callbacks do everything else.
 
-        In a Slurm job Lightning would requeue by itself, from a checkpoint between two updates;
-        `Interruption` leaves that to whoever submitted the job.
+        Lightning's own requeueing on Slurm is off, because it would save between two updates.
+        `Interruption` saves after the iteration, and the launcher requeues the job.
         """
         slurm = SLURMEnvironment.detect() and not self.trainer.get("plugins")
         plugins = {"plugins": [SLURMEnvironment(auto_requeue=False)]} if slurm else {}
@@ -149,7 +149,7 @@ class Experiment(Settings):
         )
 
     def rehearse(self) -> None:
-        """Builds everything but the trainer, without memory for weights and without reading data.
+        """Builds everything but the trainer, without allocating weights or reading data.
 
         Raises:
             ConfigError: every value out of range, or the combination that cannot work.
@@ -213,19 +213,19 @@ class Experiment(Settings):
             return UpdateRule(optimizer, schedule, **options)
 
     def _build(self, path: str, **given: Any) -> Any:
-        """What the node at `path` calls for; `given` is what the config cannot know."""
+        """Builds the node at `path`; `given` are arguments that are not in the config."""
         root, *rest = path.split(".")
         node = functools.reduce(lambda parent, key: parent[key], rest, getattr(self, root))
         if not isinstance(node, dict) or "_target_" not in node:
             raise ConfigError([f"{path}: no _target_; choose an option for this group first"])
-        with blame("" if path == "gan" else path):  # its sentences name root keys
+        with blame("" if path == "gan" else path):  # the GAN's messages name root keys themselves
             # `given` goes in afterwards: Hydra would turn dataclasses among it into dicts.
             factory = instantiate({**node, "_partial_": True}, _convert_="all")
             return factory if node.get("_partial_") else factory(**given)
 
 
 def blamed(build: Callable[[], object]) -> list[str]:
-    """What is wrong with the config or the data, if building says so."""
+    """The mistakes that building reports; empty if it succeeds."""
     try:
         build()
     except ConfigError as error:
@@ -277,7 +277,7 @@ def restore(run: Run, which: Which = "last", *, trust: bool = False) -> GAN:
 
 
 def last(run: Run) -> dict[str, Any]:
-    """The newest sound checkpoint of a run; says which newer ones are damaged, and lets them be.
+    """The newest sound checkpoint of a run; prints which newer ones are damaged and keeps them.
 
     Raises:
         ConfigError: there is none.
@@ -320,7 +320,7 @@ def require_known(config: Node, keys: Iterable[str] = BUILT) -> None:
 
 
 def strings(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """(key, text) of every text anywhere inside; the items of a list have its key."""
+    """(key, text) of every text inside a node; the items of a list have the key of the list."""
     if isinstance(node, dict):
         for name, value in node.items():
             yield from strings(value, str(name))
@@ -332,7 +332,10 @@ def strings(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def is_known(key: str, text: str) -> bool:
-    """Whether a text is harmless: no interpolation; as a target, a class of a KNOWN package."""
+    """Whether a text cannot run foreign code.
+
+    A `_target_` must be a class of a KNOWN package; other texts must not be interpolations.
+    """
     if key != "_target_":
         return "${" not in text  # a saved config has been resolved; Hydra would resolve it again
     if not text.startswith(KNOWN):

@@ -1,4 +1,4 @@
-"""One stretch of work on a run: from its start or last checkpoint to its end or a stop."""
+"""One training session of a run: from its start or last checkpoint to its end or interruption."""
 
 import contextlib
 import logging
@@ -43,14 +43,14 @@ from ganlab.storage.background import Background
 
 
 class TrainingSession:
-    """Everything that a run needs while it trains; reads the data when it is made.
+    """Everything that a run needs while it trains.  The constructor reads the data.
 
     Args:
         experiment: what to train.
         run: where.
         title: the run's name in dashboards.
         group: the sweep that the run belongs to, if any.
-        callbacks: who else looks on, after every iteration's reading and before its checkpoint.
+        callbacks: further callbacks; they act after an iteration is read and before its checkpoint.
 
     Raises:
         ConfigError: the trainer or a logger cannot be made here.
@@ -105,7 +105,7 @@ class TrainingSession:
             self.scores.prepare(self.data, self.trainer.strategy.root_device)
 
     def _require_devices(self, m: int) -> None:
-        """Raises ConfigError where the devices at hand cannot do what is asked of them."""
+        """Raises ConfigError if the available devices cannot run this experiment."""
         self.capturing.require(self.trainer, self.gan)
         if m % (devices := self.trainer.world_size):
             raise ConfigError([f"batch_size must be a multiple of the {devices} devices, got {m}"])
@@ -116,7 +116,7 @@ class TrainingSession:
             )
 
     def _pictures(self, experiment: Experiment) -> SampleGrids:
-        """Grids of images; of points clouds."""
+        """Draws grids of images, or clouds of points."""
         folder, every = self.run.samples, experiment.sample_every
         if self.data.images is None or not isinstance(self.data.spec, PointSpec):
             return SampleGrids(folder, every, background=self.background)
@@ -124,7 +124,7 @@ class TrainingSession:
         return SampleGrids(folder, every, POINTS_DRAWN, cloud, self.background)
 
     def _coverage(self, experiment: Experiment) -> list[Callback]:
-        """Counts modes where the data has them and they are known."""
+        """Counts modes if the data is a known mixture."""
         known = distribution_of(experiment.source)
         if isinstance(known, Mixture) and len(known) > 1:
             return [ModeCoverage(known, experiment.log_every)]
@@ -134,12 +134,12 @@ class TrainingSession:
         """In the order in which they act after an iteration."""
         return [
             self.capturing,
-            *([Profile(self.run.path)] if experiment.profile else []),  # what follows is looked at
+            *([Profile(self.run.path)] if experiment.profile else []),  # profiles those below
             self.classification,  # the journal reads what it finds
             *self.coverage,  # likewise
             *experiment.callbacks(),  # likewise
-            *([self.health.readings] if self.health is not None else []),  # and what these do
-            self.journal,  # before what follows: no GAN is drawn or saved that is not finite
+            *([self.health.readings] if self.health is not None else []),  # likewise
+            self.journal,  # before all others: it stops a run with non-finite numbers
             *([self.health] if self.health is not None else []),
             self.samples,
             *others,
@@ -151,7 +151,7 @@ class TrainingSession:
         ]
 
     def work(self) -> bool:
-        """Trains until the end, a signal or a verdict that ends it, and writes down which.
+        """Trains until the end, a signal or a verdict ends it, and records which in summary.json.
 
         Returns:
             Whether the run has ended; if not, it has gone back to a healthy checkpoint, from where
@@ -159,8 +159,8 @@ class TrainingSession:
 
         Raises:
             NonFiniteError: training cannot go on; the last checkpoint is good.
-            UnhealthyError: a verdict was to end the run.
-            DiskFullError: there is no room for what the run writes; the last checkpoint is good.
+            UnhealthyError: a verdict ended the run.
+            DiskFullError: the disk is full; the last checkpoint is good.
         """
         try:
             with self.run.full_disk_explained():
@@ -171,14 +171,14 @@ class TrainingSession:
         except UnhealthyError:
             raise
         except BaseException as error:
-            with contextlib.suppress(OSError):  # of a disk that is full still: said is said
+            with contextlib.suppress(OSError):  # the disk may still be full
                 self._conclude("failed", str(error) or type(error).__name__)
             raise
         return True
 
     def _goes_back(self) -> bool:
         """Whether the run has gone back to a healthy checkpoint, and forgotten what came after."""
-        stopped = self.interruption.received is not None  # it goes back when it goes on
+        stopped = self.interruption.received is not None  # then it rolls back at the next start
         if self.health is None or stopped or (to := self.health.goes_back(self.gan)) is None:
             return False
         self.run.forget_scores(after=to if self.checkpoints.best_is_by(to) else 0)
@@ -187,7 +187,7 @@ class TrainingSession:
         return True
 
     def _train_or_diverge(self) -> None:
-        """Trains; a number that is not finite is a verdict, too, and may send the run back."""
+        """Trains; a non-finite number counts as a verdict, which may roll the run back."""
         try:
             self._train()
         except NonFiniteError as error:
@@ -195,9 +195,10 @@ class TrainingSession:
                 raise
 
     def _end(self) -> None:
-        """Raises UnhealthyError after a verdict that was to end the run.
+        """Records the end, and raises UnhealthyError if a verdict ended the run.
 
-        After a signal as well the next start says so, from the checkpoint: the signal is the news.
+        If a signal arrived as well, the run counts as interrupted; the next start reads the verdict
+        from the checkpoint and ends the run then.
         """
         stopped = self.interruption.received is not None
         if self.health is not None and self.health.ended is not None and not stopped:
@@ -223,9 +224,9 @@ class TrainingSession:
         self.run.begin()
 
     def _start(self) -> Path | None:
-        """The checkpoint to go on from; newer ones, which are damaged, are named and set aside.
+        """The checkpoint to resume from; newer ones that are damaged are reported and renamed.
 
-        Every process looks for itself, at the same files, before any of them can write another.
+        Every process finds the same files, because none has written a new one yet.
         """
         start, damaged = self.run.sound_checkpoint()
         if damaged:
@@ -274,12 +275,12 @@ class TrainingSession:
 
     @rank_zero_only
     def _finish_logging(self, status: str) -> str | None:
-        """Ends what W&B logs; how to upload it if it is offline."""
+        """Ends the W&B run; returns the command that uploads it if it is offline."""
         runs = [logger for logger in self.loggers if isinstance(logger, WandbRun)]
         return next(filter(None, [logger.finish(status) for logger in runs]), None)
 
     def _write_down(self, status: str, error: str | None) -> None:
-        """Everything there is to say, in summary.json."""
+        """Writes summary.json."""
         results = {
             "iterations": self.gan.iterations,
             "images_seen": self.gan.images_seen,
@@ -294,14 +295,14 @@ class TrainingSession:
 
 
 def parameters(*networks: nn.Module) -> str:
-    """Number of parameters as people say it: 1.2M."""
+    """The number of parameters, rounded: 1.2M."""
     n = sum(p.numel() for network in networks for p in network.parameters())
     power = min(2, int(math.log10(max(n, 1)) // 3))
     return f"{n / 1000**power:.1f}{'kM'[power - 1]}" if power else str(n)
 
 
 def quiet_lightning() -> None:
-    """Keeps Lightning's advertisements, and advice on loops that are not ours, off the terminal."""
+    """Silences Lightning's advertisements, and its advice on loops that ganlab does not use."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")

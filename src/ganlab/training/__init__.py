@@ -1,4 +1,4 @@
-"""What Algorithm 1 needs: minibatches, what D makes of them, update rules, averages, observations.
+"""The parts of a training step: minibatches, terms, update rules, averages, observations.
 
 May import: errors, schedules, spec.
 Libraries: numpy, torch.

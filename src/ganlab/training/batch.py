@@ -1,4 +1,4 @@
-"""What the data hands to the GAN."""
+"""Minibatches: what the data passes to the model."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ class Batch(NamedTuple):
 
     images: float (n, m, C, H, W) in [-1, 1] for n updates' minibatches, (m, C, H, W) for one.
     labels: int64 (n, m), or (m,).
-    labeled: of the same shapes, where labels are few: the images whose labels may be learned from,
-        while `labels` above are then for nobody to look at.
+    labeled: of the same shapes, in semi-supervised learning: the images whose labels may be used.
+        `labels` must then not be used.
     """
 
     images: Tensor
@@ -30,12 +30,12 @@ class Batch(NamedTuple):
         return self._cut(lambda tensor: tensor.unbind())
 
     def chunk(self, n: int) -> list["Batch"]:
-        """The minibatch in n parts, as equal as can be, for gradient accumulation."""
+        """The minibatch in n nearly equal parts, for gradient accumulation."""
         parts = min(n, self.size)
         return [self] if parts == 1 else self._cut(lambda tensor: tensor.tensor_split(parts))
 
     def clone(self) -> "Batch":
-        """The same in memory of its own."""
+        """A copy in new memory."""
         labeled = self.labeled.clone() if self.labeled is not None else None
         return Batch(self.images.clone(), self.labels.clone(), labeled)
 
@@ -53,10 +53,10 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Chosen:
-    """A Batch that is yet to be gathered: which images it has, as indices on the data's device.
+    """The indices of a Batch that is gathered inside of the iteration.
 
-    Where the data is on the device that trains, gathering is part of the iteration, so a graph
-    repeats it, and only indices change from one iteration to the next.
+    It is used where the data lies on the device that trains.  A CUDA graph then contains the
+    gathering, and only the indices change from one iteration to the next.
 
     Args:
         index: int64 (n, m), of the images.
@@ -85,7 +85,7 @@ class Chosen:
         return self.gathered().unbind()
 
     def clone(self) -> "Chosen":
-        """The same with indices in memory of their own."""
+        """A copy with indices in new memory."""
         labeled = self.labeled.clone() if self.labeled is not None else None
         return Chosen(self.index.clone(), labeled, self.gather)
 

@@ -14,7 +14,7 @@ class EMA(nn.Module):
     After update t the average is lerp(average, weights, 1 - b) with b = min(decay, t / (t + 9)):
     the ramp forgets the random initial weights, as in TensorFlow's ExponentialMovingAverage.
     Buffers (BatchNorm's running statistics) are copied, not averaged.  The copy is a submodule
-    that is never swapped with the trained network, so a checkpoint cannot catch it swapped.
+    that is never swapped with the trained network, so no checkpoint contains them swapped.
 
     Args:
         network: the network to follow.

@@ -1,4 +1,4 @@
-"""What a run observes of itself between two readings, without waiting for the device."""
+"""Numbers that a run records between two readings, without waiting for the device."""
 
 import math
 from collections import defaultdict
@@ -33,13 +33,13 @@ class Layout:
 
 
 class Observations:
-    """Collects scalars and logits wherever they are; `read` averages them and waits once.
+    """Collects scalars and logits on any device; `read` averages them and waits once.
 
-    Some come from the device that trains, some from callbacks that count on the CPU, some from a
-    checkpoint.  They meet only when they are read.
+    They come from the device that trains, from callbacks on the CPU, or from a checkpoint, and are
+    moved to one device only when they are read.
 
     Args:
-        score: maps logits to what the loss takes D(x) for.
+        score: maps logits to D(x) as the loss defines it.
     """
 
     def __init__(self, score: Callable[[Tensor], Tensor]) -> None:
@@ -50,25 +50,25 @@ class Observations:
         self._packed: list[tuple[Layout, Tensor]] = []  # of graphs, not yet looked at
 
     def add(self, name: str, value: Tensor | float) -> None:
-        """Notes one scalar; no copy leaves the device."""
+        """Records one scalar; nothing is copied from the device."""
         tensor = value.detach() if isinstance(value, Tensor) else torch.tensor(float(value))
         self._scalars[name].append(tensor)
 
     def add_all(self, values: Mapping[str, Tensor | float]) -> None:
-        """Notes several scalars."""
+        """Records several scalars."""
         for name, value in values.items():
             self.add(name, value)
 
     def add_logits(self, real: Tensor, fake: Tensor) -> None:
-        """Notes D's logits on one minibatch, (N,) each."""
+        """Records D's logits on one minibatch, (N,) each."""
         self._logits.append((real.detach(), fake.detach()))
 
     def add_packed(self, layout: Layout, vector: Tensor) -> None:
-        """Notes what another's `packed` gave; the vector must not change afterwards."""
+        """Records the result of another `packed`; the vector must not change afterwards."""
         self._packed.append((layout, vector))
 
     def packed(self) -> tuple[Layout, Tensor]:
-        """Everything noted, as one vector: a graph leaves its observations so."""
+        """Everything recorded, as one vector: the output of a CUDA graph."""
         self._unpack()
         scalars = {name: together(values) for name, values in self._scalars.items()}
         logits = [part.flatten() for pair in self._logits for part in pair]
@@ -80,13 +80,13 @@ class Observations:
         return layout, torch.cat([*scalars.values(), *logits])
 
     def latest(self, name: str) -> Tensor | None:
-        """The scalar noted last, if any was since the last reading."""
+        """The last recorded scalar of a name, if any was recorded since the last reading."""
         self._unpack()
         noted = self._scalars.get(name)
         return noted[-1].flatten()[-1] if noted else None
 
     def latest_logits(self) -> tuple[Tensor, Tensor] | None:
-        """D's logits noted last, on real and on generated images."""
+        """D's last recorded logits, on real and on generated images."""
         self._unpack()
         return self._logits[-1] if self._logits else None
 
@@ -112,7 +112,7 @@ class Observations:
         return read
 
     def state(self) -> dict[str, Any]:
-        """What was noted since the last reading, as tensors, for a checkpoint."""
+        """Everything recorded since the last reading, as tensors, for a checkpoint."""
         self._unpack()
         logits = zip(*self._logits, strict=True)
         return {
@@ -121,7 +121,7 @@ class Observations:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on from there: the next reading is that of a run which never stopped."""
+        """Restores a state: the next reading is the same as in an uninterrupted run."""
         for name, values in state["scalars"].items():
             self._scalars[name] = [values]
         if state["logits"]:

@@ -29,9 +29,9 @@ class UpdateRule:
         schedule: factor of the learning rate.
         clip: greatest Euclidean norm of the whole gradient; None: no clipping.
         accumulate: parts in which a minibatch passes through the networks, to save memory.  The
-            gradient is that of the whole minibatch where images are judged one by one.  What looks
-            at several at once sees each part by itself: BatchNorm, features of the minibatch,
-            relativistic_average, pull_away, feature_matching, lecam, BEGAN's k.
+            gradient is that of the whole minibatch if D judges each image by itself.  BatchNorm,
+            minibatch features, relativistic_average, pull_away, feature_matching, lecam and
+            BEGAN's k see only one part at a time.
     """
 
     optimizer: OptimizerFactory
@@ -60,7 +60,7 @@ class UpdateRule:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the factory has been given beforehand."""
+        """The keywords that are already bound."""
         return getattr(self.optimizer, "keywords", {})
 
     @functools.cached_property
@@ -83,7 +83,7 @@ class UpdateRule:
                 if name != "lr":
                     group[name] = moment(value, clock)
             rate = moment(self.scheduled.get("lr", base), clock) * factor
-            if isinstance(group["lr"], Tensor):  # a graph reads it where it is
+            if isinstance(group["lr"], Tensor):  # a CUDA graph reads it from memory
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
@@ -129,8 +129,8 @@ def global_norm(tensors: list[Tensor]) -> Tensor:
 def average_over_ranks(tensors: list[Tensor]) -> None:
     """Replaces each float tensor by its mean over all processes, in one flat all-reduce.
 
-    In place of DistributedDataParallel, whose hooks fail on a GAN's step: two forward passes of D
-    before one backward (pytorch#175024) and a network that sits out the other's update.
+    It replaces DistributedDataParallel, whose hooks fail on a GAN's step: on two forward passes of D
+    before one backward pass (pytorch#175024), and on a network that is frozen in the other's update.
     """
     if not tensors:
         return
@@ -146,8 +146,8 @@ class frozen:
 
     They get no gradients, and their running statistics stay.
 
-    BatchNorm still normalises by the batch at hand, as in training; spectral norm keeps its
-    estimate of the singular vectors.  Looks at the networks once, for it is entered at every step.
+    BatchNorm still normalises by the current batch; spectral norm keeps its estimate of the singular
+    vectors.  The modules are collected once, because the context is entered at every step.
     """
 
     def __init__(self, *networks: nn.Module) -> None:
