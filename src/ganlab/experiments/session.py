@@ -134,7 +134,8 @@ class TrainingSession:
         """In the order in which they act after an iteration."""
         return [
             self.capturing,
-            *([Profile(self.run.path)] if experiment.profile else []),  # profiles those below
+            # Profile comes first, so that it sees the others.
+            *([Profile(self.run.path)] if experiment.profile else []),
             self.classification,  # the journal reads what it finds
             *self.coverage,  # likewise
             *experiment.callbacks(),  # likewise

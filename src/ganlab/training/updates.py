@@ -129,8 +129,8 @@ def global_norm(tensors: list[Tensor]) -> Tensor:
 def average_over_ranks(tensors: list[Tensor]) -> None:
     """Replaces each float tensor by its mean over all processes, in one flat all-reduce.
 
-    It replaces DistributedDataParallel, whose hooks fail on a GAN's step: on two forward passes of D
-    before one backward pass (pytorch#175024), and on a network that is frozen in the other's update.
+    It replaces DistributedDataParallel, whose hooks fail on a GAN's step: on two forward passes of
+    D before one backward pass (pytorch#175024), and on a network that is frozen in an update.
     """
     if not tensors:
         return
@@ -146,8 +146,8 @@ class frozen:
 
     They get no gradients, and their running statistics stay.
 
-    BatchNorm still normalises by the current batch; spectral norm keeps its estimate of the singular
-    vectors.  The modules are collected once, because the context is entered at every step.
+    BatchNorm still normalises by the current batch; spectral norm keeps its estimate of the
+    singular vectors.  The modules are collected once, as the context is entered at every step.
     """
 
     def __init__(self, *networks: nn.Module) -> None:
