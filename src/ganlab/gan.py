@@ -1,7 +1,7 @@
 """The GAN: one LightningModule for all of them; `play` is Algorithm 1."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -184,14 +184,8 @@ class GAN(Generative):
         if (term := self.conditioning.d_term(update)) is not None:
             self.observations.add("loss/d/conditioning", term)
             loss = loss + term
-        for name, regularizer in self.regularizers.items():
-            if not regularizer.due(self.updates[D]):
-                continue
-            with part(f"regularizer.{name}"):
-                term = regularizer.d_term(update)
-            if term is not None:
-                self.observations.add(f"penalty/{name}", term)
-                loss = loss + regularizer.every * term
+        for term in self._due_terms(D, "penalty", lambda r: r.d_term(update)):
+            loss = loss + term
         return loss
 
     @labelled("losses")
@@ -213,14 +207,8 @@ class GAN(Generative):
             of_real, of_fake = None, self.discriminate(fake, code)
         update = Generation(self.generator, z, of_fake, of_real, computed or {})
         loss = of_fake.logits.new_zeros(())
-        for name, regularizer in self.regularizers.items():
-            if not regularizer.due(self.updates[G]):
-                continue
-            with part(f"regularizer.{name}"):
-                term = regularizer.g_term(update)
-            if term is not None:
-                self.observations.add(f"loss/g/{name}", term)
-                loss = loss + regularizer.every * term
+        for term in self._due_terms(G, "loss/g", lambda r: r.g_term(update)):
+            loss = loss + term
         if (term := self.conditioning.g_term(update)) is not None:
             self.observations.add("loss/g/conditioning", term)
             loss = loss + term
@@ -229,6 +217,19 @@ class GAN(Generative):
             self.observations.add("loss/g", term)
             loss = loss + term
         return loss
+
+    def _due_terms(
+        self, player: str, label: str, term_of: Callable[[Regularizer], Tensor | None]
+    ) -> Iterator[Tensor]:
+        """The terms of the regularizers that are due in a player's update, times their interval."""
+        for name, regularizer in self.regularizers.items():
+            if not regularizer.due(self.updates[player]):
+                continue
+            with part(f"regularizer.{name}"):
+                term = term_of(regularizer)
+            if term is not None:
+                self.observations.add(f"{label}/{name}", term)
+                yield regularizer.every * term
 
     @labelled("G forward")
     def _generated(self, z: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:

@@ -140,7 +140,7 @@ class TrainingSession:
             *self.coverage,  # likewise
             *experiment.callbacks(),  # likewise
             *([self.health.readings] if self.health is not None else []),  # likewise
-            self.journal,  # before all others: it stops a run with non-finite numbers
+            self.journal,  # before those below: it stops a run with non-finite numbers
             *([self.health] if self.health is not None else []),
             self.samples,
             *others,
