@@ -184,8 +184,8 @@ class GAN(Generative):
         if (term := self.conditioning.d_term(update)) is not None:
             self.observations.add("loss/d/conditioning", term)
             loss = loss + term
-        for term in self._due_terms(D, "penalty", lambda r: r.d_term(update)):
-            loss = loss + term
+        for due in self._due_terms(D, "penalty", lambda r: r.d_term(update)):
+            loss = loss + due
         return loss
 
     @labelled("losses")
@@ -207,8 +207,8 @@ class GAN(Generative):
             of_real, of_fake = None, self.discriminate(fake, code)
         update = Generation(self.generator, z, of_fake, of_real, computed or {})
         loss = of_fake.logits.new_zeros(())
-        for term in self._due_terms(G, "loss/g", lambda r: r.g_term(update)):
-            loss = loss + term
+        for due in self._due_terms(G, "loss/g", lambda r: r.g_term(update)):
+            loss = loss + due
         if (term := self.conditioning.g_term(update)) is not None:
             self.observations.add("loss/g/conditioning", term)
             loss = loss + term
