@@ -14,6 +14,7 @@ from ganlab import callbacks, losses
 from ganlab.augment import InstanceNoise
 from ganlab.devices import graphs
 from ganlab.devices.graphs import reason_in_parts
+from ganlab.regularizers import FeatureMatching, LeCam
 from ganlab.schedules import Cosine
 from ganlab.training.updates import UpdateRule
 from graphs import EACH, ON_CUDA, Capturing, Norms, apart, one_hot_of_a_gpu, tape
@@ -96,6 +97,12 @@ class Mine(losses.NonSaturating):
     pass
 
 
+class LazyLeCam(LeCam):
+    def __init__(self, every):
+        super().__init__()
+        self.every = every
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -136,6 +143,18 @@ def test_a_checkpoint_is_the_same_with_graphs_and_without(tmp_path):
     for optimizer in saved["optimizer_states"]:
         (group,) = optimizer["param_groups"]
         assert (group["lr"], group["capturable"]) == (pytest.approx(2e-4), False)
+
+
+def test_only_lazy_terms_that_a_player_has_make_more_forms():
+    """Five updates of D with a penalty in every 16th come in 6 forms; G has no such term."""
+    gan = small_gan(d_steps=5, regularizers={"lecam": LazyLeCam(every=16)})
+    forms = set()
+    for iteration in range(96):
+        gan.updates = {"g": iteration, "d": 5 * iteration}
+        forms.add(gan.control_flow())
+    assert len(forms) == 6 <= graphs.CASES
+    matched = small_gan(regularizers={"match": FeatureMatching()})
+    assert matched.control_flow() == (False, True)
 
 
 @pytest.mark.cuda

@@ -250,9 +250,10 @@ class GAN(Generative):
 
     def control_flow(self) -> tuple[bool, ...]:
         """Whether gradient norms are wanted, and which lazy terms are due."""
-        d, g = self.updates[D], self.updates[G]
-        due = (r.due(n) for n in range(d, d + self.d_steps) for r in self.regularizers.values())
-        return *super().control_flow(), *due, *(r.due(g) for r in self.regularizers.values())
+        terms, d = list(self.regularizers.values()), self.updates[D]
+        of_d, of_g = ([r for r in terms if r.has_term(player)] for player in (D, G))
+        due = [r.due(n) for n in range(d, d + self.d_steps) for r in of_d]
+        return *super().control_flow(), *due, *(r.due(self.updates[G]) for r in of_g)
 
     # The discriminator's pass --------------------------------------------------------------------
 

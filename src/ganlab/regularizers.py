@@ -51,6 +51,11 @@ class Regularizer(Term):
         """Whether the term is taken in an update that follows so many others of the player."""
         return updates % self.every == 0
 
+    def has_term(self, player: str) -> bool:
+        """Whether it may add to the loss of player "d" or "g"."""
+        own, base = (getattr(kind, f"{player}_term") for kind in (type(self), Regularizer))
+        return own is not base
+
     def d_term(self, update: Discrimination) -> Tensor | None:
         """Scalar added to D's loss, or None."""
         return None
