@@ -7,7 +7,7 @@ import pytest
 import ganlab
 from commands import completed, run_sample, run_train, runs_in
 from ganlab.errors import ConfigError
-from ganlab.experiments.experiment import require_known
+from ganlab.experiments.restore import require_known
 
 POPEN = "torch.distributed.elastic.multiprocessing.subprocess_handler.SubprocessHandler"
 HOSTILE = {

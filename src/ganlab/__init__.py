@@ -29,7 +29,7 @@ def load(run: str | Path, checkpoint: "Which" = "last", *, trust: bool = False) 
         ganlab.errors.ConfigError: the folder is no run, has no checkpoint, or names what is not
             trusted.
     """
-    from ganlab.experiments.experiment import restore
+    from ganlab.experiments.restore import restore
     from ganlab.runs.folder import Run, folder_named
 
     return restore(Run(folder_named(run)), checkpoint, trust=trust)

@@ -13,6 +13,7 @@ COMMANDS = {
     "wandb": "Weights & Biases: sync DIR uploads offline runs, dashboard DIR makes a workspace",
     "fetch-weights": "the Inception network's weights, to score without a network later",
 }
+OWN_PARTS = ("train", "lab")  # commands that import the user's parts from the working folder
 USAGE = """\
 usage: ganlab COMMAND [name=value ...]
 
@@ -31,7 +32,8 @@ def main() -> None:
         complete()
     elif command in COMMANDS:
         sys.argv = ["ganlab", *rest]
-        sys.path.insert(0, "")  # as `python -m` does: the user's own parts are importable
+        if command in OWN_PARTS or "trust=true" in rest:
+            sys.path.append("")  # last: nothing in the folder replaces a library
         module = command.replace("-", "_")
         runpy.run_module(f"ganlab.{module}", run_name="__main__", alter_sys=True)
     else:

@@ -91,7 +91,15 @@ def upload(segments: Iterable[Path]) -> str:
     patience = {"WANDB_X_GRAPHQL_RETRY_MAX": "2"}  # tries anew; W&B itself does not end
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(  # noqa: S603 - a fixed command
-            [sys.executable, "-m", "wandb", "sync", "--yes", *map(str, segments)],
+            [
+                sys.executable,
+                "-m",
+                "wandb",
+                "sync",
+                "--yes",
+                *(str(s.absolute()) for s in segments),
+            ],
+            cwd=folder,  # W&B reads settings, and an address to send the key to, from where it is
             env={**patience, **os.environ, "WANDB_DIR": folder},  # its own log goes there
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 from ganlab.data import ImageData
 from ganlab.errors import DataError, ProtocolMismatchError
-from ganlab.experiments.experiment import BUILT, Experiment, require_known, restore
+from ganlab.experiments.experiment import Experiment
+from ganlab.experiments.restore import BUILT, require_known, restore
 from ganlab.gan import GAN
 from ganlab.plots import pictures
 from ganlab.runs.folder import Run, Which, folder_named

@@ -11,7 +11,8 @@ from torch import Tensor
 from ganlab.callbacks import samples
 from ganlab.conditioning import ByClass
 from ganlab.data.points import density_of
-from ganlab.experiments.experiment import Experiment, require_known
+from ganlab.experiments.experiment import Experiment
+from ganlab.experiments.restore import require_known
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian
 from ganlab.plots import pictures

@@ -1,6 +1,7 @@
 """What a config builds, and one stretch of training.
 
-May import: callbacks, conditioning, config, data, errors, gan, health, loggers, optimizers, plots,
-runs, scoring, spec, storage, training.
+May import: augment, callbacks, conditioning, config, data, errors, gan, health, latent, loggers,
+losses, networks, optimizers, plots, regularizers, runs, schedules, scoring, spec, storage,
+training.
 Libraries: hydra, lightning_fabric, pytorch_lightning, torch.
 """

@@ -1,9 +1,7 @@
 """One experiment: what the root keys of the config build."""
 
 import functools
-import inspect
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import torch
@@ -15,27 +13,20 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
 from ganlab.conditioning import SemiSupervised
-from ganlab.config.settings import Node, Settings
+from ganlab.config.settings import Settings
 from ganlab.config.targets import locate
 from ganlab.data import ImageData, LabelBudget
 from ganlab.data.images import Source
-from ganlab.errors import CombinationError, ConfigError, DamagedError, DataError
+from ganlab.errors import CombinationError, ConfigError, DataError
 from ganlab.gan import GAN
 from ganlab.health.verdicts import Watch
 from ganlab.optimizers import Extragradient
-from ganlab.runs.folder import Run, Which
 from ganlab.scoring import Plan
-from ganlab.spec import PointSpec, Spec, spec_of
-from ganlab.storage import checkpoint
+from ganlab.spec import PointSpec, Spec
 from ganlab.training.updates import UpdateRule
 
-BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers are not needed for one
-    *("gan", "model", "loss", "conditioning", "regularizer", "augment", "latent"),
-    *("g_optimizer", "d_optimizer", "g_schedule", "d_schedule"),
-)
 PLAYERS: tuple[Literal["generator", "discriminator"], ...] = ("generator", "discriminator")
 MISTAKES = (ValueError, TypeError, ArithmeticError, ImportError, MisconfigurationException)
-KNOWN = ("ganlab.", "torch.nn.", "torch.optim.")  # packages whose classes are safe to build
 
 
 class Experiment(Settings):
@@ -252,93 +243,3 @@ class blame:
             raise ConfigError(cause.reasons) from error
         if isinstance(cause, MISTAKES):
             raise ConfigError([f"{self.before}{cause}"]) from error
-
-
-def restore(run: Run, which: Which = "last", *, trust: bool = False) -> GAN:
-    """The GAN of one of a run's checkpoints, on the CPU.
-
-    Args:
-        run: its folder.
-        which: its newest checkpoint, or the one with the best score.
-        trust: build whatever the config names; False: only classes of ganlab, torch.nn and
-            torch.optim: a folder from a stranger could name anything that is installed.
-
-    Raises:
-        ConfigError: the folder is no run, has no sound checkpoint, or names what is not trusted.
-    """
-    config = run.config()
-    if not trust:
-        require_known(config)
-    saved = last(run) if which == "last" else best(run)
-    gan = Experiment(**config).build_gan(spec_of(saved["spec"]))
-    gan.load_state_dict(saved["state_dict"])
-    gan.on_load_checkpoint(saved)
-    return gan.eval()
-
-
-def last(run: Run) -> dict[str, Any]:
-    """The newest sound checkpoint of a run; prints which newer ones are damaged and keeps them.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    path, damaged = run.sound_checkpoint()
-    names = ", ".join(file.name for file in damaged)
-    if path is None:
-        others = f" that is sound; damaged: {names}" if damaged else ""
-        raise ConfigError([f"'{run.path}' has no checkpoint{others}"])
-    if damaged:
-        sys.stderr.write(f"'{run.path}': damaged: {names}; {path.name} is used instead\n")
-    return checkpoint.read(path)
-
-
-def best(run: Run) -> dict[str, Any]:
-    """The checkpoint of a run with the best score.
-
-    Raises:
-        ConfigError: there is none, or it is damaged.
-    """
-    path = run.best_checkpoint()
-    if path is None:
-        scored = "with a best score; was it trained with metrics=...?"
-        raise ConfigError([f"'{run.path}' has no checkpoint {scored}"])
-    try:
-        return checkpoint.read(path)
-    except DamagedError as error:
-        raise ConfigError([str(error)]) from error
-
-
-def require_known(config: Node, keys: Iterable[str] = BUILT) -> None:
-    """Raises ConfigError if these root keys call anything but classes of KNOWN packages."""
-    built = {name: config[name] for name in keys if name in config}
-    foreign = [text for key, text in strings(built) if not is_known(key, text)]
-    if foreign:
-        names = ", ".join(foreign)
-        raise ConfigError(
-            [f"the run's config names {names}; set trust=true if you trust the folder"]
-        )
-
-
-def strings(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """(key, text) of every text inside a node; the items of a list have the key of the list."""
-    if isinstance(node, dict):
-        for name, value in node.items():
-            yield from strings(value, str(name))
-    elif isinstance(node, list):
-        for value in node:
-            yield from strings(value, key)
-    elif isinstance(node, str):
-        yield key, node
-
-
-def is_known(key: str, text: str) -> bool:
-    """Whether a text cannot run foreign code.
-
-    A `_target_` must be a class of a KNOWN package; other texts must not be interpolations.
-    """
-    if key != "_target_":
-        return "${" not in text  # a saved config has been resolved; Hydra would resolve it again
-    if not text.startswith(KNOWN):
-        return False
-    found = locate(text)
-    return inspect.isclass(found) and found.__module__.startswith(KNOWN)

@@ -8,6 +8,8 @@ import sys
 import time
 from typing import Any
 
+# A stranger's .git/config may name programs that git would run.
+QUIET = ("-c", "core.fsmonitor=", "-c", "core.hooksPath=/dev/null")
 LIBRARIES = ("ganlab", "torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "wandb")
 
 
@@ -46,7 +48,7 @@ def _version(name: str) -> str | None:
 def git(*arguments: str) -> str | None:
     """Git's answer about the working directory, or None outside a repository."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        command = ["git", *arguments]
+        command = ["git", *QUIET, *arguments]
         done = subprocess.run(  # noqa: S603 - a fixed command
             command, capture_output=True, text=True, timeout=10, check=True
         )

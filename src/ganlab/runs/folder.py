@@ -16,7 +16,7 @@ from ganlab.config.checks import conf_dir
 from ganlab.config.completion import flattened
 from ganlab.config.settings import NOT_SCIENCE
 from ganlab.errors import ConfigError, DiskFullError, RunBusyError
-from ganlab.runs import environment
+from ganlab.runs import environment, plain_yaml
 from ganlab.storage import checkpoint, files
 
 BEST = "best.ckpt"
@@ -179,11 +179,11 @@ class Run:
             ConfigError: there is no such run.
         """
         try:
-            return dict(yaml.safe_load(self.config_file.read_text()))
+            return plain_yaml.read(self.config_file)
         except OSError as error:
             raise ConfigError([f"'{self.path}' is no run: it has no config.yaml"]) from error
-        except (TypeError, ValueError, yaml.YAMLError) as error:
-            raise ConfigError([f"'{self.config_file}' is damaged"]) from error
+        except (TypeError, ValueError) as error:
+            raise ConfigError([f"'{self.config_file}' is damaged: {error}"]) from error
 
     def summary(self) -> dict[str, Any]:
         """What summary.json says; empty before the run's first start."""
