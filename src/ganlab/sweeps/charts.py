@@ -52,8 +52,8 @@ def study(found: Sequence[Result], by: str) -> "Figure":
     """A chart of the methods of a study: expected best score by budget, and spread of scores.
 
     Left: the expected best of k random points (Lucic et al. 2018, figure 2).  Middle: the scores of
-    all points.  Right: each method's best point, trained again with fresh seeds.  A failed run counts
-    as the worst score of all runs.
+    all points.  Right: each method's best point, trained again with fresh seeds.  A failed run
+    counts as the worst score of all runs.
 
     Args:
         found: results of a study's runs; at least one has the score.

@@ -128,7 +128,7 @@ def experiments(found: Iterable[Result], by: str) -> list[Experiment]:
 
 
 def ranked(found: Sequence[Result], by: str) -> list[Experiment]:
-    """The scored experiments, the best first; in a study, those with fresh seeds if there are any."""
+    """The scored experiments, the best first; in a study, only those with fresh seeds, if any."""
     again = [result for result in found if result.job.stage == AGAIN and result.card is not None]
     return [one for one in experiments(again or found, by) if one.score is not None]
 
