@@ -427,7 +427,7 @@ def cut_zip(path):
 )
 def test_a_root_that_is_neither_folder_nor_zip_is_refused(tmp_path, name, make):
     make(root := tmp_path / name)
-    sentence = f"data.root: '{root}' is no folder and no zip: File is not a zip file"
+    sentence = f"data.root: '{root}' is neither a folder nor a zip: File is not a zip file"
     assert refusal(Folder(root)) == sentence
 
 
@@ -540,7 +540,7 @@ def name_that_is_no_text(path):
 @pytest.mark.parametrize("damage", [future_version, name_that_is_no_text])
 def test_a_zip_whose_directory_is_damaged_is_refused(tmp_path, damage):
     damage(root := zipped(tmp_path / "a.zip", {"x/b.png": encoded()}))
-    assert refusal(Folder(root)).startswith(f"data.root: '{root}' is no folder and no zip: ")
+    assert refusal(Folder(root)).startswith(f"data.root: '{root}' is neither a folder nor a zip: ")
 
 
 def bomb(size):

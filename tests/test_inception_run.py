@@ -164,5 +164,5 @@ def test_a_file_that_holds_no_weights_is_refused_before_anything_is_trained(tmp_
     words = smoke(tmp_path / "out", "metrics=inception", f"metrics.weights={tmp_path}/not.pth")
     outcome = run_train(*words)
     assert outcome.code == 2
-    assert outcome.err.endswith(f"  metrics: '{tmp_path}/not.pth' is no file of tensors\n")
+    assert outcome.err.endswith(f"  metrics: '{tmp_path}/not.pth' is not a file of tensors\n")
     assert runs_in(tmp_path / "out") == []

@@ -313,16 +313,16 @@ def test_a_file_of_something_else_is_refused_with_what_is_wrong(tmp_path):
         (short, "lacks fc.bias, fc.weight (2 of 566 tensors)"),
         ({}, "lacks Conv2d_1a_3x3.bn.bias, "),
         ({**whole, "AuxLogits.fc.bias": one}, "has unexpected AuxLogits.fc.bias (1 of 566"),
-        (other, "has another shape of fc.weight (1 of 566 tensors)"),
+        (other, "has a wrong shape for fc.weight (1 of 566 tensors)"),
         (one, "does not hold tensors by name"),
         ({"a": 1}, "does not hold tensors by name"),
-        (Harm(harmed), "is no file of tensors"),
+        (Harm(harmed), "is not a file of tensors"),
     ):
         torch.save(content, file)
         with pytest.raises(ValueError) as refused:
             Inception(file)
         assert str(refused.value).startswith(f"'{file}' {says}")
     file.write_bytes(b"<html>")
-    with pytest.raises(ValueError, match="is no file of tensors"):
+    with pytest.raises(ValueError, match="is not a file of tensors"):
         Inception(file)
     assert not harmed.exists()

@@ -334,7 +334,7 @@ def test_some_of_the_disk_is_left_to_others(monkeypatch):
     put("c")
     assert there() == ["b.images", "c.images"]
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1e9))
-    sentence = r"^they take .* GB, '.*images' has 1 GB free, of which 2 GB are left to others$"
+    sentence = r"^they take .* GB, '.*images' has 1 GB free, of which 2 GB must stay free$"
     with pytest.raises(NotKeptError, match=sentence):
         put("d")
     assert there() == ["b.images", "c.images"], "removing them would not have helped"

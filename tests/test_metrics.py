@@ -92,7 +92,7 @@ def test_the_score_is_torch_fidelitys(shuffle):
 
 
 def test_the_score_needs_an_image_for_each_split():
-    with pytest.raises(ValueError, match=r"^10 splits need as many images at least, got 9$"):
+    with pytest.raises(ValueError, match=r"^10 splits need at least 10 images, got 9$"):
         inception_score(torch.zeros(9, 3))
     with pytest.raises(ValueError, match=r"^splits must be at least 1, got 0$"):
         inception_score(torch.zeros(9, 3), 0)
@@ -225,7 +225,7 @@ def test_one_image_has_the_scores_that_one_image_can_have():
     assert memorisation(many, one, one) == 0.5
     for call, message in (
         (lambda: frechet_distance(Moments.of(many), Moments.of(one)), "needs at least 2 features"),
-        (lambda: inception_score(one), "10 splits need as many images at least, got 1"),
+        (lambda: inception_score(one), "10 splits need at least 10 images, got 1"),
         (lambda: kernel_distance(many, one, size=2), "subsets of 2 are too large for 9 and 1"),
         (lambda: neighbourhood(many, one, 1), "k = 1 needs more images of each kind, got 9 and 1"),
     ):

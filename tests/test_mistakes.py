@@ -236,7 +236,7 @@ def test_a_file_that_is_no_folder_and_no_zip_is_named(out, tmp_path):
     (tmp_path / "archive.zip").write_bytes(b"no zip")
     (sentence,) = told(run_train(*smoke(out, *folder(tmp_path / "archive.zip"))))
     path = tmp_path / "archive.zip"
-    assert sentence == f"data.root: '{path}' is no folder and no zip: File is not a zip file"
+    assert sentence == f"data.root: '{path}' is neither a folder nor a zip: File is not a zip file"
 
 
 def told(outcome: Outcome) -> list[str]:

@@ -167,7 +167,7 @@ def test_a_copy_is_found_at_distance_0():
 
 
 def test_the_nearest_need_a_bank_of_as_many():
-    with pytest.raises(ValueError, match=r"^k = 3 needs as many images to choose from, got 2$"):
+    with pytest.raises(ValueError, match=r"^k = 3 needs at least 3 images to choose from, got 2$"):
         nearest(normal(5, 2), normal(2, 2), 3)
     with pytest.raises(ValueError, match=r"^features have 2 and 3 dimensions$"):
         nearest(normal(5, 2), normal(5, 3))
@@ -212,7 +212,7 @@ def test_memorisation_needs_images_of_each_kind():
         message = f"both kinds need images, got {len(test)} held-out and {len(fake)} others"
         with pytest.raises(ValueError, match=f"^{message}$"):
             memorisation(rows, test, fake)
-    with pytest.raises(ValueError, match=r"^k = 1 needs as many images to choose from, got 0$"):
+    with pytest.raises(ValueError, match=r"^k = 1 needs at least 1 images to choose from, got 0$"):
         memorisation(none, rows, rows)
 
 

@@ -321,7 +321,7 @@ def test_a_cache_that_cannot_be_written_is_said_and_the_images_are_read(
     monkeypatch.setenv("GANLAB_CACHE", str(tmp_path / "file"))
     assert torch.equal(Folder(root).read().images, alone(root))
     said = capsys.readouterr().out
-    assert said.startswith("images are not kept for later starts: ")
+    assert said.startswith("decoded images are not cached: ")
     assert said.endswith(f"Not a directory: '{tmp_path / 'file' / 'images'}'\n")
     assert len(said.splitlines()) == 1
 
@@ -556,7 +556,7 @@ def test_a_long_time_is_said_and_a_short_one_not(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == ""
     monkeypatch.setattr(folder_module, "LONG", 0.0)
     Folder(root, channels=1).read()
-    assert re.fullmatch(r"40 images are read, in \d+ s\n", capsys.readouterr().out)
+    assert re.fullmatch(r"read 40 images in \d+ s\n", capsys.readouterr().out)
     Folder(root, channels=1).read()
     assert capsys.readouterr().out == ""
 

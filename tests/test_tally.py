@@ -122,7 +122,7 @@ def test_no_graph_is_kept():
 def test_nothing_is_read_before_all_images_are_seen():
     made = Tally(D, K, N).update(features(100))
     for call in every_reading(made):
-        with pytest.raises(ValueError, match=r"^103 images were announced, 100 seen$"):
+        with pytest.raises(ValueError, match=r"^103 images were expected, 100 seen$"):
             call()
     made.update(features(3))
     assert made.histogram.sum() == N
@@ -130,9 +130,9 @@ def test_nothing_is_read_before_all_images_are_seen():
 
 def test_more_images_than_announced_are_refused():
     made = Tally(D, K, N).update(features(100))
-    with pytest.raises(ValueError, match=r"^103 images were announced, got image 104$"):
+    with pytest.raises(ValueError, match=r"^103 images were expected, got image 104$"):
         made.update(features(4))
-    with pytest.raises(ValueError, match=r"^103 images were announced, got image 104$"):
+    with pytest.raises(ValueError, match=r"^103 images were expected, got image 104$"):
         Tally(D, K, N, start=100).update(features(4))
     Tally(D, K, N, start=100).update(features(3))
 
@@ -171,8 +171,8 @@ def test_features_of_another_shape_are_refused():
 
 def test_wrong_counts_are_refused():
     for options, message in (
-        ({"n": 9}, "10 splits need as many images at least, got 9"),
-        ({"n": 30, "blocks": 31}, "31 blocks need as many images at least, got 30"),
+        ({"n": 9}, "10 splits need at least 10 images, got 9"),
+        ({"n": 30, "blocks": 31}, "31 blocks need at least 31 images, got 30"),
         ({"n": 30, "blocks": 0}, "blocks must be at least 1, got 0"),
         ({"n": 30, "kept": -1, "start": -1}, "kept must be at least 0, got -1; start must be"),
     ):

@@ -1,4 +1,4 @@
-"""Images as uint8 tensors, points as float32 ones, and the minibatches of Algorithm 1.
+"""Data sets of images (uint8) and points (float32), and the minibatches of Algorithm 1.
 
 May import: errors, metrics, spec, storage, training.
 Libraries: PIL, filelock, numpy, pytorch_lightning, sklearn, torch, torchvision, tqdm.

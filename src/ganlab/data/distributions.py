@@ -1,6 +1,6 @@
-"""Distributions of which all is known: draws, exact densities, modes.
+"""Known distributions: samples, exact densities, modes.
 
-Points are (N, dim); a draw comes with the mode, int64 (N,), that each point is from.
+Points are (N, dim); samples come with the mode, int64 (N,), that each point is from.
 """
 
 import math
@@ -21,21 +21,23 @@ class Distribution(Protocol):
 
     @property
     def dim(self) -> int:
-        """Numbers of a point."""
+        """Dimension of the points."""
 
     def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Points float32 (n, dim) and the modes int64 (n,) that they are from."""
+        """n points float32 (n, dim) and the modes int64 (n,) that they are from."""
 
     def log_density(self, x: Tensor) -> Tensor:
         """(N, dim) -> float64 (N,)."""
 
 
 class Coverage(NamedTuple):
-    """What samples say of the modes of a mixture.
+    """How samples cover the modes of a mixture.
 
-    modes: those with a sample of high quality: within 3 standard deviations, and this mode is the
-        nearest (Srivastava et al. 2017, section 4.1; Lin et al. 2018, section 4.1).
-    high_quality: share of such samples, in [0, 1].
+    A sample is of high quality if it is within 3 standard deviations of its nearest mode
+    (Srivastava et al. 2017, section 4.1; Lin et al. 2018, section 4.1).
+
+    modes: number of modes that are nearest to a high-quality sample.
+    high_quality: share of high-quality samples, in [0, 1].
     kl: KL(generated || true) of the frequencies of nearest modes, in nats.
     """
 
@@ -45,15 +47,15 @@ class Coverage(NamedTuple):
 
 
 class Mixture:
-    """Round Gaussians: p(x) = sum over k of w_k N(x; mu_k, s_k^2 I).
+    """A mixture of isotropic Gaussians: p(x) = sum over k of w_k N(x; mu_k, s_k^2 I).
 
     Args:
         means: (K, dim).
-        stds: K of them, greater than 0; one alone is everyone's.
-        weights: K of them, greater than 0, in any unit; None: equal.
+        stds: K values greater than 0, or one for all.
+        weights: K values greater than 0, normalised here; None: equal.
 
     Raises:
-        ValueError: these are not as many, or out of range.
+        ValueError: the lengths differ, or a value is out of range.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Mixture:
         at_least(1, **{"number of means": k})
         for name, values in (("stds", stds), ("weights", weights)):
             if values is not None and len(values) not in ({1, k} if name == "stds" else {k}):
-                raise ValueError(f"{name} must be as many as means, {k}, got {len(values)}")
+                raise ValueError(
+                    f"{name} must have as many values as means, {k}; got {len(values)}"
+                )
             positive(**{f"{name}[{i}]": v for i, v in enumerate(values or ())})
         self.means = torch.tensor(means, dtype=torch.float64)
         self.stds = torch.tensor(stds, dtype=torch.float64).expand(k)
@@ -75,14 +79,14 @@ class Mixture:
 
     @property
     def dim(self) -> int:
-        """Numbers of a point."""
+        """Dimension of the points."""
         return self.means.shape[1]
 
     def __len__(self) -> int:
         return len(self.means)
 
     def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Points float32 (n, dim) and the modes int64 (n,) that they are from."""
+        """n points float32 (n, dim) and the modes int64 (n,) that they are from."""
         mode = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         noise = torch.randn(n, self.dim, generator=generator, dtype=torch.float64)
         return (self.means[mode] + self.stds[mode, None] * noise).float(), mode
@@ -98,18 +102,18 @@ class Mixture:
         return self.log_density(x).exp()
 
     def cdf(self, x: Tensor) -> Tensor:
-        """P(X <= x) of numbers (N,), float64; of one dimension alone.
+        """P(X <= x) for x (N,): float64 (N,); for 1-d mixtures only.
 
         Raises:
-            ValueError: the points have more than one number.
+            ValueError: the mixture has more than one dimension.
         """
         if self.dim != 1:
-            raise ValueError(f"a cdf is of points of 1 number, these have {self.dim}")
+            raise ValueError(f"a cdf needs a mixture of dimension 1, got {self.dim}")
         scaled = (x.double()[:, None] - self.means[:, 0]) / self.stds
         return (self.weights * torch.special.ndtr(scaled)).sum(dim=1)
 
     def coverage(self, samples: Tensor) -> Coverage:
-        """What generated points (N, dim) say of the modes; those not finite are near none."""
+        """How generated points (N, dim) cover the modes; non-finite points count for no mode."""
         points = samples.detach().cpu().double()
         points = points[points.isfinite().all(dim=1)]
         if not len(points):
@@ -126,7 +130,7 @@ class Mixture:
 
 
 def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Mixture:
-    """Equal Gaussians on a circle around 0 (Lin et al. 2018, section 4.1: 8, 1 and 0.01)."""
+    """Equal Gaussians on a circle around 0; defaults of Lin et al. 2018, section 4.1."""
     at_least(1, modes=modes)
     positive(radius=radius, std=std)
     angles = [2 * math.pi * k / modes for k in range(modes)]
@@ -134,7 +138,7 @@ def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Mixture:
 
 
 def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> Mixture:
-    """Equal Gaussians on side x side points around 0 (Lin et al. 2018, section 4.1: 5, 2, 0.05)."""
+    """Equal Gaussians on a side x side grid around 0; defaults of Lin et al. 2018, section 4.1."""
     at_least(1, side=side)
     positive(spacing=spacing, std=std)
     places = [spacing * (i - (side - 1) / 2) for i in range(side)]
@@ -144,12 +148,12 @@ def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> Mixture:
 class SwissRoll:
     """A spiral with Gaussian noise in the plane: x = c(t) + std N(0, I), t uniform.
 
-    c(t) = t (cos t, sin t) / (3 pi) for t in [1.5 pi, 1.5 pi + 2 pi turns]: scikit-learn's roll
-    without its width, and smaller by 3 pi.  There are no modes.
+    c(t) = t (cos t, sin t) / (3 pi) for t in [1.5 pi, 1.5 pi + 2 pi turns].  This is scikit-learn's
+    Swiss roll without its width, divided by 3 pi.  It has no modes.
 
     Args:
-        turns: of the spiral, greater than 0; 1.5 as scikit-learn has it.
-        std: of the noise, greater than 0.
+        turns: number of turns, greater than 0; 1.5 in scikit-learn.
+        std: standard deviation of the noise, greater than 0.
     """
 
     dim = 2
@@ -159,20 +163,20 @@ class SwissRoll:
         self.start, self.end, self.std = 1.5 * math.pi, (1.5 + 2 * turns) * math.pi, std
 
     def curve(self, t: Tensor) -> Tensor:
-        """(N,) -> (N, 2)."""
+        """Points (N, 2) on the spiral without noise, for t (N,)."""
         return t[:, None] * torch.stack([t.cos(), t.sin()], dim=1) / (3 * math.pi)
 
     def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Points float32 (n, 2), and 0 for each."""
+        """n points float32 (n, 2), and modes int64 (n,) that are all 0."""
         t = torch.rand(n, generator=generator, dtype=torch.float64)
         noise = torch.randn(n, 2, generator=generator, dtype=torch.float64)
         points = self.curve(self.start + (self.end - self.start) * t) + self.std * noise
         return points.float(), torch.zeros(n, dtype=torch.long)
 
     def log_density(self, x: Tensor) -> Tensor:
-        """(N, 2) -> float64 (N,): the integral over t by the midpoint rule.
+        """(N, 2) -> float64 (N,): the integral over t, by the midpoint rule.
 
-        Its steps along the curve are at most a quarter of `std`: to a relative error of 1e-3 at the
+        Steps along the curve are at most std / 4.  The relative error of the density is 1e-3 at the
         two ends of the curve and far less elsewhere.
         """
         length = (self.end - self.start) * self.end / (3 * math.pi)

@@ -1,4 +1,4 @@
-"""Any images in a folder or a zip: size, channels and classes are read off the files."""
+"""Images in a folder or a zip; size, channels and classes are inferred from the files."""
 
 import contextlib
 import functools
@@ -26,26 +26,30 @@ from ganlab.spec import ImageSpec, at_least
 from ganlab.storage.decoding import Decoder, reason
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-NAMED = 5  # how many broken files a message lists
-SHORT, LONG = 0.5, 3.0  # seconds of decoding that are not worth a file, and that are worth a line
+NAMED = 5  # broken files that a message lists
+SHORT, LONG = 0.5, 3.0  # seconds of decoding above which images are cached, or a line is printed
 
 
 class Folder:
-    """Images below a folder or inside a zip; subfolders, where every image is in one, are classes.
+    """Images below a folder or inside a zip; if all are in subfolders, the subfolders are classes.
 
-    All images must be of one size, square, and all grey or all RGB, unless `size` and `channels`
-    say what to make of them.  Every file is decoded before training starts, and those that cannot
-    be used are named.
+    All images must have the same square size and be all grey or all RGB, unless `size` and
+    `channels` request a conversion.  Every file is decoded before training starts; an error lists
+    files that cannot be used.
 
-    The decoded images are kept in ~/.cache/ganlab/images (or $GANLAB_CACHE/images) unless that is
-    done in half a second: N x channels x size x size bytes, which later runs map as long as the
-    files' names, sizes and times are the same.  All that is kept takes at most GANLAB_CACHE_GB
-    (default 20): what was read longest ago goes first.  The folder may be removed at any time.
+    If decoding takes more than half a second, the decoded images are cached in
+    ~/.cache/ganlab/images (or $GANLAB_CACHE/images), as N x channels x size x size bytes.  Later
+    runs map this file as long as the names, sizes and times of the images are unchanged.  The cache
+    holds at most GANLAB_CACHE_GB (default 20); the least recently read files are removed first.
+    The cache folder may be deleted at any time.
 
     Args:
         root: a folder or a .zip file.
-        size: crop to the centre square and resize to so many pixels; None: as the files are.
-        channels: 1 or 3: convert to grey or RGB (transparency is dropped); None: as they are.
+        size: crop to the centre square and resize to this many pixels; None: do not resize.
+        channels: 1 or 3: convert to grey or RGB (drops transparency); None: do not convert.
+
+    Raises:
+        ValueError: `size` or `channels` is out of range.
     """
 
     def __init__(self, root: Path, size: int | None = None, channels: int | None = None) -> None:
@@ -57,7 +61,11 @@ class Folder:
 
     @cached_property
     def names(self) -> list[str]:
-        """Paths of the images relative to the root, sorted."""
+        """Paths of the images relative to the root, sorted.
+
+        Raises:
+            DataError: the root does not exist, or has no images.
+        """
         if not self.root.exists():
             raise DataError(f"data.root: there is no folder or zip '{self.root}'")
         archive = self.decoder.archive
@@ -71,13 +79,13 @@ class Folder:
 
     @cached_property
     def classes(self) -> list[str]:
-        """Names of the classes, sorted; empty where images lie at the top or in one subfolder."""
+        """Names of the classes, sorted; empty if images are at the top or all in one subfolder."""
         parents = set(self._parents)
         return sorted(parents) if len(parents) > 1 and "." not in parents else []
 
     @cached_property
     def spec(self) -> ImageSpec:
-        """Read off the first image's header."""
+        """Size and channels of the first image after conversion, and the number of classes."""
         first = self.names[0]
         try:
             image = self.decoder.spec(first)
@@ -101,22 +109,26 @@ class Folder:
         return Images(images, torch.tensor([index.get(parent, 0) for parent in self._parents]))
 
     def _decoded(self, key: str, shape: tuple[int, ...]) -> Tensor:
-        """All images, kept for later starts where that is worth it and can be done."""
+        """All images, cached for later runs if decoding is slow and caching is possible."""
         work = workers.seconds(self.decoder, self.names, self.spec)
         if work > SHORT:
             try:
                 return kept(key, shape, functools.partial(self._decode, work))
             except NotKeptError as error:
-                print(f"images are not kept for later starts: {error}", flush=True)
+                print(f"decoded images are not cached: {error}", flush=True)
         images = allocate(*shape)
         self._decode(work, into(images))
         return images
 
     def _decode(self, work: float, place: Place) -> None:
-        """Decodes all images, which takes one processor so many seconds.
+        """Decodes all images.
+
+        Args:
+            work: estimated seconds on one processor.
+            place: gets the pixels.
 
         Raises:
-            DataError: some cannot be used.
+            DataError: some images cannot be used.
         """
         n, began, broken = len(self.names), time.monotonic(), {}
         batches = workers.decoded(self.decoder, self.names, self.spec, work)
@@ -128,17 +140,17 @@ class Folder:
         if broken:
             raise DataError(self._complaint(broken))
         if (taken := time.monotonic() - began) > LONG:
-            print(f"{n:,} images are read, in {taken:.0f} s", flush=True)
+            print(f"read {n:,} images in {taken:.0f} s", flush=True)
 
     def _complaint(self, broken: dict[int, str]) -> str:
-        """The first images that cannot be used, and how many there are."""
+        """The message about images that cannot be used: their number and the first of them."""
         count = f"{len(broken)} of {len(self.names)} images cannot be used:"
         first = [f"  '{self.root / self.names[i]}': {broken[i]}" for i in sorted(broken)[:NAMED]]
         more = [f"  ... and {len(broken) - NAMED} more"] if len(broken) > NAMED else []
         return "\n".join([f"data: {count}", *first, *more])
 
     def _key(self) -> str:
-        """Another one for other pixels, whatever they depend on: 32 hexadecimal digits."""
+        """The cache key, a hash of everything that the pixels depend on: 32 hexadecimal digits."""
         root, archive, stamps = str(self.root.resolve()), self.decoder.archive, array("q")
         if archive:
             stamps.extend(stamp(root))
@@ -154,23 +166,23 @@ class Folder:
 
     @cached_property
     def _parents(self) -> list[str]:
-        """Of each image the folder that it is in, relative to the root; "." is the root itself."""
+        """The folder of each image, relative to the root; "." is the root itself."""
         folders = [name.rpartition("/")[0] for name in self.names]
         spelled = {folder: str(PurePosixPath(folder)) for folder in set(folders)}
         return [spelled[folder] for folder in folders]
 
 
 def stamp(path: str) -> tuple[int, int, int]:
-    """What changes with a file's content: size, when that was written, when anything was."""
+    """Size, modification time and change time of a file; they change with its content."""
     try:
-        there = os.stat(path)  # noqa: PTH116 - a Path takes twice the time
-    except OSError:  # decoding will say so
+        there = os.stat(path)  # noqa: PTH116 - Path.stat takes twice as long
+    except OSError:  # decoding will report it
         return 0, 0, 0
     return there.st_size, there.st_mtime_ns, there.st_ctime_ns
 
 
 def into(images: Tensor) -> Place:
-    """Puts pixels into a tensor (N, C, H, W)."""
+    """A function that writes pixels into a tensor (N, C, H, W)."""
     rows = images.view(len(images), -1).numpy()
 
     def place(start: int, pixels: bytes) -> None:
@@ -181,7 +193,7 @@ def into(images: Tensor) -> Place:
 
 
 def files_below(root: Path) -> Iterator[str]:
-    """Paths relative to the root; links to folders are not followed, closed folders are passed."""
+    """Paths relative to the root; skips linked folders and folders without read permission."""
     folders = [""]
     while folders:
         folder = folders.pop()
@@ -194,7 +206,7 @@ def files_below(root: Path) -> Iterator[str]:
 
 
 def is_file(entry: os.DirEntry[str]) -> bool:
-    """A link that leads nowhere is none."""
+    """Whether an entry is a file; False for a broken link."""
     try:
         return entry.is_file()
     except OSError:
@@ -202,7 +214,7 @@ def is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def is_image(name: str) -> bool:
-    """Whether a path names an image; hidden files and those that macOS puts into zips do not."""
+    """Whether a path names an image; excludes hidden files and those that macOS adds to zips."""
     folder, _, file = name.rpartition("/")
     known = file[file.rfind(".") :].lower() in SUFFIXES
     return known and not file.startswith(".") and not is_hidden(folder)
@@ -210,5 +222,6 @@ def is_image(name: str) -> bool:
 
 @functools.lru_cache
 def is_hidden(folder: str) -> bool:
+    """Whether a folder or one above it is hidden, or is one that macOS adds to zips."""
     parts = PurePosixPath(folder).parts
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)

@@ -1,4 +1,4 @@
-"""A whole data set in memory: what every source reads into and every minibatch is gathered from."""
+"""A data set in memory, and the protocol of the sources that read it."""
 
 import ctypes
 import mmap
@@ -14,9 +14,10 @@ from ganlab.spec import Spec
 
 
 class Images(NamedTuple):
-    """images: uint8 (N, C, H, W) in 0..255; labels: int64 (N,), all 0 where there are none.
+    """A data set in memory.
 
-    Points, float32 (N, d), stand in the place of images where the data is of such.
+    images: uint8 (N, C, H, W) in 0..255; for data sets of points, float32 (N, d).
+    labels: int64 (N,), all 0 if there are no classes.
     """
 
     images: Tensor
@@ -24,9 +25,9 @@ class Images(NamedTuple):
 
 
 class Source(Protocol):
-    """A data set: knows its spec before anything is read.
+    """A data set that knows its spec before it is read.
 
-    One with a held-out part may say so by `test() -> Source | None`; others need no such method.
+    A source with a held-out part also has a method `test() -> Source | None`; others need none.
     """
 
     @property
@@ -34,27 +35,27 @@ class Source(Protocol):
         """Shape and number of classes.
 
         Raises:
-            DataError: the data is not there, or its first image cannot be used.
+            DataError: the data is missing, or its first image cannot be used.
         """
 
     def check(self) -> None:
-        """Raises DataError where reading is known to fail; reads no images."""
+        """Raises DataError if reading is known to fail; reads no images."""
 
     def prepare(self) -> None:
-        """Downloads what is missing; safe when several processes call it at once."""
+        """Downloads missing files; several processes may call it at once."""
 
     def read(self) -> Images:
         """Reads all images.
 
         Raises:
-            DataError: files are missing, corrupt, or unlike the spec.
+            DataError: files are missing or corrupt, or do not match the spec.
         """
 
 
 def normalised(pixels: Tensor) -> Tensor:
-    """uint8 in 0..255 -> float32 in [-1, 1]; `pictures.to_pixels` is the way back.
+    """uint8 in 0..255 -> float32 in [-1, 1], the inverse of `pictures.quantised`.
 
-    Points are floats and stay as they are.
+    Points, which are floats, are returned unchanged.
     """
     if pixels.is_floating_point():
         return pixels
@@ -73,10 +74,10 @@ def resized(images: Tensor, size: int) -> Tensor:
 
 
 def allocate(*shape: int) -> Tensor:
-    """An uninitialised uint8 tensor: in memory, or in a temporary file where that is too large.
+    """An uninitialised uint8 tensor: in memory, or in a mapped file if it is too large.
 
-    The file is an unlinked one in the system's temporary folder, so the operating system keeps
-    just the pages in use.
+    The file is an unlinked one in the system's temporary folder; the operating system keeps only
+    the pages in use in memory.
     """
     size = int(torch.Size(shape).numel())
     if not outgrows_memory(size):
@@ -87,14 +88,19 @@ def allocate(*shape: int) -> Tensor:
 
 
 def outgrows_memory(size: int) -> bool:
-    """Whether so many bytes are left in a file: more than half of the machine's memory."""
+    """Whether `size` bytes are more than half of the machine's memory, and so go to a file."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return size > memory // 2
 
 
 def expect(images: Tensor, rows: Tensor) -> None:
-    """Has the system read these rows of pages of a file, and does not wait for the disk."""
-    if not hasattr(mmap, "MADV_WILLNEED"):  # Windows: a page is read when it is touched
+    """Asks the system to read these rows of a mapped file, without waiting for the disk.
+
+    Args:
+        images: (N, ...), mapped from a file.
+        rows: indices in 0..N-1, of any shape.
+    """
+    if not hasattr(mmap, "MADV_WILLNEED"):  # Windows; pages are then read on access
         return
     system, size = ctypes.CDLL(None), images[0].nbytes
     for row in rows.flatten().tolist():

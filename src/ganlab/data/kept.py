@@ -1,7 +1,7 @@
-"""Decoded images in files of the cache: mapped by all processes, verified at every start.
+"""Decoded images in files of the cache, mapped by all processes and verified at every start.
 
-A file is a page with a line of JSON that says whose pixels follow, and the pixels.  Its name and
-that line hold a key, which is another one for other images: nothing is ever out of date.
+A file is a page with a JSON line that describes the images, followed by the pixels.  Its name and
+that line contain a key, which changes with the images, so a file is never out of date.
 """
 
 import contextlib
@@ -24,32 +24,32 @@ from ganlab.data.workers import processors
 from ganlab.errors import DataError
 from ganlab.storage import cache, files
 
-FORMAT = 1  # of the files; another makes all of them anew
-HEAD, BLOCK = 4096, 2**24  # bytes
+FORMAT = 1  # version of the file format; a new version invalidates all files
+HEAD, BLOCK = 4096, 2**24  # bytes of the first page, and of a block with one checksum
 VARIABLE, LIMIT = "GANLAB_CACHE_GB", 20.0
-SPARE = 2 * 10**9  # bytes of the disk that are left to others
+SPARE = 2 * 10**9  # bytes of the disk that stay free
 KINDS = {".images", ".part"}
 
-Place = Callable[[int, bytes], object]  # takes the pixels of images from this number on
+Place = Callable[[int, bytes], object]  # gets the index of the first image, and pixels
 
 
 class NotKeptError(Exception):
-    """Why images cannot be kept; they can be read all the same."""
+    """Images cannot be cached, for the reason given; they can still be read."""
 
 
 def path_of(key: str) -> Path:
-    """Where these images are, if they are; the folder may be removed at any time."""
+    """The path of the images of this key; the file may be missing."""
     return cache.folder() / "images" / f"{key}.images"
 
 
 def kept(key: str, shape: tuple[int, ...], fill: Callable[[Place], object]) -> Tensor:
-    """The images of this key, as `found` has them; made by `fill` where they are not there.
+    """The images of this key, as `found` returns them; if they are missing, `fill` makes them.
 
-    Where several processes ask at once, one makes them and the others wait.
+    If several processes need them at once, one makes them and the others wait.
 
     Raises:
-        NotKeptError: they cannot be kept.
-        Exception: what `fill` raises; nothing is kept then.
+        NotKeptError: they cannot be cached.
+        Exception: from `fill`; nothing is cached then.
     """
     path = path_of(key)
     try:
@@ -61,15 +61,15 @@ def kept(key: str, shape: tuple[int, ...], fill: Callable[[Place], object]) -> T
     except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
         raise NotKeptError(str(error)) from error
     if images is None:
-        raise NotKeptError(f"'{path}' is not what was written")
+        raise NotKeptError(f"'{path}' differs from what was written")
     return images
 
 
 def found(key: str, shape: tuple[int, ...]) -> Tensor | None:
     """The images of this key, uint8 of this shape (N, C, H, W), mapped from their file.
 
-    None if it is missing, damaged or another's.  The file is held until the tensor is gone; what is
-    written into that stays in this process.
+    None if the file is missing, damaged or of other images.  The file stays locked until the tensor
+    is freed.  Writes to the tensor do not change the file.
     """
     path, size = path_of(key), HEAD + math.prod(shape)
     with contextlib.suppress(OSError), path.open("rb") as file:
@@ -77,30 +77,30 @@ def found(key: str, shape: tuple[int, ...]) -> Tensor | None:
         there = os.fstat(file.fileno())
         if there.st_size != size or not os.path.samestat(there, path.stat()):
             return None
-        # Copied where it is written to, which torch asks for; the mapping has its own descriptor,
-        # and the lock lasts as long.
+        # Copy-on-write, because torch needs writable memory.  The mapping duplicates the
+        # descriptor, so the lock lasts as long as the mapping.
         view = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
         if view[:HEAD] != head(key, shape, digest(file, size)):
             return None
-        with contextlib.suppress(OSError):  # it may be another user's
-            os.utime(path)  # `make_room` goes by it
+        with contextlib.suppress(OSError):  # the file may belong to another user
+            os.utime(path)  # `make_room` uses this time
         return torch.frombuffer(view, dtype=torch.uint8, offset=HEAD).view(shape)
     return None
 
 
 def make(key: str, shape: tuple[int, ...], fill: Callable[[Place], object]) -> None:
-    """Writes a file whole or not at all.
+    """Writes the file of these images atomically.
 
     Raises:
-        OSError: it cannot be written.
-        NotKeptError: there is no room for it.
+        OSError: the file cannot be written.
+        NotKeptError: there is no space for it.
     """
     path, size, each = path_of(key), HEAD + math.prod(shape), math.prod(shape[1:])
     make_room(path.parent, size)
     with files.replacing(path) as part, part.open("wb+") as file:
         hold(file, alone=True)
         if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)  # a full disk says so before the work
+            os.posix_fallocate(file.fileno(), 0, size)  # fails now, not after the work, if full
 
         def place(start: int, pixels: bytes) -> None:
             file.seek(HEAD + start * each)
@@ -113,13 +113,13 @@ def make(key: str, shape: tuple[int, ...], fill: Callable[[Place], object]) -> N
 
 
 def make_room(where: Path, size: int) -> None:
-    """Removes the files that were read longest ago until there is room for so many bytes more.
+    """Removes the least recently read files until there is space for `size` more bytes.
 
-    There is room where all files together take no more than the limit, and SPARE bytes of the disk
-    stay free.  What a process has mapped, or is writing, stays.
+    Afterwards all files together fit the limit, and SPARE bytes of the disk stay free.  Files that
+    a process has mapped or is writing are not removed.
 
     Raises:
-        NotKeptError: there is no room.
+        NotKeptError: there is not enough space.
     """
     most, old = limit(), sorted(stored(where))
     free, total = shutil.disk_usage(where).free, sum(taken for _, taken, _ in old)
@@ -128,7 +128,7 @@ def make_room(where: Path, size: int) -> None:
     if size + SPARE > free + total:
         raise NotKeptError(
             f"they take {gigabytes(size)}, '{where}' has {gigabytes(free)} free, of which "
-            f"{gigabytes(SPARE)} are left to others"
+            f"{gigabytes(SPARE)} must stay free"
         )
     while total + size > most or size + SPARE > free:
         if not old:
@@ -139,7 +139,7 @@ def make_room(where: Path, size: int) -> None:
 
 
 def stored(where: Path) -> Iterator[tuple[float, int, Path]]:
-    """(when it was last read, bytes, path) of every file, those half written by the dead too."""
+    """(time of last read, bytes, path) of every file, including parts left by killed processes."""
     for path in where.iterdir():
         if path.suffix in KINDS:
             with contextlib.suppress(FileNotFoundError):  # removed by another process
@@ -148,7 +148,7 @@ def stored(where: Path) -> Iterator[tuple[float, int, Path]]:
 
 
 def removed(path: Path) -> bool:
-    """Removes a file that nobody uses; whether it is gone."""
+    """Removes a file unless a process uses it; returns whether it is gone."""
     with contextlib.suppress(OSError), path.open("rb+") as file:
         hold(file, alone=True)
         path.unlink()
@@ -156,10 +156,14 @@ def removed(path: Path) -> bool:
 
 
 def hold(file: BinaryIO, *, alone: bool) -> None:
-    """Locks a file until it is closed, and all mappings of it.
+    """Locks a file until it and all its mappings are closed.
+
+    Args:
+        file: to lock.
+        alone: exclusive rather than shared.
 
     Raises:
-        OSError: another process holds it alone, or any where it is asked for alone.
+        OSError: another process holds a conflicting lock.
     """
     import fcntl
 
@@ -173,7 +177,7 @@ def head(key: str, shape: tuple[int, ...], pixels: str) -> bytes:
 
 
 def digest(file: BinaryIO, size: int) -> str:
-    """Of all that follows the first page: sha256 of the CRC-32 of each block."""
+    """sha256 of the CRC-32 of each block after the first page: 64 hexadecimal digits."""
 
     def checksum(start: int) -> bytes:
         return zlib.crc32(os.pread(file.fileno(), BLOCK, start)).to_bytes(4, "little")
@@ -187,7 +191,7 @@ def limit() -> float:
     """Bytes that all files together may take.
 
     Raises:
-        DataError: the environment's value is no number.
+        DataError: GANLAB_CACHE_GB is not a number or is negative.
     """
     value = os.environ.get(VARIABLE) or LIMIT
     with contextlib.suppress(ValueError):

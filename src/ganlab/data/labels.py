@@ -1,4 +1,4 @@
-"""Few labels: which images keep theirs when labels are taken to be dear (Salimans et al. 2016)."""
+"""Semi-supervised data: which images keep their labels (Salimans et al. 2016)."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ from ganlab.training.streams import Stream, stream
 
 @dataclass(frozen=True)
 class LabelBudget:
-    """As many labels of each class as one can afford.
+    """The number of labeled images per class, and which ones they are.
 
     Args:
         per_class: images of each class that keep their labels.
-        seed: of the choice. It is not the run's: runs with different seeds share their labels.
+        seed: of the choice; it differs from the run's seed, so that runs share their labels.
     """
 
     per_class: int
@@ -30,17 +30,17 @@ class LabelBudget:
         return f"{self.per_class} labels per class are asked for"
 
     def check(self, classes: int) -> None:
-        """Raises DataError if there are no classes to have labels of."""
+        """Raises DataError if the data has no classes."""
         if not classes:
             raise DataError(f"{self}, but this data has no classes")
 
     def choose(self, labels: Tensor, classes: int) -> Tensor:
-        """Indices of the images that keep their labels, sorted by class: int64 (classes per_class).
+        """Indices of images that keep their labels, by class: int64 (classes * per_class,).
 
-        A larger budget of the same seed keeps what a smaller one does.
+        With the same seed, a larger budget includes the images of a smaller one.
 
         Raises:
-            DataError: there are no classes, or too few images of one.
+            DataError: there are no classes, or too few images of a class.
         """
         self.check(classes)
         fewest, name = labels.bincount(minlength=classes).min(dim=0)

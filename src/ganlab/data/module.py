@@ -1,4 +1,4 @@
-"""Algorithm 1's minibatches: which images in which iteration, gathered on the device."""
+"""The minibatches of Algorithm 1: their order, and gathering them on the device."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from ganlab.training.batch import Batch, Chosen, RealImages
 from ganlab.training.labels import labelled
 from ganlab.training.streams import Stream, stream
 
-AHEAD = 8  # iterations: a disk's answer takes less, and the pages are not yet needed elsewhere
+AHEAD = 8  # iterations; longer than a disk read takes, and too short for pages to be evicted
 
 Order = Callable[[int], Tensor]  # iteration -> int64 (minibatches, m), indices of images
 
@@ -22,14 +22,14 @@ Order = Callable[[int], Tensor]  # iteration -> int64 (minibatches, m), indices 
 class MinibatchOrder:
     """Indices of the images of each iteration: a function of the seed and the iteration alone.
 
-    The data set is walked in a fresh permutation per epoch, without dropping the last images: a
-    minibatch may span two epochs.  Having no state, the order needs none restored.
+    Each epoch uses a new permutation.  The last images of an epoch are not dropped; a minibatch may
+    span two epochs.  The order has no state to save in checkpoints.
 
     Args:
         n: number of images.
         shape: (minibatches per iteration, images per minibatch).
         seed: of the permutations.
-        key: of the stream of random numbers; another walks independently of the first.
+        key: of the stream of random numbers; different keys give independent orders.
     """
 
     def __init__(self, n: int, shape: tuple[int, int], seed: int, key: int = Stream.ORDER) -> None:
@@ -37,7 +37,7 @@ class MinibatchOrder:
         self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.long)
 
     def __call__(self, iteration: int) -> Tensor:
-        """int64 of `shape`, for the iteration counted from 0."""
+        """Indices, int64 of `shape`, for an iteration counted from 0."""
         count = self.shape[0] * self.shape[1]
         position, end, parts = iteration * count, (iteration + 1) * count, []
         while position < end:
@@ -55,12 +55,12 @@ class MinibatchOrder:
 
 
 class ReadingAhead:
-    """An order of images in a file, which are read while the device computes what comes before.
+    """An order of images in a mapped file, which prefetches the images of later iterations.
 
     Args:
-        order: what is asked for.
-        later: the same once more; at the end of an epoch each walks another permutation.
-        images: the data set; an index beyond its N means the mirror image of index - N.
+        order: the order.
+        later: a second instance of it, because each one caches the permutation of one epoch.
+        images: the N images; an index i >= N means the mirror image of i - N.
     """
 
     def __init__(self, order: Order, later: Order, images: Tensor) -> None:
@@ -72,10 +72,14 @@ class ReadingAhead:
 
 
 class IterationLoader:
-    """Sized iterable of each remaining iteration's indices; what Lightning takes for a DataLoader.
+    """Iterates over the indices of the remaining iterations; Lightning uses it as a DataLoader.
 
-    Its length is that of the whole run, so that one Lightning epoch is one run.  Each iteration has
-    one tensor of indices for each of the `orders`.
+    Its length is that of the whole run, so that one Lightning epoch is one run.
+
+    Args:
+        orders: each contributes one tensor of indices per iteration.
+        iterations: length of the run.
+        start: returns the number of iterations that are done.
     """
 
     def __init__(self, orders: Sequence[Order], iterations: int, start: Callable[[], int]) -> None:
@@ -90,7 +94,7 @@ class IterationLoader:
 
 
 class ImageData(LightningDataModule):
-    """Serves Batches from a source: the whole set is one uint8 tensor, normalised on the device.
+    """Serves minibatches from a source; the data set is one uint8 tensor, normalised on the device.
 
     Args:
         source: the data set.
@@ -98,14 +102,15 @@ class ImageData(LightningDataModule):
         minibatches: minibatches per iteration: k, and one more if G's loss needs real images.
         iterations: length of the run.
         seed: of the order.
-        mirror: every image counts twice, as it is and flipped from left to right, as if there were
-            2 N; the labeled images are served as they are.
-        labels: how many labels are known; every minibatch then comes with as many labeled images,
-            which are among the others as well (Salimans et al. 2016).  None: no such limit.
+        mirror: add the horizontally flipped copy of every image, for 2 N images in all; labeled
+            images are not flipped.
+        labels: which labels are known.  Each minibatch then comes with a second one, of the same
+            size, of labeled images; these are also among the others (Salimans et al. 2016).  None:
+            all labels are known.
 
     Raises:
-        DataError: labels are asked for where there are no classes.
-        ValueError: points are to be mirrored.
+        DataError: `labels` is given, but the data has no classes.
+        ValueError: `mirror` is set, but the data are points.
     """
 
     def __init__(
@@ -147,7 +152,9 @@ class ImageData(LightningDataModule):
             self.images = images
 
     def test_images(self) -> Images | None:
-        """The source's held-out images, downloaded and read anew; None where there are none.
+        """The source's held-out images, downloaded if missing, read again at each call.
+
+        None if the source has no held-out images.
 
         Raises:
             DataError: they are missing or corrupt.
@@ -159,7 +166,7 @@ class ImageData(LightningDataModule):
         return test.read()
 
     def labeled_images(self) -> Images:
-        """The images that keep their labels, where labels are few."""
+        """The images that keep their labels; only with `labels`."""
         images, labels = self._read()
         chosen = self.labeled.to(labels.device)
         return Images(images[chosen], labels[chosen])
@@ -181,14 +188,14 @@ class ImageData(LightningDataModule):
     def transfer_batch_to_device(
         self, batch: tuple[Tensor, ...], device: torch.device, dataloader_idx: int
     ) -> RealImages:
-        """This rank's share of the indexed images, and of the labeled ones if there are any.
+        """This rank's share of the minibatches, including labeled ones if there are any.
 
-        Images that are on the device are gathered in the iteration, others now.
+        If the data set is on the device, images are gathered later, within the iteration.
         """
         place, trainer = self._read().labels.device, self._running
         share = self.batch_size // trainer.world_size
         rows = [index.narrow(1, trainer.global_rank * share, share) for index in batch]
-        # A blocking copy would wait for all kernels.
+        # Non-blocking: a blocking copy would wait for all kernels.
         index, *labeled = (part.to(place, non_blocking=True) for part in rows)
         chosen = Chosen(
             index,
@@ -228,7 +235,7 @@ class ImageData(LightningDataModule):
 
 
 def fits(images: Tensor, device: torch.device) -> bool:
-    """Whether the images should live on the device: a quarter of its free memory is enough."""
+    """Whether the images fit a quarter of the device's free memory, and so are kept there."""
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)

@@ -1,4 +1,4 @@
-"""Points of known distributions: data of which the truth is known."""
+"""Data sets of points from known distributions."""
 
 from collections.abc import Callable
 
@@ -11,13 +11,13 @@ from ganlab.training.streams import Stream, stream
 
 
 class Points:
-    """n points, drawn once: every epoch, every resumed run and every score sees the same ones.
+    """n points, drawn once: every epoch, every resumed run and every score uses the same ones.
 
     Args:
-        distribution: that they are from; its modes, if there are several, are the classes.
+        distribution: of the points; if it has several modes, they are the classes.
         n: number of points.
-        seed: of the draw. It is not the run's: runs with different seeds share their points.
-        held_out: points to compare with, in place of those to train on.
+        seed: of the draw; it differs from the run's seed, so that runs share their points.
+        held_out: draw the held-out points instead of the training points.
     """
 
     def __init__(
@@ -50,19 +50,19 @@ class Points:
         return Images(points, modes)
 
     def test(self) -> "Points | None":
-        """A tenth as many points drawn apart; None if these are they."""
+        """Held-out points, n / 10 of them, drawn independently; None if these are held out."""
         if self.held_out:
             return None
         return Points(self.distribution, max(1, self.n // 10), self.seed, held_out=True)
 
 
 class Gaussian1D(Points):
-    """A mixture of Gaussians on the line; of one unless told otherwise.
+    """A mixture of 1-d Gaussians; by default, one standard normal distribution.
 
     Args:
-        means: of each.
-        stds: of each; one alone is everyone's.
-        weights: of each, in any unit; None: equal.
+        means: of each Gaussian.
+        stds: of each Gaussian, or one for all.
+        weights: of each Gaussian, normalised here; None: equal.
         n: number of points.
         seed: of the draw.
     """
@@ -82,7 +82,7 @@ class Ring2D(Points):
     """Equal Gaussians on a circle (Lin et al. 2018, section 4.1).
 
     Args:
-        modes: how many.
+        modes: number of Gaussians.
         radius: of the circle.
         std: of each Gaussian.
         n: number of points.
@@ -104,8 +104,8 @@ class Grid2D(Points):
     """Equal Gaussians on a square grid (Lin et al. 2018, section 4.1).
 
     Args:
-        side: as many rows and columns.
-        spacing: between neighbours.
+        side: number of rows and of columns.
+        spacing: distance between neighbours.
         std: of each Gaussian.
         n: number of points.
         seed: of the draw.
@@ -123,11 +123,11 @@ class Grid2D(Points):
 
 
 class SwissRoll2D(Points):
-    """A spiral with noise: no modes, one long thin piece.
+    """A spiral with noise: a long, thin, connected distribution without modes.
 
     Args:
-        turns: of the spiral.
-        std: of the noise.
+        turns: number of turns of the spiral.
+        std: standard deviation of the noise.
         n: number of points.
         seed: of the draw.
     """
@@ -139,11 +139,11 @@ class SwissRoll2D(Points):
 
 
 def distribution_of(source: object) -> Distribution | None:
-    """What a source's points are from; None where nobody knows, as of images."""
+    """The distribution of a source's points; None if it is unknown, as for images."""
     return source.distribution if isinstance(source, Points) else None
 
 
 def density_of(source: object) -> Callable[[Tensor], Tensor] | None:
-    """The density of these, (N, d) -> float64 (N,)."""
+    """The density of a source's points, (N, d) -> float64 (N,); None if it is unknown."""
     known = distribution_of(source)
     return (lambda x: known.log_density(x).exp()) if known is not None else None

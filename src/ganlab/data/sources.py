@@ -1,4 +1,4 @@
-"""The named data sets, through scikit-learn's and torchvision's own readers."""
+"""Named data sets, read by scikit-learn and torchvision."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,23 +13,23 @@ from ganlab.data.images import Images, resized
 from ganlab.errors import DataError
 from ganlab.spec import ImageSpec, at_least, one_of
 
-ORIGINAL, MARGIN = 8, 1  # pixels of a digit, and of black around it when it is resized
-HELD_OUT = 1415  # where the last three of the digits' 14 sheets begin
+ORIGINAL, MARGIN = 8, 1  # pixels of a digit, and of the black margin added before resizing
+HELD_OUT = 1415  # index of the first digit on the last three of the 14 sheets
 DIGITS = {"all": slice(None), "train": slice(HELD_OUT), "test": slice(HELD_OUT, None)}
 
 
 class Digits:
     """1,797 real handwritten digits, 8 x 8 with 17 grey levels, shipped inside scikit-learn.
 
-    The test set of the UCI "Optical Recognition of Handwritten Digits" (Alpaydin & Kaynak 1998):
-    nothing to download.
+    The test set of the UCI "Optical Recognition of Handwritten Digits" (Alpaydin & Kaynak 1998).
+    Nothing has to be downloaded.
 
-    Their order shows 14 sheets with the same numbers to copy.  The last three
-    sheets, 382 images, can be held out: then no sheet is in both parts.
+    The order of the images shows that they come from 14 sheets, on which writers copied the same
+    numbers.  The last three sheets, 382 images, can be held out; then no sheet is in both parts.
 
     Args:
-        size: pixels; 8 gives the originals, which touch their edges; for all other sizes they are
-            framed by one black pixel and resized smoothly.
+        size: pixels; 8 gives the originals, in which digits touch the edges; for other sizes, a
+            margin of one black pixel is added before resizing.
         split: all, train (the first 1,415) or test (the last 382).
     """
 
@@ -59,17 +59,17 @@ class Digits:
         return Images(images[part], torch.from_numpy(digits.target).long()[part])
 
     def test(self) -> "Digits | None":
-        """The held-out part of split=train; the others hold nothing out."""
+        """The held-out part for split=train; None for other splits."""
         return Digits(self.size, "test") if self.split == "train" else None
 
 
 class TorchvisionSource:
-    """A data set of torchvision, read whole.
+    """A torchvision data set, read as a whole.
 
     Args:
-        root: folder with torchvision's own layout, e.g. ROOT/MNIST/raw/train-images-idx3-ubyte.
-        split: which part to train on.
-        download: fetch what is missing (progress bar, checksum); False: name what is missing.
+        root: folder in torchvision's layout, e.g. ROOT/MNIST/raw/train-images-idx3-ubyte.
+        split: the part to train on.
+        download: download missing files (progress bar, checksum); False: raise an error instead.
         size: pixels to resize to; None keeps the original size.
     """
 
@@ -96,7 +96,7 @@ class TorchvisionSource:
             self._open()
 
     def prepare(self) -> None:
-        """Downloads once, however many processes ask: the first holds a lock, the others wait."""
+        """Downloads once, even if several processes call this: one downloads, the others wait."""
         try:
             self._opened = self._open()
         except DataError:
@@ -114,13 +114,13 @@ class TorchvisionSource:
         return Images(resized(images, self.size), labels)
 
     def test(self) -> "TorchvisionSource | None":
-        """The test images, of the same size and from the same place; None if these are they."""
+        """The test images, with the same size and root; None if these are the test images."""
         if self.split == "test":
             return None
         return type(self)(self.root, "test", self.download, self.size)
 
     def _require_sound(self, images: Tensor, labels: Tensor) -> None:
-        """Raises DataError unless the files hold what the data set is known to hold."""
+        """Raises DataError unless images and labels have the shapes and range of the data set."""
         whole = images.shape[1:] == self.original.shape and len(images) == len(labels) > 0
         if not whole or int(labels.max()) >= max(self.spec.classes, 1):
             raise DataError(
@@ -199,7 +199,7 @@ class CIFAR10(_TrainOrTest):
 
 
 class CIFAR100(CIFAR10):
-    """CIFAR-10's sibling with 100 classes (Krizhevsky 2009)."""
+    """50,000 + 10,000 colour images of 32 x 32 in 100 classes (Krizhevsky 2009)."""
 
     reader = "CIFAR100"
     original = ImageSpec(channels=3, size=32, classes=100)

@@ -1,4 +1,4 @@
-"""Stacked MNIST: 1,000 modes that one can count (Metz et al. 2017, section 3.3.1)."""
+"""Stacked MNIST: 1,000 countable modes (Metz et al. 2017, section 3.3.1)."""
 
 from pathlib import Path
 
@@ -14,18 +14,18 @@ HELD_OUT = 26_000  # images that generators are compared with (Lin et al. 2018, 
 
 
 class StackedMNIST:
-    """Three digits of MNIST as red, green and blue: 100 a + 10 b + c is the class of (a, b, c).
+    """Three MNIST digits as red, green and blue; digits (a, b, c) have class 100 a + 10 b + c.
 
-    Each digit is drawn from all images of its part, whatever the others are, so that classes are
-    as frequent as MNIST's digits make them: nearly equally.
+    The three digits are drawn independently from all images of the split, so classes are nearly
+    equally frequent, as MNIST's digits are.
 
     Args:
-        root: folder with torchvision's own layout, ROOT/MNIST/raw/train-images-idx3-ubyte.
-        split: whose digits: train or test; none is in both.
-        download: fetch what is missing (progress bar, checksum); False: name what is missing.
-        n: images; 128,000 as in Lin et al. 2018 are 128 of each class, and 301 MB.
+        root: folder in torchvision's layout, ROOT/MNIST/raw/train-images-idx3-ubyte.
+        split: the part of MNIST that digits are from, train or test.
+        download: download missing files (progress bar, checksum); False: raise an error instead.
+        n: images; 128,000, as in Lin et al. 2018, are about 128 per class and take 301 MB.
         size: pixels to resize to; None keeps 28.
-        seed: of the draw. It is not the run's: runs with different seeds share their images.
+        seed: of the draw; it differs from the run's seed, so that runs share their images.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class StackedMNIST:
         self.digits.check()
 
     def prepare(self) -> None:
-        """Downloads MNIST once, however many processes ask."""
+        """Downloads MNIST once, even if several processes call this."""
         self.digits.prepare()
 
     def read(self) -> Images:
@@ -63,7 +63,7 @@ class StackedMNIST:
         return Images(images, labels[drawn] @ torch.tensor([100, 10, 1]))
 
     def test(self) -> "StackedMNIST | None":
-        """Of MNIST's test digits, 26,000 at most; None if these are they."""
+        """At most 26,000 stacks of MNIST's test digits; None if these are test digits."""
         if self.digits.split == "test":
             return None
         where = self.digits
@@ -71,6 +71,6 @@ class StackedMNIST:
         return StackedMNIST(where.root, "test", where.download, n, where.size, self.seed)
 
     def _triples(self, digits: int) -> Tensor:
-        """int64 (n, 3), which of the digits are stacked; a smaller n draws the first of them."""
+        """Indices int64 (n, 3) of stacked digits; a smaller n gives the first rows of a larger."""
         generator = stream("cpu", self.seed, Stream.STACKED)
         return torch.randint(digits, (self.n, 3), generator=generator)

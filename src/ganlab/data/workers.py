@@ -1,9 +1,9 @@
-"""Images decoded by all processors.
+"""Decodes images in several processes.
 
-Threads hardly help with small images: of the 100 microseconds that one takes, Pillow decodes for 24
-without Python's lock, so any number of threads does 1.3 of what one does.  So processes do it.
-They are fresh ones, for a copy of this one would have its locks and its GPU; and they are not those
-of `multiprocessing`, which runs the user's script again and refuses to work inside of joblib's.
+Threads hardly help with small images: of 100 microseconds per image, Pillow releases the GIL only
+for 24, so threads are at most 1.3 times as fast as one.  Processes are not forked, because a fork
+would inherit locks and the GPU context.  They do not use `multiprocessing`, which would run the
+user's script again and does not work inside joblib's workers.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ from ganlab.errors import DataError
 from ganlab.spec import ImageSpec
 from ganlab.storage.decoding import Decoder, Refused
 
-SAMPLE, PATIENCE = 16, 0.1  # images that are timed, and seconds after which fewer will do
-STEP = 0.1  # seconds of work in a batch: long beside asking for it, short beside all
-SHARE = 0.25  # seconds of work that are worth a process
+SAMPLE, PATIENCE = 16, 0.1  # images that are timed, and seconds after which fewer are enough
+STEP = 0.1  # seconds of work in a batch: long compared to a request, short compared to the total
+SHARE = 0.25  # seconds of work per process
 
 
 class Decoded(NamedTuple):
-    """pixels: bytes (n, C, H, W) of n images from number `start` on."""
+    """pixels: bytes (n, C, H, W) of n images, the first with index `start`."""
 
     start: int
     pixels: bytes
@@ -37,7 +37,7 @@ class Decoded(NamedTuple):
 
 
 def seconds(decoder: Decoder, names: Sequence[str], spec: ImageSpec) -> float:
-    """What decoding all images takes one processor, going by some of them."""
+    """Estimated seconds that one processor needs to decode all images, from timing some."""
     began, taken = time.perf_counter(), list[float]()
     for name in names[:: math.ceil(len(names) / SAMPLE)]:
         decoder.batch([name], spec)
@@ -48,11 +48,11 @@ def seconds(decoder: Decoder, names: Sequence[str], spec: ImageSpec) -> float:
 
 
 def processors() -> int:
-    """How many this process may use: not all may be its own, and a container has a share."""
+    """Processors that this process may use, by its CPU affinity and its container's quota."""
     count = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
-    with contextlib.suppress(OSError, ValueError):  # "max 100000" is no limit
+    with contextlib.suppress(OSError, ValueError):  # no cgroup, or "max 100000": unlimited
         (group,) = (
             line[3:] for line in Path("/proc/self/cgroup").read_text().split() if line[:3] == "0::"
         )
@@ -64,13 +64,13 @@ def processors() -> int:
 def decoded(
     decoder: Decoder, names: Sequence[str], spec: ImageSpec, work: float
 ) -> Generator[Decoded]:
-    """All images, by as many processes as the work is worth, in whatever order they come.
+    """All images, in batches in any order, decoded by as many processes as the work justifies.
 
     Args:
-        decoder: of this process, which does it alone where others are not worth it or cannot be.
+        decoder: used in this process if there is little work, or if no process can be started.
         names: of the images.
-        spec: of them.
-        work: seconds, for one processor.
+        spec: of the images.
+        work: estimated seconds on one processor.
 
     Raises:
         DataError: a process has died.
@@ -80,7 +80,7 @@ def decoded(
     with contextlib.ExitStack() as stack:
         workers = []
         if (wanted := min(processors(), math.ceil(work / SHARE))) > 1:
-            with contextlib.suppress(OSError):  # there may be no more processes
+            with contextlib.suppress(OSError):  # the limit of processes may be reached
                 for _ in range(wanted):
                     workers += [stack.enter_context(Worker(decoder, spec))]
         if workers:
@@ -110,7 +110,7 @@ def _shared(
 
 
 class Worker:
-    """A process of `ganlab.storage.decoding`, which has no more than one question at a time.
+    """A process of `ganlab.storage.decoding`, which handles one request at a time.
 
     Raises:
         OSError: it cannot be started.
@@ -127,7 +127,7 @@ class Worker:
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
                     env={**os.environ, "PYTHONPATH": paths},
-                    process_group=0,  # Ctrl-C is for the process that asks
+                    process_group=0,  # Ctrl-C goes to the parent only
                 )
         except OSError:
             self.connection.close()
@@ -140,19 +140,19 @@ class Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()  # it has nothing to lose
+        self.process.kill()  # it has no state to save
         self.process.wait()
         with contextlib.suppress(ConnectionError):
             self.file.close()
         self.connection.close()
 
     def ask(self, start: int, names: Sequence[str]) -> None:
-        """Has images decoded, of which the first has the number `start`."""
+        """Requests images by their names; `start` is the index of the first."""
         self.start, self.names = start, names
         self._send(names)
 
     def answer(self) -> Decoded:
-        """What was asked for.
+        """The requested images.
 
         Raises:
             DataError: the process has died.
@@ -170,6 +170,6 @@ class Worker:
         )
 
     def _send(self, content: object) -> None:
-        with contextlib.suppress(ConnectionError):  # it has died, as `answer` will find
+        with contextlib.suppress(ConnectionError):  # the process has died; `answer` reports it
             self.file.write(json.dumps(content).encode() + b"\n")
             self.file.flush()

@@ -1,6 +1,6 @@
-"""What depends on the device: CUDA graphs, several processes, how threads wait.
+"""Device-specific code: CUDA graphs, data-parallel training, waiting of CPU threads.
 
-This file imports nothing: `ganlab` imports `devices.threads` before torch is loaded.
+This file must not import anything: `ganlab` imports `devices.threads` before torch is loaded.
 
 May import: generative, networks, training.
 Libraries: pytorch_lightning, torch.

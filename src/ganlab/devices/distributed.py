@@ -8,15 +8,16 @@ from torch import nn
 
 
 class SynchronousDDP(DDPStrategy):
-    """One process per device; `GAN` averages gradients itself, once per update.
+    """One process per device; the `GAN` averages gradients itself, once per update.
 
-    DistributedDataParallel forbids a GAN's step (two forward passes of D before one backward raise
-    with BatchNorm, pytorch#175024; a frozen network counts as unused, pytorch-lightning#20328).
-    Without its wrapper two processes equal one, but for BatchNorm's statistics, which are each
-    device's own (trainer.sync_batchnorm=true shares them, on GPUs).
+    DistributedDataParallel does not support a GAN's step: two forward passes of D before one
+    backward pass raise with BatchNorm (pytorch#175024), and a frozen network counts as unused
+    (pytorch-lightning#20328).  Without its wrapper, two processes compute the same as one, except
+    for BatchNorm's statistics, which are per device (trainer.sync_batchnorm=true shares them on
+    GPUs).
     """
 
     def configure_ddp(self) -> None:
-        """Starts all ranks from rank 0's weights; wraps nothing."""
+        """Copies rank 0's weights to all ranks, without wrapping the model."""
         for tensor in cast("nn.Module", self.model).state_dict().values():
             dist.broadcast(tensor, src=0)

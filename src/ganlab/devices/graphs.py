@@ -1,10 +1,10 @@
-"""A whole iteration as one CUDA graph: hundreds of small kernels are launched by one call.
+"""Captures a whole iteration as one CUDA graph, which launches hundreds of kernels in one call.
 
-At the sizes of most GANs a GPU waits for Python.  A graph holds the kernels of both players'
-updates, from gathering real images to the average of weights, with the addresses they read and
-write; what changes from one iteration to the next stands at such an address: which images, the
-seeds of random numbers, learning rates.  What Python decides at each iteration, such as a lazy
-penalty, has a graph for each case.
+Most GANs are so small that the GPU waits for Python to launch kernels.  A graph contains the
+kernels of both players' updates, from gathering real images to averaging weights, with fixed memory
+addresses.  Values that change between iterations are stored at such addresses: indices of images,
+random seeds, learning rates.  Decisions that Python makes per iteration, such as a lazy penalty,
+need one graph per case.
 """
 
 import inspect
@@ -24,9 +24,9 @@ from ganlab.training.labels import labelled
 from ganlab.training.observations import Layout, Observations
 from ganlab.training.updates import UpdateRule
 
-WARM = 3  # iterations before the first graph: libraries choose kernels, optimizers make their state
-CASES = 8  # graphs at most; each holds the activations of an iteration
-NEAR = 0.05  # of an update's length: sums by atomics do not repeat bit for bit
+WARM = 3  # eager iterations first, to select kernels and to create the optimizers' state
+CASES = 8  # maximum number of graphs; each holds the activations of an iteration
+NEAR = 0.05  # relative tolerance of an update, because sums by atomics are not deterministic
 
 Work = Callable[[], Any]
 Recorder = Callable[[Work, torch.Generator], tuple[Any, Callable[[], None]]]
@@ -37,58 +37,59 @@ class CaptureError(Exception):
 
 
 def cuda_graph(work: Work, noise: torch.Generator) -> tuple[Any, Callable[[], None]]:
-    """Records what `work` launches; returns what it returned, and what launches it all again.
+    """Captures the kernels that `work` launches; returns its result and a function to replay them.
 
     Args:
-        work: is run once, by Python alone: nothing is computed yet.
-        noise: a generator whose seed counts at each replay, as that of torch's own does anyway.
+        work: runs once; its kernels are recorded, not executed.
+        noise: a generator whose current state is used at each replay; torch's default generators
+            are handled in any case.
     """
     graph = torch.cuda.CUDAGraph()
     graph.register_generator_state(noise)
-    # Other threads may use the device meanwhile, such as one that writes a checkpoint.
+    # Thread-local, because another thread may use the device, such as one writing a checkpoint.
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         result = work()
     return result, graph.replay
 
 
 def reason_against(model: Generative, trainer: Trainer) -> str | None:
-    """Why this Trainer's iterations of this GAN cannot be captured; None: they can."""
+    """The reason why this Trainer cannot capture this GAN's iterations; None if it can."""
     if (device := trainer.strategy.root_device.type) != "cuda":
         return f"there are no CUDA graphs on {device}"
     if trainer.world_size > 1:
-        return "several devices average their gradients in between"
+        return "several devices average gradients within an iteration"
     if trainer.precision == "16-mixed":
-        return "16-mixed looks at all gradients before it steps; bf16-mixed does not"
+        return "16-mixed checks all gradients before each step; bf16-mixed does not"
     return reason_in_parts(model)
 
 
 def reason_in_parts(model: Generative) -> str | None:
-    """The same, by what it is made of."""
+    """The reason in the model's optimizers and modules; None if there is none."""
     for name, player in model.players.items():
         if not capturable(player.rule):
-            return f"{name}_optimizer is none of torch's that are capturable (adam, adamw, rmsprop)"
+            return f"{name}_optimizer is not one that torch can capture (adam, adamw, rmsprop)"
         if moving := player.rule.scheduled.keys() - {"lr"}:
-            return f"{name}_optimizer.{min(moving)} follows a schedule, which torch's kernels fix"
+            return f"{name}_optimizer.{min(moving)} has a schedule, but a graph would keep it fixed"
     if (found := stranger(model)) is not None:
-        return f"{type(found).__name__} is neither torch's nor ganlab's and may do anything"
+        return f"{type(found).__name__} is not from torch or ganlab and may not be capturable"
     return None
 
 
 def capturable(rule: UpdateRule) -> bool:
-    """Whether it is one of torch's optimizers that can keep its counts and rates on the device."""
+    """Whether a rule uses a torch optimizer that can keep step counts and rates on the device."""
     own = rule.callee.__module__.startswith("torch.optim.")
     return own and "capturable" in inspect.signature(rule.callee).parameters
 
 
 @dataclass(frozen=True)
 class Graph:
-    """One case of an iteration.
+    """The graph of one case of an iteration.
 
     Args:
-        batch: where it reads real images, or which they are.
-        updates: how many updates of each player it makes.
-        layout, observed: where it leaves what it observes, as `Observations.packed` does.
-        replay: computes it once.
+        batch: its static input: real images, or their indices.
+        updates: number of updates per player.
+        layout, observed: its static output, the observations as `Observations.packed` returns them.
+        replay: runs the graph once.
     """
 
     batch: RealImages
@@ -99,15 +100,16 @@ class Graph:
 
 
 class Captured:
-    """Plays a GAN's iterations by graphs; stands in for `GAN.play`.
+    """Replaces `GAN.play` and runs iterations by graphs.
 
-    A graph is tried before it is trusted: from the same state, it must make the same updates as
-    Python does.  If it does not, or cannot be captured, Python goes on from that state.
+    Each graph is checked against an eager iteration first: from the same state, both must make the
+    same updates.  If they differ, or capture fails, training stays eager and continues from that
+    state.
 
     Args:
         model: in training.
-        refused: is told why Python goes on.
-        record: what captures; tests have one for the CPU.
+        refused: gets the reason if training stays eager.
+        record: captures a graph; tests use a replacement for the CPU.
     """
 
     def __init__(
@@ -130,7 +132,7 @@ class Captured:
             )
 
     def release(self) -> None:
-        """Gives the iterations back to Python."""
+        """Returns to eager iterations."""
         self.model.play = self.eager  # type: ignore[method-assign]
         self.graphs.clear()
         for group in self._groups():
@@ -147,14 +149,14 @@ class Captured:
 
     @labelled("graph of both updates")
     def replay(self, graph: Graph, batch: RealImages) -> None:
-        """Plays an iteration on these images."""
+        """Runs a graph on a batch."""
         for static, now in zip(graph.batch.tensors(), batch.tensors(), strict=True):
             static.copy_(now)
         graph.replay()
         self._count(graph)
 
     def _graph_for(self, batch: RealImages) -> Graph | None:
-        """The graph of this case; None: it is Python's turn."""
+        """The graph of the current case; None if this iteration is to run eagerly."""
         if self.warm:
             self.warm -= 1
             return None
@@ -169,7 +171,7 @@ class Captured:
         return self.graphs[case]
 
     def _count(self, graph: Graph) -> None:
-        """What Python would have noted; Lightning hears of G's update, as from its own wrapper."""
+        """Records observations and updates, and notifies Lightning, as an eager iteration would."""
         self.model.observations.add_packed(graph.layout, graph.observed.clone())
         for player, n in graph.updates.items():
             self.model.updates[player] += n
@@ -177,13 +179,13 @@ class Captured:
         self._wrapper._on_after_step()
 
     def _tried(self, batch: RealImages) -> Graph:
-        """A new graph, which makes the same updates as Python; the GAN is as it was.
+        """Captures a graph and checks it against an eager iteration; restores the GAN's state.
 
         Raises:
-            CaptureError: it cannot be captured, or computes something else.
+            CaptureError: the iteration cannot be captured, or the graph makes different updates.
         """
         if len(self.graphs) == CASES:
-            raise CaptureError(f"iterations come in more than {CASES} forms")
+            raise CaptureError(f"iterations have more than {CASES} different control flows")
         static, state = batch.clone(), list(self._state())
         before = copied(state)
         players = [player.parameters for player in self.model.players.values()]
@@ -212,7 +214,10 @@ class Captured:
 
     @contextmanager
     def _unnoticed(self) -> Iterator[Observations]:
-        """For an iteration that does not count; what it observes is kept apart."""
+        """For a trial iteration: hides its updates from counters and Lightning.
+
+        Yields the separate observations of that iteration.
+        """
         model, wrapper = self.model, self._wrapper
         kept = (
             model.observations,
@@ -232,7 +237,7 @@ class Captured:
 
     @property
     def _wrapper(self) -> Any:
-        """Lightning's, around the optimizer whose steps it counts."""
+        """Lightning's wrapper of the optimizer whose steps Lightning counts."""
         return self.model.counting_optimizer
 
     def _groups(self) -> Iterator[dict[str, Any]]:
@@ -244,7 +249,7 @@ class Captured:
             yield from self.model.optimizer(player).state.values()
 
     def _state(self) -> Iterator[Tensor]:
-        """All that an iteration changes."""
+        """All tensors that an iteration changes."""
         yield from self.model.parameters()
         yield from self.model.buffers()
         for values in self._states():
@@ -252,13 +257,13 @@ class Captured:
 
 
 def copied(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The same values in memory of their own."""
+    """Copies of tensors, without gradients."""
     return [tensor.detach().clone() for tensor in tensors]
 
 
 @torch.no_grad()
 def restore(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    """Writes the values to where they were read."""
+    """Copies values into tensors, in place."""
     for tensor, value in zip(tensors, values, strict=True):
         tensor.copy_(value)
 
@@ -266,13 +271,14 @@ def restore(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
 def require_same(
     start: Sequence[Tensor], expected: Sequence[Tensor], got: Sequence[Tensor]
 ) -> None:
-    """Raises CaptureError unless one update of these parameters is as good as the other."""
+    """Raises CaptureError unless the expected and the actual update agree within NEAR."""
     length, off = distance(expected, start), distance(expected, got)
     if not off <= NEAR * length:
-        raise CaptureError(f"the graph makes another update: {off:.2g} off, of {length:.2g}")
+        text = f"the graph's update differs by {off:.2g} from an eager one of length {length:.2g}"
+        raise CaptureError(text)
 
 
 def distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
-    """Euclidean, between all tensors of either list taken as one vector."""
+    """Euclidean distance between two lists of tensors, each taken as one vector."""
     apart = [(x.detach() - y.detach()).norm() for x, y in zip(a, b, strict=True)]
     return torch.stack(apart).norm().item()

@@ -1,4 +1,4 @@
-"""Where metrics and pictures go.  All loggers count iterations, never optimizer steps.
+"""Loggers of metrics and pictures.  All count iterations, not optimizer steps.
 
 May import: errors, runs, scoring, storage.
 Libraries: PIL, numpy, pytorch_lightning, wandb, wandb_workspaces.

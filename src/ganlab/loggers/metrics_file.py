@@ -17,7 +17,7 @@ class MetricsFile(Logger):
     """metrics.csv: one row per reading, one column per metric; every run has it.
 
     Args:
-        path: the file; rows of an earlier part of the run are kept.
+        path: the file; a resumed run keeps the rows of its earlier parts.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,11 +35,11 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
-        """The config is in config.yaml."""
+        """Does nothing: config.yaml has the config."""
 
     @rank_zero_only
     def go_on(self, iteration: int, attempt: int = 0) -> None:
-        """Keeps the rows up to an iteration: those after it are about to be made again."""
+        """Drops rows after `iteration`, which the resumed run will write again."""
         if self.path.exists():
             rows = rows_of(self.path)
             self.rows = [row for row in rows if int(row["iterations"]) <= iteration]

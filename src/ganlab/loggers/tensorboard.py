@@ -1,4 +1,4 @@
-"""TensorBoard, on request."""
+"""The optional TensorBoard logger."""
 
 from pathlib import Path
 
@@ -18,11 +18,11 @@ class TensorBoardRun(TensorBoardLogger):
 
     @rank_zero_only
     def log_picture(self, name: str, file: Path, step: int) -> None:
-        """A PNG file of RGB."""
+        """Logs a PNG file as an RGB image."""
         pixels = np.asarray(Image.open(file).convert("RGB"))
         self.experiment.add_image(name, pixels, step, dataformats="HWC")
 
     @rank_zero_only
     def alert(self, title: str, text: str, step: int) -> None:
-        """A verdict on the run's health, in words."""
+        """Logs a verdict on the run's health as text."""
         self.experiment.add_text(f"health/{title}", text, step)

@@ -1,4 +1,4 @@
-"""Weights & Biases."""
+"""The Weights & Biases logger."""
 
 import contextlib
 import os
@@ -19,16 +19,16 @@ from ganlab.storage import files
 
 
 class WandbRun(WandbLogger):
-    """A Weights & Biases run below RUN/wandb, the same one when the run goes on.
+    """Logs to a Weights & Biases run in RUN/wandb; a resumed run continues the same W&B run.
 
     Args:
         run: the run's folder, with its config and environment.
-        name: shown in the dashboard: what distinguishes this run.
-        group: the sweep it belongs to, if any.
-        project: the dashboard's project.
+        name: shown in the dashboard; distinguishes this run.
+        group: the sweep that the run belongs to, if any.
+        project: the W&B project.
         entity: user or team; None: the account's default.
-        mode: None: the environment's WANDB_MODE, or online with a known API key, else offline.
-        tags: shown and searched in the dashboard, beside the names of the run's parts.
+        mode: None: WANDB_MODE if set, else online if an API key is known, else offline.
+        tags: W&B tags, in addition to the names of the run's parts.
     """
 
     def __init__(
@@ -46,16 +46,16 @@ class WandbRun(WandbLogger):
         self.entity, self.group = entity, group
         parts = run.path.absolute().parent.name.split("-")  # data, model, loss, ...
         self.tags = (*filter(None, parts), *tags)
-        self._told = -1  # the last iteration that the dashboard had when this part began
+        self._told = -1  # the last iteration that W&B had when this part of the run began
         self._best = dict[str, float]()
 
     @property
     @rank_zero_only
     def experiment(self) -> Any:
-        """The run, started at the first use.
+        """The W&B run, started at the first use.
 
-        Overrides Lightning's property, which attaches to whatever run is open in the process (so
-        the jobs of a sweep would merge) and passes arguments that W&B is removing.
+        Overrides Lightning's property, which attaches to any run that is open in the process (so
+        the jobs of a sweep would merge) and passes deprecated arguments.
         """
         if self._experiment is None:
             self._experiment = self._start()
@@ -63,11 +63,12 @@ class WandbRun(WandbLogger):
 
     @rank_zero_only
     def go_on(self, iteration: int, attempt: int = 0) -> None:
-        """Knows the best scores up to an iteration, and what the dashboard has of this attempt.
+        """Restores the best scores up to an iteration, and finds which rows W&B already has.
 
         Args:
             iteration: from which the run goes on.
-            attempt: another than the dashboard's: the run has gone back, and what comes is news.
+            attempt: if it differs from W&B's, the run has gone back to `iteration`, and later rows
+                are logged again.
         """
         summary = cast("Any", self.experiment).summary
         if attempt != summary.get("attempt", 0):
@@ -84,7 +85,7 @@ class WandbRun(WandbLogger):
 
     @rank_zero_only
     def log_picture(self, name: str, file: Path, step: int) -> None:
-        """A PNG file, which W&B copies."""
+        """Logs a PNG file; W&B copies it."""
         import wandb
 
         image = wandb.Image(str(file), caption=f"iteration {step:,}")
@@ -92,16 +93,20 @@ class WandbRun(WandbLogger):
 
     @rank_zero_only
     def alert(self, title: str, text: str, step: int) -> None:
-        """An alert in the dashboard, and by mail or Slack for whoever has asked W&B for that."""
+        """Raises an alert in W&B, which also sends mail or Slack messages if configured there."""
         started, about = cast("Any", self.experiment), f"iteration {step:,}: {text}"
         started.alert(f"{title} ({self._name})", about, level="WARN")
 
     @rank_zero_only
     def finish(self, status: str) -> str | None:
-        """Ends the run, by its status in summary.json; how to upload it if it is offline."""
+        """Ends the W&B run; returns the command that uploads it if it is offline.
+
+        Args:
+            status: as in summary.json.
+        """
         if self._experiment is None:
             return None
-        if status == "interrupted":  # it will go on: W&B calls it preempted
+        if status == "interrupted":  # it can be resumed, which W&B calls preempted
             self._experiment.mark_preempting()
         self._experiment.finish(0 if status == "finished" else 1)
         self._experiment = None
@@ -109,13 +114,13 @@ class WandbRun(WandbLogger):
 
     def _log(self, row: dict[str, Any]) -> None:
         started = cast("Any", self.experiment)
-        if row["iterations"] >= self._told:  # equal: of that iteration not all may have arrived
+        if row["iterations"] >= self._told:  # equal: that iteration may be incomplete
             started.log(row)
 
     def _keep_best(self, metrics: Mapping[str, float]) -> None:
-        """Writes each score's best into the summary, where the score itself is the last one.
+        """Writes the best value of each score into W&B's summary, as best/...
 
-        W&B's own summary="min" forgets the earlier parts of a run that goes on.
+        W&B's own summary="min" forgets the earlier parts of a resumed run.
         """
         for name, value in metrics.items():
             if (score := score_named(name)) is None:
@@ -135,7 +140,7 @@ class WandbRun(WandbLogger):
             print(f"W&B cannot be reached ({error}); this run is logged offline")
             self.mode = "offline"
             started = self._init()
-        started.tags = tuple(dict.fromkeys((*started.tags, *self.tags)))  # and those set by hand
+        started.tags = tuple(dict.fromkeys((*started.tags, *self.tags)))  # keeps tags set by hand
         if started.resumed:
             self._told = started.summary.get("iterations", -1)
         for axis in AXES:
@@ -157,8 +162,8 @@ class WandbRun(WandbLogger):
             settings=wandb.Settings(
                 silent=True,
                 x_transaction_log_flush_interval=1.0,
-                git_root=git("rev-parse", "--show-toplevel"),  # not that of the run's folder
-                save_code=True,  # the difference to the commit
+                git_root=git("rev-parse", "--show-toplevel"),  # else W&B takes the run's folder
+                save_code=True,  # saves the diff to the commit
             ),
             name=self._name,
             project=self._project,
@@ -167,7 +172,7 @@ class WandbRun(WandbLogger):
         )
 
     def _kept_id(self) -> str:
-        """Random, kept in the run's folder: the dashboard's run goes on when this one does."""
+        """The id of the W&B run: random, kept in the run's folder for when the run is resumed."""
         file = self.run.path / "wandb-id"
         with contextlib.suppress(OSError):
             return file.read_text().strip()
@@ -176,7 +181,7 @@ class WandbRun(WandbLogger):
 
 
 def wandb_mode() -> Literal["online", "offline", "disabled"]:
-    """WANDB_MODE if it is set; else online if an API key is known, offline if not.  Never asks."""
+    """WANDB_MODE if set; else online if an API key is known, else offline.  Never prompts."""
     if (mode := os.environ.get("WANDB_MODE")) in ("online", "offline", "disabled"):
         return mode  # type: ignore[return-value]
     import wandb

@@ -1,4 +1,4 @@
-"""A workspace of Weights & Biases with panels of what runs have logged, and of nothing else."""
+"""A Weights & Biases workspace with panels for exactly those metrics that runs have logged."""
 
 import math
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ from ganlab.runs.folder import Run, varied
 from ganlab.runs.readings import AXES, readings
 from ganlab.scoring.protocol import score_named
 
-MISSING = "dashboard: wandb-workspaces is not installed; say: pip install 'ganlab[dashboard]'"
+MISSING = "dashboard: wandb-workspaces is not installed; run: pip install 'ganlab[dashboard]'"
 COLUMNS = 3
 
 
 @dataclass(frozen=True)
 class Logged:
-    """What runs have logged, by the names that W&B knows it by.
+    """Names of everything that runs have logged, as in W&B.
 
     Args:
-        metrics: all but the axes.
+        metrics: all metrics except the axes.
         pictures: grids, sheets of codes, curves.
         varied: dotted keys of the config in which the runs differ.
     """
@@ -30,7 +30,7 @@ class Logged:
 
     @classmethod
     def by(cls, runs: Sequence[Run]) -> Self:
-        """What at least one of these runs has logged."""
+        """Collects what at least one of these runs has logged."""
         rows = (row for run in runs for row in readings(run.path / "metrics.csv"))
         names = dict.fromkeys(name for row in rows for name in row if name not in AXES)
         drawn = dict.fromkeys(name for run in runs for name in pictures_of(run))
@@ -38,21 +38,21 @@ class Logged:
 
     @property
     def scores(self) -> list[str]:
-        """Those of the metrics that are scores."""
+        """The metrics that are scores."""
         return [name for name in self.metrics if score_named(name)]
 
     @property
     def goals(self) -> list[str]:
-        """What a sweep is looked at for: the best scores, or else what D says at the end."""
+        """The metrics by which to compare the runs of a sweep: best scores, or else D's outputs."""
         return [f"best/{name}" for name in self.scores] or self.signals
 
     @property
     def signals(self) -> list[str]:
-        """What D says to real and generated images."""
+        """D's outputs for real and generated images."""
         return [name for name in self.metrics if name.startswith("D(")]
 
     def below(self, prefix: str) -> list[str]:
-        """The metrics whose names begin so."""
+        """The metrics whose names start with `prefix` and a slash."""
         return [name for name in self.metrics if name.startswith(f"{prefix}/")]
 
 
@@ -63,7 +63,7 @@ def pictures_of(run: Run) -> list[str]:
 
 
 def workspace(logged: Logged, name: str, project: str, entity: str) -> Any:
-    """The workspace of wandb-workspaces, not yet put up.
+    """The workspace as an object of wandb-workspaces, not saved yet.
 
     Raises:
         ConfigError: the package is missing.
@@ -93,7 +93,7 @@ def workspace(logged: Logged, name: str, project: str, entity: str) -> Any:
 
 
 def sections(logged: Logged) -> dict[str, list[Any]]:
-    """The panels, by the title of their section."""
+    """Section title -> its panels."""
     import wandb_workspaces.reports.v2.interface as wr
 
     def line(names: list[Any], title: str, x: str = AXES[0]) -> Any:
@@ -116,7 +116,7 @@ def sections(logged: Logged) -> dict[str, list[Any]]:
 
 
 def sweep(logged: Logged) -> list[Any]:
-    """What differs between runs against what comes of it; nothing where nothing differs."""
+    """Panels that relate the settings that differ to the results; none if no setting differs."""
     import wandb_workspaces.reports.v2.interface as wr
 
     if not logged.varied:
@@ -131,7 +131,10 @@ def sweep(logged: Logged) -> list[Any]:
 
 
 def grouping(varied: list[str]) -> list[Any]:
-    """Seeds together: by all else that differs, or by sweep where nothing else does."""
+    """Groups runs that differ in their seed alone; by sweep if no other setting differs.
+
+    Empty if seeds do not differ.
+    """
     from wandb_workspaces import expr
 
     if "seed" not in varied:
@@ -143,7 +146,7 @@ def put_up(made: Any) -> str:
     """Saves a workspace; returns its address.
 
     Raises:
-        ConnectionError: W&B cannot be reached, or refuses it.
+        ConnectionError: W&B cannot be reached or refuses the workspace.
     """
     import wandb
 

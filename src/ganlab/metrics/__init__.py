@@ -1,8 +1,8 @@
-"""Scores from features of images, each usable alone: features (N, d) in, a number out.
+"""Scores from features of images; each function is usable alone: features (N, d) in, a number out.
 
-A score means nothing without its protocol: which extractor, how many images, which real ones.
+Scores are comparable only under the same protocol: extractor, number of images, real images.
 `FrechetDistance`, `InceptionScore`, `KernelDistance` and `PrecisionRecall` are the same scores as
-torchmetrics.Metric, and `Inception` the extractor of the literature: images in, a number out.
+torchmetrics.Metric classes, which take images; `Inception` is the literature's extractor.
 
 May import: spec, storage, training.
 Libraries: scipy, torch, torchmetrics, torchvision.
@@ -59,7 +59,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What needs torchmetrics or torchvision is imported when it is asked for: they take a second.
+    """Imports classes that need torchmetrics or torchvision on first use: that takes a second.
 
     Raises:
         AttributeError: there is no such name.

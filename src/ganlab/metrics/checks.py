@@ -1,14 +1,14 @@
-"""What every score asks of the features it is given."""
+"""Checks of features that all scores share."""
 
 import torch
 from torch import Tensor
 
 
 def finite_rows(name: str, rows: Tensor) -> Tensor:
-    """The rows, apart from any graph.
+    """The rows (N, d), detached, after a check that they are finite.
 
     Raises:
-        ValueError: they are not (N, d), or one is not finite.
+        ValueError: the shape is not (N, d), or a value is not finite.
     """
     if rows.ndim != 2:
         raise ValueError(f"{name} must have shape (N, d), got {tuple(rows.shape)}")
@@ -18,21 +18,21 @@ def finite_rows(name: str, rows: Tensor) -> Tensor:
 
 
 def broken(rows: Tensor) -> Tensor:
-    """int64 (), on the device: how many of the rows (N, d) are not finite.
+    """The number of rows (N, d) that are not finite: int64 (), on the device.
 
-    To read it is to wait for the device; to add it to others is not.
+    It is not read here, because reading it synchronises with the device.
     """
     return rows.isfinite().all(dim=1).logical_not().sum()
 
 
 def same_width(a: int, b: int) -> None:
-    """Raise ValueError unless both kinds of features have as many dimensions."""
+    """Raise ValueError unless both sets of features have the same number of dimensions."""
     if a != b:
         raise ValueError(f"features have {a} and {b} dimensions")
 
 
 def enough_for(n: int, **parts: int) -> None:
-    """Raise ValueError unless each of so many parts has an image."""
+    """Raise ValueError unless n images are enough for at least one per part."""
     for name, count in parts.items():
         if n < count:
-            raise ValueError(f"{count} {name} need as many images at least, got {n}")
+            raise ValueError(f"{count} {name} need at least {count} images, got {n}")

@@ -1,4 +1,4 @@
-"""Which classes are generated, and how evenly: counted from a classifier's predictions."""
+"""Which classes are generated, and how evenly, from a classifier's predictions."""
 
 from typing import NamedTuple
 
@@ -17,21 +17,21 @@ class ClassBalance(NamedTuple):
 
 
 def class_balance(generated: Tensor, reference: Tensor | None = None) -> ClassBalance:
-    """Both of histograms of predicted classes.
+    """Number of classes and KL divergence, from histograms of predicted classes.
 
-    Chance alone makes the KL of n images about (K - 1) / (2 n): .0192 of 26,000 in 1,000 classes.
-    What is near that is as good as can be seen.
+    Sampling alone gives n images of a perfect generator a KL of about (K - 1) / (2 n): .0192 for
+    26,000 images in 1,000 classes.  A smaller KL cannot be told from it.
 
-    A class that is generated but not in the reference counts there as half an image: the KL
-    would be infinite, and one odd image would hide all else.
+    A class that is generated but missing in the reference counts there as half an image.
+    Otherwise a single image of it would make the KL infinite.
 
     Args:
-        generated: int64 (K,), how many generated images have each class.
-        reference: int64 (K,), of real images by the same classifier, which has its own errors;
-            None: all classes are meant to be as frequent, as those of stacked MNIST.
+        generated: int64 (K,), number of generated images per class.
+        reference: int64 (K,), of real images by the same classifier, so that its errors cancel;
+            None: all classes are equally frequent, as in stacked MNIST.
 
     Raises:
-        ValueError: they are not counts of as many classes, or a histogram is empty.
+        ValueError: the numbers of classes differ, or a histogram is empty or not one of counts.
     """
     counts = generated, torch.ones_like(generated) if reference is None else reference
     for name, histogram in zip(("generated", "reference"), counts, strict=True):
@@ -47,7 +47,7 @@ def class_balance(generated: Tensor, reference: Tensor | None = None) -> ClassBa
 
 
 def refuse_unless_counts(name: str, histogram: Tensor) -> None:
-    """Raise ValueError unless it is a histogram (K,) of integers, not all of them 0."""
+    """Raise ValueError unless the histogram (K,) has non-negative integers, not all of them 0."""
     whole = not histogram.is_floating_point() and histogram.ndim == 1
     if not whole or (histogram < 0).any():
         raise ValueError(f"{name} must be counts of shape (K,), got {histogram}")

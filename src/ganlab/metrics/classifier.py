@@ -1,4 +1,4 @@
-"""A small classifier of the data set itself: features where Inception's mean nothing (digits)."""
+"""A small classifier trained on the data set itself: an extractor for images unlike ImageNet's."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,17 +14,17 @@ from ganlab.storage.cache import hash_of
 from ganlab.training.streams import mixed, stream
 
 FEATURES = 64
-LARGEST_MAP = 16  # pixels of the first layer's output, whatever the image's size
+LARGEST_MAP = 16  # maximum size of the first layer's output, in pixels
 MINIBATCH, RATE = 128, 3e-3
-USUAL = {True: (500, 16), False: (1500, 32)}  # updates and width for grey images and for colour
+USUAL = {True: (500, 16), False: (1500, 32)}  # (updates, width) for grey (True) and colour images
 Progress = Callable[[int, int], None]
 
 
 class ClassifierNetwork(nn.Module):
     """uint8 images (N, C, H, W) -> features (N, 64) after a ReLU, logits (N, K).
 
-    Four convolutions, the first with a stride that leaves at most 16 x 16 pixels; then the means of
-    the four quarters of the picture, so that features know where things are.
+    Four convolutions, the first with a stride that leaves at most 16 x 16 pixels; then means over
+    the four quarters of the image, so that features depend on position.
 
     Args:
         width: channels of the first convolution; the last has four times as many.
@@ -50,7 +50,7 @@ class ClassifierNetwork(nn.Module):
             nn.ReLU(),
         )
         self.head = nn.Linear(FEATURES, spec.classes)
-        self.to(memory_format=torch.channels_last)  # quicker on CPUs
+        self.to(memory_format=torch.channels_last)  # faster on CPUs
 
     def forward(self, images: Tensor) -> Features:
         scaled = images.to(memory_format=torch.channels_last).float() / 255
@@ -59,7 +59,7 @@ class ClassifierNetwork(nn.Module):
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
-    """With BatchNorm and ReLU; the size is divided by the stride, rounded up."""
+    """A convolution with BatchNorm and ReLU; divides the size by the stride, rounded up."""
     return [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
@@ -68,10 +68,11 @@ def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> 
 
 
 class Classifier(Extractor):
-    """A trained network as an extractor: float32, frozen, in evaluation mode for good.
+    """A trained network as an extractor: float32, frozen, always in evaluation mode.
 
     Args:
-        name: classifier-<data set>, with whatever else tells it from others.
+        name: classifier-<data set>, with anything else that distinguishes it from others.
+        network: the trained network.
     """
 
     names_classes = True
@@ -83,14 +84,14 @@ class Classifier(Extractor):
         self.requires_grad_(requires_grad=False).eval()
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Stays in evaluation mode, also inside a module that trains."""
+        """Stays in evaluation mode, even inside a module that is set to training mode."""
         return super().train(mode=False)
 
     def forward(self, images: Tensor) -> Features:
-        """The images' features and logits.
+        """Features and logits of images.
 
         Raises:
-            ValueError: they are not uint8 of the shape that the network was trained on.
+            ValueError: the images are not uint8, or do not have the shape of the training images.
         """
         shape = self.network.spec.shape
         if images.dtype != torch.uint8 or images.shape[1:] != shape:
@@ -101,10 +102,11 @@ class Classifier(Extractor):
 
 
 class Stacked(Extractor):
-    """Three grey pictures as one RGB image: stacked MNIST (Metz et al. 2017, section 3.3.1).
+    """An extractor for stacked MNIST (Metz et al. 2017, section 3.3.1), from one for grey images.
 
-    Vectors are the channels', side by side: (N, 3 d).  Logits (N, K^3): of class K^2 a + K b + c,
-    the log-probability of a in the first channel plus those of b and c; their argmax counts modes.
+    Vectors (N, 3 d) are those of the three channels, concatenated.  Logits are (N, K^3): that of
+    class K^2 a + K b + c is the sum of the log-probabilities of a, b and c in the three channels.
+    Modes are counted by their argmax.
     """
 
     names_classes = True
@@ -134,20 +136,21 @@ def train_classifier(
     width: int | None = None,
     progress: Progress | None = None,
 ) -> ClassifierNetwork:
-    """A network that is a function of its arguments, bit for bit on one kind of CPU and of torch.
+    """Trains a network, deterministically: the same bits for the same CPU type and torch version.
 
-    Always on one thread of the CPU: more threads, or a GPU, add in another order and end with
-    other weights.  The caller's random state, threads and modes are left as they were.
+    It uses one CPU thread, because more threads or a GPU add in another order and give other
+    weights.  The caller's random state, threads and modes are not changed.
 
     Args:
         images, labels: uint8 (N, C, size, size) and int64 (N,) in 0..classes - 1.
+        classes: K.
         seed: of the weights and of the order of images.
         updates: minibatches of 128; None: 500 for grey images, 1,500 for colour.
         width: of the network; None: 16 for grey images, 32 for colour.
-        progress: called with (updates done, updates in all).
+        progress: called with (updates done, total updates).
 
     Raises:
-        ValueError: images or labels are of another kind or shape, or labels name one class only.
+        ValueError: images or labels have a wrong type or shape, or all labels are equal.
     """
     require_labelled(images, labels, classes)
     if labels.min() == labels.max():
@@ -172,9 +175,9 @@ def fit(
     order: Tensor,
     progress: Progress | None,
 ) -> None:
-    """AdamW with one cycle of the rate, up and down (Smith & Topin 2019); ends in evaluation mode.
+    """AdamW with a one-cycle learning rate (Smith & Topin 2019); ends in evaluation mode.
 
-    No label smoothing: it keeps p(y|x) from 1 and so caps the Inception Score.
+    There is no label smoothing: it would bound p(y|x) and thereby the Inception Score.
     """
     optimizer = torch.optim.AdamW(network.parameters())
     schedule = OneCycleLR(optimizer, RATE, total_steps=len(order) + 1)
@@ -190,7 +193,7 @@ def fit(
 
 
 def minibatches(n: int, updates: int, seed: int) -> Tensor:
-    """Indices (updates, 128): all n images in one order, then in another, and so on."""
+    """Indices (updates, 128): one random permutation of all n images after another."""
     epochs = -(-updates * MINIBATCH // n)
     orders = [torch.randperm(n, generator=stream("cpu", seed, e)) for e in range(epochs)]
     return torch.cat(orders)[: updates * MINIBATCH].view(updates, MINIBATCH)
@@ -198,7 +201,7 @@ def minibatches(n: int, updates: int, seed: int) -> Tensor:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """One thread of the CPU, with gradients, in float32: the caller's modes count again after."""
+    """Uses one CPU thread, gradients and float32; restores the caller's modes afterwards."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     no_autocast = torch.autocast("cpu", enabled=False)
@@ -210,14 +213,15 @@ def undisturbed() -> Iterator[None]:
 
 
 def accuracy(extractor: Extractor, images: Tensor, labels: Tensor, batch: int = 500) -> float:
-    """Share in [0, 1] of images whose largest logit is their label's.
+    """Accuracy in [0, 1] of an extractor's logits.
 
     Args:
+        extractor: to test.
         images, labels: as for `train_classifier`, but held out.
-        batch: images that are looked at together.
+        batch: images per forward pass.
 
     Raises:
-        ValueError: images or labels are of another kind or shape.
+        ValueError: images or labels have a wrong type or shape.
     """
     at_least(1, batch=batch)
     require_labelled(images, labels, extractor.classes)
@@ -238,5 +242,5 @@ def require_labelled(images: Tensor, labels: Tensor, classes: int) -> None:
 
 
 def described(tensor: Tensor) -> str:
-    """Kind and shape: uint8 (16, 1, 28, 28)."""
+    """Type and shape: uint8 (16, 1, 28, 28)."""
     return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"

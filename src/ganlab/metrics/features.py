@@ -1,4 +1,4 @@
-"""What turns images into the features that scores are made of, and says which it is."""
+"""Extractors: frozen networks that turn images into the features for scores."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Features(NamedTuple):
-    """vectors: float32 (N, d); logits: float32 (N, K), of the classes that the extractor names."""
+    """vectors: float32 (N, d); logits: float32 (N, K), over the extractor's classes."""
 
     vectors: Tensor
     logits: Tensor
@@ -22,12 +22,12 @@ class Extractor(nn.Module):
     Args:
         name: part of the names of scores: inception, classifier-mnist.
         weights: sha256 of the weights, 64 hexadecimal digits.
-        preparation: what is done to images before the network sees them, in words.
-        dim: d, numbers per feature vector.
+        preparation: describes the preprocessing of images.
+        dim: d, dimension of the feature vectors.
         classes: K, logits per image.
     """
 
-    names_classes = False  # whether these are the data's own classes, which one may count
+    names_classes = False  # whether the classes are the data's own, so that they can be counted
 
     def __init__(self, name: str, weights: str, preparation: str, dim: int, classes: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Extractor(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits: features of unlike fingerprints are never compared."""
+        """16 hexadecimal digits; features are compared only if the fingerprints are equal."""
         return short_hash(f"{self.name} {self.weights} {self.preparation}")
 
     def forward(self, images: Tensor) -> Features:
@@ -44,13 +44,13 @@ class Extractor(nn.Module):
 
 
 def short_hash(text: str) -> str:
-    """The first 16 hexadecimal digits of its sha256."""
+    """The first 16 hexadecimal digits of the sha256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @contextmanager
 def exact_float32() -> Iterator[None]:
-    """Convolutions and matrix products in whole float32: TF32, which GPUs prefer, moves scores."""
+    """Disables TF32 for convolutions and matrix products, because it changes scores on GPUs."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:

@@ -15,22 +15,22 @@ from ganlab.metrics.checks import same_width
 from ganlab.metrics.moments import Moments
 from ganlab.spec import at_least
 
-SINGULAR = 1e-6  # of the largest root: below it a square, 1e-12, drowns in the sums' rounding
+SINGULAR = 1e-6  # relative to the largest pivot; its square, 1e-12, is lost in rounding errors
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
     """|mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), in float64.
 
-    tr (S_a S_b)^(1/2) is the sum of the singular values of A^T B with A A^T = S_a, B B^T = S_b:
-    exact for singular covariances (fewer images than dimensions), which need no epsilon.
-    Equal sets may be a rounding error below 0.  Of 2,048 dimensions it takes 2 s of one thread, and
-    8 s where a covariance is singular.
+    tr (S_a S_b)^(1/2) is the sum of the singular values of A^T B with A A^T = S_a, B B^T = S_b.
+    This is exact for singular covariances (fewer images than dimensions) without any epsilon.
+    For equal sets, rounding may make the result slightly negative.  For 2,048 dimensions it takes
+    2 s on one thread, and 8 s if a covariance is singular.
 
     Raises:
         ValueError: a set has fewer than two features, or the widths differ.
     """
     same_width(len(a.sum), len(b.sum))
-    # On the CPU: eigenvalues are many times slower on recent GPUs (pytorch#183806).
+    # On the CPU, because eigenvalues are many times slower on recent GPUs (pytorch#183806).
     cov_a, cov_b = a.covariance.cpu(), b.covariance.cpu()
     common = trace_of_common_root(cov_a, cov_b)
     return without_covariance(a, b) + float(cov_a.trace() + cov_b.trace() - 2 * common)
@@ -39,10 +39,10 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 def trace_of_common_root(a: Tensor, b: Tensor) -> Tensor:
     """tr (A B)^(1/2) of covariances (d, d).
 
-    With M = L_a^T L_b it is the sum of M's singular values.  Cholesky's factors take a sixteenth of
-    the time of symmetric roots, and the eigenvalues of M M^T half of that of singular values.  Both
-    lose what is small beside the largest, so singular covariances are taken the longer way; but a
-    feature that one set has constant, as networks with ReLUs do, adds nothing and is left out.
+    It is the sum of the singular values of M = L_a^T L_b.  Cholesky factors take a sixteenth of the
+    time of symmetric roots, and the eigenvalues of M M^T half the time of singular values.  Both
+    lose small values, so singular covariances use symmetric roots and singular values instead.
+    Features that are constant in one set, which occur after ReLUs, contribute 0 and are left out.
     """
     varied = (a.diagonal() > 0) & (b.diagonal() > 0)
     if not varied.any():
@@ -56,7 +56,7 @@ def trace_of_common_root(a: Tensor, b: Tensor) -> Tensor:
 
 
 def cholesky(covariance: Tensor) -> Tensor | None:
-    """Lower triangular L with L L^T the covariance; None where it is singular but for rounding."""
+    """Lower triangular L with L L^T = covariance; None if it is singular up to rounding."""
     found = torch.linalg.cholesky_ex(covariance)
     pivots = found.L.diagonal()
     singular = found.info or pivots.min() < SINGULAR * pivots.max()
@@ -69,17 +69,17 @@ def without_covariance(a: Moments, b: Moments) -> float:
 
 
 def square_root(covariance: Tensor) -> Tensor:
-    """R (d, r) with R R^T the covariance; directions without variance are left out."""
+    """R (d, r) with R R^T = covariance; directions without variance are left out."""
     values, vectors = torch.linalg.eigh(covariance)
     kept = values > values[-1] * len(values) * torch.finfo(values.dtype).eps
     return vectors[:, kept] * values[kept].sqrt()
 
 
 class Extrapolation(NamedTuple):
-    """value: the distance that infinitely many generated images are expected to have.
+    """value: the expected distance for infinitely many generated images.
 
-    low, high: its 95% interval.
-    points: (number of images, mean distance of as many) on which the line was fitted.
+    low, high: its 95% confidence interval.
+    points: (number of images, mean distance) of the points to which the line was fitted.
     """
 
     value: float
@@ -91,18 +91,18 @@ class Extrapolation(NamedTuple):
 def frechet_infinity(real: Moments, blocks: Sequence[Moments]) -> Extrapolation:
     """The Frechet distance without the bias of few generated images (Chong & Forsyth 2020).
 
-    The bias is near c / n (section 3), so a line is fitted by least squares to the distance over
-    1 / n and read at 0.  n is a fifth, a half and all of the images; the first two are means over
-    the runs of so many blocks, around the end.  The interval is Student's t on the jackknife that
-    leaves each block out in turn; it knows the chance of the generated images, not of the real
-    ones, whose bias stays as well.  A fifth of the images should be more than the dimensions.
+    The bias is about c / n (section 3), so a line is fitted by least squares to the distance over
+    1 / n and extrapolated to 0.  n is a fifth, a half and all of the images.  The distances of the
+    first two are means over all cyclic runs of as many blocks.  The interval uses Student's t and
+    the jackknife over blocks.  It covers the sampling error of generated images only; sampling
+    error and bias of the real images remain.  A fifth of the images should exceed the dimension.
 
-    Of B blocks this costs 3 B + 1 eigenvalue problems, and one root of the real covariance: 31 of
-    ten blocks, about 2 s each for 2,048 dimensions on one thread.
+    B blocks need 3 B + 1 eigenvalue problems and one root of the real covariance: for ten blocks,
+    31 problems of about 2 s each at 2,048 dimensions on one thread.
 
     Args:
         real: moments of the real images.
-        blocks: moments of random shares of the generated images, 4 or more of about equal size.
+        blocks: moments of random parts of the generated images; 4 or more, of about equal size.
 
     Raises:
         ValueError: there are fewer than 4 blocks, one or the real set has fewer than two features,
@@ -130,17 +130,18 @@ def frechet_infinity(real: Moments, blocks: Sequence[Moments]) -> Extrapolation:
 
 
 def runs_of(length: int, count: int) -> list[frozenset[int]]:
-    """The `count` runs of so many neighbours on a ring."""
+    """The `count` cyclic runs of `length` neighbouring blocks."""
     return [frozenset((first + i) % count for i in range(length)) for first in range(count)]
 
 
 def mean_point(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The mean of points (number of images, distance)."""
     n, distance = (math.fsum(column) / len(points) for column in zip(*points, strict=True))
     return n, distance
 
 
 def intercept(points: Sequence[tuple[float, float]]) -> float:
-    """Where the line through (n, y), by least squares of y on 1 / n, meets 1 / n = 0."""
+    """The least-squares fit of y over 1 / n to points (n, y), at 1 / n = 0."""
     n, y = torch.tensor(points, dtype=torch.float64).unbind(dim=1)
     x = 1 / n - (1 / n).mean()
     slope = (x * y).sum() / x.square().sum()
@@ -148,11 +149,11 @@ def intercept(points: Sequence[tuple[float, float]]) -> float:
 
 
 def distance_from(real: Moments) -> Callable[[Moments], float]:
-    """The Frechet distance from the real set: its root is taken once.
+    """A function for Frechet distances from the real set, whose root is computed only once.
 
-    Of the other set no root is needed: tr (S_a S_b)^(1/2) is the sum of the roots of A^T S_b A's
-    eigenvalues.  Those of singular covariances are right to 1e-8 of the largest root, which is far
-    below the chance of the draw.
+    The other set needs no root: tr (S_a S_b)^(1/2) is the sum of the square roots of the
+    eigenvalues of A^T S_b A.  For singular covariances these have an error of 1e-8 of the largest
+    root, far below the sampling error.
     """
     covariance = real.covariance.cpu()
     root, variance = square_root(covariance), covariance.trace()

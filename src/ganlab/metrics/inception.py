@@ -1,4 +1,4 @@
-"""The Inception Score (Salimans et al. 2016, section 4), of logits at hand or as they come."""
+"""The Inception Score (Salimans et al. 2016, section 4), of all logits at once or in batches."""
 
 import copy
 
@@ -9,19 +9,19 @@ from ganlab.metrics.checks import enough_for, finite_rows
 from ganlab.metrics.moments import summed
 from ganlab.spec import at_least
 
-ROWS = 4096  # logits made float64 at once
+ROWS = 4096  # logits that are converted to float64 at once
 
 
 def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 0) -> tuple[float, float]:
-    """exp E_x KL(p(y|x) || p(y)) of each split: mean and standard deviation (of all, ddof 0).
+    """exp E_x KL(p(y|x) || p(y)): mean and standard deviation (ddof 0) over splits.
 
     Args:
         logits: (N, K) of a classifier.
-        splits: parts that are scored apart; 10 in the paper, where one part is of 5,000 images.
-        seed: shuffles before splitting, as images may be ordered; None: keeps the order.
+        splits: parts that are scored separately; 10 in the paper, each of 5,000 images.
+        seed: of the shuffle before splitting, as images may be ordered; None: do not shuffle.
 
     Raises:
-        ValueError: there are fewer logits than splits, or one is not finite.
+        ValueError: there are fewer images than splits, or a logit is not finite.
     """
     logits = finite_rows("logits", logits)
     n, classes = logits.shape
@@ -32,14 +32,14 @@ def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 0) -> t
 
 
 class Predictions:
-    """Sums over images from which the score follows, in float64: no logits are kept.
+    """Sums over images for the Inception Score, in float64; no logits are kept.
 
     With H the entropy, E_x KL(p(y|x) || p(y)) = H(E_x p(y|x)) - E_x H(p(y|x)).
 
     Args:
-        n: images in all.
+        n: total number of images.
         classes: K, logits per image.
-        splits, seed: as of `inception_score`.
+        splits, seed: as in `inception_score`.
         device: where the sums are kept.
 
     Raises:
@@ -66,14 +66,14 @@ class Predictions:
         self.entropies.index_add_(0, split, entropies)
 
     def gathered(self) -> "Predictions":
-        """The sums over all processes' images."""
+        """The sums over the images of all processes."""
         total = copy.copy(self)
         total.counts, total.marginals = summed(self.counts), summed(self.marginals)
         total.entropies = summed(self.entropies)
         return total
 
     def score(self) -> tuple[float, float]:
-        """Mean and standard deviation (of all, ddof 0) of the splits' scores."""
+        """Mean and standard deviation (ddof 0) of the scores of all splits."""
         marginals = self.marginals / self.counts.unsqueeze(1)
         information = torch.special.entr(marginals).sum(dim=1) - self.entropies / self.counts
         scores = information.exp()
@@ -81,7 +81,7 @@ class Predictions:
 
 
 def assignment(n: int, splits: int, seed: int | None) -> Tensor:
-    """int64 (n,), the split of each image: contiguous parts of the (shuffled) order."""
+    """The split of each image, int64 (n,): contiguous parts of the (shuffled) order."""
     order = torch.arange(n)
     if seed is not None:
         order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))

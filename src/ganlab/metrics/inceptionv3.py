@@ -1,4 +1,4 @@
-"""The Inception network of the reference FID (Heusel et al. 2017), quick and in exact float32."""
+"""The Inception network of the reference FID (Heusel et al. 2017), fast and in exact float32."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,19 +14,19 @@ from ganlab.metrics.resize import Kind, resize
 from ganlab.storage.inception import SHA256
 
 DIM, CLASSES = 2048, 1008
-# Images that pass at once on a CPU: what they leave between two layers fits its caches, and
-# memory of that size is reused where the system would map larger blocks afresh each time.
+# Images per pass on a CPU.  With so few, activations fit into the caches, and their memory is
+# reused; the system would map larger blocks again each time.
 PART, STEM_PART = 16, 4
 
 
 class Inception(Extractor):
     """uint8 (N, 1 or 3, H, W) -> 2,048 features and 1,008 logits without the last layer's bias.
 
-    So does the graph that the Inception Score of the literature is computed with.
+    The graph used for the Inception Score in the literature omits this bias, too.
 
     Args:
-        path: file of the weights, as torch-fidelity, torchmetrics and pytorch-fid read it.
-        kind: the resizing to 299 x 299; `pil_bicubic` makes "clean" scores.
+        path: file of the weights, in the format of torch-fidelity, torchmetrics and pytorch-fid.
+        kind: of resizing to 299 x 299; `pil_bicubic` gives "clean" scores.
 
     Raises:
         ValueError: the file does not hold the weights of this network.
@@ -46,11 +46,11 @@ class Inception(Extractor):
 
     @property
     def is_reference(self) -> bool:
-        """Whether the weights are those of the literature, so that scores may be compared."""
+        """Whether the weights are those of the literature, so that scores are comparable."""
         return self.weights == SHA256
 
     def forward(self, images: Tensor) -> Features:
-        """The features, by whole float32 whatever the precision of the training around.
+        """Features and logits, in exact float32 even within training of another precision.
 
         Raises:
             ValueError: images are not uint8 (N, 1 or 3, H, W).
@@ -65,7 +65,7 @@ class Inception(Extractor):
             return Features(vectors, self.head(vectors))
 
     def vectors(self, images: Tensor) -> Tensor:
-        """(n, 2048) of a part of the images."""
+        """Features (n, 2048) of a part of the images."""
         x = (resize(images, self.kind) - 128) / 128
         x = x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         size = STEM_PART if x.device.type == "cpu" else max(len(x), 1)
@@ -73,15 +73,15 @@ class Inception(Extractor):
 
 
 def tensors_of(file: Path) -> dict[str, Tensor]:
-    """The tensors of a file of weights, float64, by the names that torchvision gives them.
+    """The tensors of a file of weights, float64, by torchvision's names.
 
     Raises:
-        ValueError: names or shapes are not those of the network.
+        ValueError: it is not a file of tensors, or names or shapes do not match the network.
     """
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"'{file}' is no file of tensors") from error
+        raise ValueError(f"'{file}' is not a file of tensors") from error
     if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
         raise ValueError(f"'{file}' does not hold tensors by name")
     with torch.device("meta"):
@@ -91,7 +91,7 @@ def tensors_of(file: Path) -> dict[str, Tensor]:
     for what, names in (
         ("lacks", wanted.keys() - got.keys()),
         ("has unexpected", got.keys() - wanted.keys()),
-        ("has another shape of", {n for n in wanted.keys() & got.keys() if wanted[n] != got[n]}),
+        ("has a wrong shape for", {n for n in wanted.keys() & got.keys() if wanted[n] != got[n]}),
     ):
         if names:
             few = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
@@ -100,17 +100,17 @@ def tensors_of(file: Path) -> dict[str, Tensor]:
 
 
 class Branches(nn.ModuleList):
-    """Side by side on the same input, their channels one after the other."""
+    """Parallel branches on the same input; concatenates their channels."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([branch(x) for branch in self], dim=1)
 
 
 class Parts:
-    """The network's parts (Szegedy et al. 2016, figures 5-7, and the graph of 2015-12-05).
+    """The parts of the network (Szegedy et al. 2016, figures 5-7, and the graph of 2015-12-05).
 
-    BatchNorm is folded into the convolutions, and average pooling follows its convolution, as
-    both are linear: it then has fewer channels.
+    BatchNorm is folded into convolutions.  Average pooling comes after its convolution, because
+    both are linear and pooling then has fewer channels.
 
     Args:
         weights: tensors by torchvision's names.
@@ -139,7 +139,7 @@ class Parts:
             *(self.block_c(f"Mixed_6{letter}") for letter in "bcde"),
             self.block_d("Mixed_7a"),
             self.block_e("Mixed_7b", self.averaged("Mixed_7b")),
-            # The graph takes the maximum here, where the paper has the mean.
+            # The graph has max pooling here, the paper average pooling.
             self.block_e(
                 "Mixed_7c",
                 nn.Sequential(nn.MaxPool2d(3, 1, padding=1), self.layer("Mixed_7c.branch_pool")),
@@ -206,12 +206,12 @@ class Parts:
         )
 
     def averaged(self, name: str) -> nn.Sequential:
-        """The branch that pools: by the mean over what lies inside the image."""
+        """The branch with average pooling, which ignores the padding."""
         mean = nn.AvgPool2d(3, 1, padding=1, count_include_pad=False)
         return nn.Sequential(self.convolution(f"{name}.branch_pool"), mean, nn.ReLU(inplace=True))
 
     def chain(self, name: str, *layers: str, stride: int = 1) -> nn.Sequential:
-        """Layers of a branch one after the other; the last has the stride."""
+        """The layers of a branch in sequence; the last one has the stride."""
         *first, last = (f"{name}.branch{layer}" for layer in layers)
         return nn.Sequential(*map(self.layer, first), self.layer(last, stride))
 
@@ -219,7 +219,7 @@ class Parts:
         return nn.Sequential(self.convolution(name, stride, padded), nn.ReLU(inplace=True))
 
     def convolution(self, name: str, stride: int = 1, padded: bool | None = None) -> nn.Conv2d:
-        """With its BatchNorm; padded to keep the size unless it strides or is told otherwise."""
+        """A convolution with its BatchNorm folded in; by default padded if the stride is 1."""
         weight = self.weights[f"{name}.conv.weight"]
         gain, bias, mean, variance = (
             self.weights[f"{name}.bn.{part}"]

@@ -12,11 +12,11 @@ def kernel_distance(
 ) -> tuple[float, float]:
     """Squared MMD with the kernel (x y / d + 1)^3: mean and standard deviation over subsets.
 
-    Unbiased, so it may be negative.  Subsets are drawn without repetition.
+    The estimate is unbiased, so it may be negative.  Subsets are drawn without replacement.
 
     Args:
         real, fake: features (N, d).
-        subsets, size: how many subsets of how many features of each; 100 and 1,000 are customary.
+        subsets, size: number of subsets, and features of each kind in one; usually 100 and 1,000.
         seed: of the draws.
 
     Raises:
@@ -29,13 +29,13 @@ def kernel_distance(
     if min(len(real), len(fake)) < size:
         raise ValueError(f"subsets of {size} are too large for {len(real)} and {len(fake)} images")
     drawn = draws(len(real), len(fake), subsets, size, seed)
-    drawn = drawn.to(real.device)  # at once: each copy waits for a GPU
+    drawn = drawn.to(real.device)  # in one copy, because each copy synchronises with a GPU
     found = torch.stack([squared_mmd(real[a].double(), fake[b].double()) for a, b in drawn])
     return found.mean().item(), found.std(correction=0).item()
 
 
 def draws(real: int, fake: int, subsets: int, size: int, seed: int = 0) -> Tensor:
-    """int64 (subsets, 2, size): which of so many features of both kinds each subset takes."""
+    """Indices of the features in each subset, int64 (subsets, 2, size); 2: real, fake."""
     generator = torch.Generator().manual_seed(seed)
     orders = [
         torch.randperm(n, generator=generator)[:size] for _ in range(subsets) for n in (real, fake)
@@ -44,12 +44,12 @@ def draws(real: int, fake: int, subsets: int, size: int, seed: int = 0) -> Tenso
 
 
 def squared_mmd(a: Tensor, b: Tensor) -> Tensor:
-    """The unbiased estimate from as many features (n, d) of each (Gretton et al. 2012, eq. 3)."""
+    """The unbiased estimate from n features (n, d) of each kind (Gretton et al. 2012, eq. 3)."""
     n = len(a)
     within = sum(k.sum() - k.diagonal().sum() for k in (kernel(a, a), kernel(b, b)))
     return within / (n * (n - 1)) - 2 * kernel(a, b).mean()
 
 
 def kernel(a: Tensor, b: Tensor) -> Tensor:
-    """(x y / d + 1)^3 of all pairs."""
+    """(x y / d + 1)^3 of all pairs: (n, d), (m, d) -> (n, m)."""
     return (a @ b.T / a.shape[1] + 1) ** 3

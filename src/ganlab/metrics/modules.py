@@ -1,6 +1,6 @@
-"""The scores as torchmetrics.Metric, for anybody's LightningModule: features come as they will.
+"""The scores as torchmetrics.Metric classes, for use in any LightningModule.
 
-What they find is what the functions beside them find of the same features.
+They give the same results as the functions of this package, for batches of any size.
 """
 
 import copy
@@ -26,20 +26,20 @@ KINDS = {True: "real", False: "fake"}
 
 
 class OfFeatures(Metric):
-    """What the scores share: an extractor, and the real side, which may outlast a reset.
+    """Base of the scores: holds an extractor, and may keep real features across resets.
 
-    The extractor is no submodule: it stays out of the checkpoints, the optimizers and the precision
-    of the module that has the metric, and goes to the device of the images that it is given.
-    torchmetrics's FeatureShare lets several metrics have one pass of it.
+    The extractor is not a submodule.  So checkpoints, optimizers and the precision of the module
+    that owns the metric do not affect it; it moves to the device of the images.  With FeatureShare
+    of torchmetrics, several metrics share one pass.
 
     Args:
-        extractor: of features, or the file of Inception's weights; None: where
-            `ganlab fetch-weights` puts them, downloaded if missing.
-        reset_real_features: whether `reset` forgets the real images, too.
+        extractor: an extractor, or the file of Inception's weights; None: the file that
+            `ganlab fetch-weights` writes, downloaded if missing.
+        reset_real_features: whether `reset` also forgets the real images.
         options: of torchmetrics.Metric.
 
     Raises:
-        ganlab.errors.ConfigError: there is no such file, or it cannot be downloaded.
+        ganlab.errors.ConfigError: the file does not exist, or cannot be downloaded.
         ValueError: the file does not hold Inception's weights.
     """
 
@@ -59,12 +59,12 @@ class OfFeatures(Metric):
         self._widths: dict[str, int] = {}
         if not isinstance(extractor, Extractor):
             extractor = Inception(weights.fetch(extractor))
-        self.__dict__["extractor"] = extractor.eval()  # past Module, which would register it
+        self.__dict__["extractor"] = extractor.eval()  # not by setattr, which would register it
         self.dim, self.classes = extractor.dim, extractor.classes
         self.reset_real_features = reset_real_features
 
     def forward(self, *_: Any, **__: Any) -> Any:
-        """Refuses: a score of one minibatch would say nothing.
+        """Not supported: the score of one minibatch has no meaning.
 
         Raises:
             TypeError: always.
@@ -73,7 +73,7 @@ class OfFeatures(Metric):
         raise TypeError(f"{name} has no value of one minibatch: call update(...), then compute()")
 
     def reset(self) -> None:
-        """Forgets all images; keeps the real ones where `reset_real_features` is False."""
+        """Forgets all images, except the real ones if `reset_real_features` is False."""
         real = [name for name in self._defaults if name.startswith("real")]
         kept = {} if self.reset_real_features else {n: copy.copy(getattr(self, n)) for n in real}
         super().reset()
@@ -81,21 +81,21 @@ class OfFeatures(Metric):
             setattr(self, name, state)
 
     def _keep_rows(self, name: str, width: int) -> None:
-        """Adds a state: rows (N, width), as a list of parts, gathered in the order of processes."""
+        """Adds a state of rows (N, width): a list of parts, gathered in the order of processes."""
         self.add_state(name, [], dist_reduce_fx="cat")
         self._widths[name] = width
         setattr(self, name, self._no_rows()[name])
 
     def _no_rows(self) -> dict[str, list[Tensor]]:
-        """Of each such state one part without rows: a process without images has a width, too."""
+        """An empty part for each such state, so that a process without images can be gathered."""
         return {n: [torch.zeros(0, d, device=self.device)] for n, d in self._widths.items()}
 
     @torch.no_grad()
     def _features(self, images: Tensor) -> Features:
-        """What the extractor says of uint8 images (N, C, H, W).
+        """The extractor's features of uint8 images (N, C, H, W).
 
         Raises:
-            ValueError: they are of another kind, or a feature is not finite.
+            ValueError: the images have a wrong type or shape, or a feature is not finite.
         """
         if images.dtype != torch.uint8 or images.ndim != 4:
             got = f"{images.dtype} {tuple(images.shape)}"
@@ -107,12 +107,12 @@ class OfFeatures(Metric):
 
 
 class FrechetDistance(OfFeatures):
-    """The Frechet distance of all real and all generated images (`frechet_distance`).
+    """The Frechet distance between all real and all generated images (`frechet_distance`).
 
-    Sums in float64, whatever the batches and over all processes; no features are kept.
+    Keeps sums in float64, not features; the result does not depend on batches and processes.
 
     Args:
-        extractor, reset_real_features, options: as of every score here.
+        extractor, reset_real_features, options: as in `OfFeatures`.
     """
 
     higher_is_better = False
@@ -141,20 +141,20 @@ class FrechetDistance(OfFeatures):
         """Adds uint8 images (N, C, H, W) in 0..255.
 
         Raises:
-            ValueError: they are of another kind, or a feature is not finite.
+            ValueError: the images have a wrong type or shape, or a feature is not finite.
         """
         found = Moments.of(self._features(images).vectors)
         for name in ("n", "sum", "products"):
             state = getattr(self, f"{KINDS[real]}_{name}")
             added = torch.as_tensor(getattr(found, name), device=state.device)
-            # Not +=, which torch refuses where a reset was in inference mode.
+            # Not +=, which raises if a reset happened in inference mode.
             setattr(self, f"{KINDS[real]}_{name}", state + added)
 
     def compute(self) -> Tensor:
-        """float64 ().
+        """The distance, float64 ().
 
         Raises:
-            ValueError: a kind has fewer than two images.
+            ValueError: there are fewer than two real or two generated images.
         """
         real, fake = (self._moments(kind) for kind in KINDS.values())
         require("FrechetDistance", 2, real.n, fake.n)
@@ -168,13 +168,13 @@ class FrechetDistance(OfFeatures):
 
 
 class InceptionScore(OfFeatures):
-    """The Inception Score of all generated images, the mean over splits (`inception_score`).
+    """The Inception Score of all generated images, as a mean over splits (`inception_score`).
 
-    The logits of all are kept: 200 MB of 50,000 by Inception.
+    Keeps the logits of all images: 200 MB for 50,000 images with Inception.
 
     Args:
-        extractor, options: as of every score here.
-        splits, seed: as of `inception_score`.
+        extractor, options: as in `OfFeatures`.
+        splits, seed: as in `inception_score`.
     """
 
     higher_is_better = True
@@ -194,16 +194,16 @@ class InceptionScore(OfFeatures):
         self._keep_rows("fake_logits", self.classes)
 
     def update(self, images: Tensor, real: bool = False) -> None:
-        """Adds uint8 images (N, C, H, W) in 0..255; real ones have no part in the score.
+        """Adds uint8 images (N, C, H, W) in 0..255; ignores real ones.
 
         Raises:
-            ValueError: they are of another kind, or a logit is not finite.
+            ValueError: the images have a wrong type or shape, or a logit is not finite.
         """
         if not real:
             self.fake_logits.append(self._features(images).logits)
 
     def compute(self) -> Tensor:
-        """float64 ().
+        """The score, float64 ().
 
         Raises:
             ValueError: there are fewer images than splits.
@@ -213,14 +213,14 @@ class InceptionScore(OfFeatures):
 
 
 class OfPairs(OfFeatures):
-    """What compares pairs of images: the features of the first ones of each kind are kept.
+    """Base of scores that compare pairs of images; keeps the first features of each kind.
 
-    Of several processes each keeps so many, and the first of all together are compared: those that
-    one process would have kept, where each has a contiguous share of the images.
+    Each process keeps up to `kept` features, and the first `kept` of all gathered ones are used.
+    If each process has a contiguous share of the images, one process would use the same.
 
     Args:
-        extractor, reset_real_features, options: as of every score here.
-        kept: images of each kind that are compared, the first ones.
+        extractor, reset_real_features, options: as in `OfFeatures`.
+        kept: number of images of each kind to compare, the first ones.
     """
 
     real_vectors: list[Tensor]
@@ -241,10 +241,10 @@ class OfPairs(OfFeatures):
             self._keep_rows(f"{kind}_vectors", self.dim)
 
     def update(self, images: Tensor, real: bool) -> None:
-        """Adds uint8 images (N, C, H, W) in 0..255, while there is room.
+        """Adds uint8 images (N, C, H, W) in 0..255, until `kept` are there.
 
         Raises:
-            ValueError: they are of another kind, or a feature is not finite.
+            ValueError: the images have a wrong type or shape, or a feature is not finite.
         """
         rows: list[Tensor] = getattr(self, f"{KINDS[real]}_vectors")
         if (left := self.kept - sum(map(len, rows))) > 0:
@@ -257,12 +257,12 @@ class OfPairs(OfFeatures):
 
 
 class KernelDistance(OfPairs):
-    """The kernel distance, KID: the mean over subsets (`kernel_distance`).
+    """The kernel distance, KID, as a mean over subsets (`kernel_distance`).
 
     Args:
-        extractor, kept, reset_real_features, options: as of `OfPairs`.
-        subsets: how many.
-        size: images of each kind in a subset; all, where there are fewer.
+        extractor, kept, reset_real_features, options: as in `OfPairs`.
+        subsets: number of subsets.
+        size: images of each kind in a subset, or all if there are fewer.
         seed: of the draws.
     """
 
@@ -283,10 +283,10 @@ class KernelDistance(OfPairs):
         self.subsets, self.size, self.seed = subsets, size, seed
 
     def compute(self) -> Tensor:
-        """float64 ().
+        """The distance, float64 ().
 
         Raises:
-            ValueError: a kind has fewer than two images.
+            ValueError: there are fewer than two real or two generated images.
         """
         real, fake = self._vectors()
         require("KernelDistance", 2, len(real), len(fake))
@@ -299,8 +299,8 @@ class PrecisionRecall(OfPairs):
     """Precision, recall, density and coverage (`neighbourhood`).
 
     Args:
-        extractor, kept, reset_real_features, options: as of `OfPairs`.
-        k: neighbours that a ball reaches to; 3 in Kynkaanniemi et al. 2019, 5 in Naeem et al. 2020.
+        extractor, kept, reset_real_features, options: as in `OfPairs`.
+        k: balls reach to the k-th neighbour; 3 in Kynkaanniemi et al. 2019, 5 in Naeem et al. 2020.
     """
 
     higher_is_better = True
@@ -313,10 +313,10 @@ class PrecisionRecall(OfPairs):
         self.k = k
 
     def compute(self) -> dict[str, Tensor]:
-        """float64 () of each: precision, recall, density, coverage.
+        """precision, recall, density and coverage, float64 () each.
 
         Raises:
-            ValueError: a kind has no more than k images.
+            ValueError: there are at most k real or k generated images.
         """
         real, fake = self._vectors()
         require("PrecisionRecall", self.k + 1, len(real), len(fake))
@@ -328,12 +328,12 @@ class PrecisionRecall(OfPairs):
 
 
 def joined(parts: list[Tensor] | Tensor) -> Tensor:
-    """All rows of a state; torchmetrics has joined them already where it has gathered them."""
+    """All rows of a state; torchmetrics has already joined them if it has gathered them."""
     return parts if isinstance(parts, Tensor) else torch.cat(parts)
 
 
 def require(name: str, fewest: int, real: int, fake: int) -> None:
-    """Raises ValueError unless both kinds have so many images."""
+    """Raises ValueError if there are fewer than `fewest` real or generated images."""
     if min(real, fake) < fewest:
         needs = f"at least {fewest} real and {fewest} generated images"
         raise ValueError(f"{name} needs {needs}, got {real} and {fake}")

@@ -1,4 +1,4 @@
-"""Mean and covariance of features that come in parts, exact for any parts."""
+"""Mean and covariance of features that arrive in batches, exact for any batches."""
 
 import copy
 
@@ -10,13 +10,13 @@ from ganlab.metrics.checks import finite_rows, same_width
 
 
 class Moments:
-    """Sums in float64: the result does not depend on how the features were divided into batches.
+    """Sums in float64; the result does not depend on how features are divided into batches.
 
-    The mean's square is taken off at the end, which costs digits of the covariance: about 14 are
-    right where mean and spread are alike, 8 where the mean is 1,000 times the spread.
+    The square of the mean is subtracted at the end, which costs precision: the covariance has about
+    14 correct digits if mean and spread are similar, 8 if the mean is 1,000 times the spread.
 
     Args:
-        dim: d, numbers per feature vector.
+        dim: d, dimension of the feature vectors.
         device: where the sums are kept.
     """
 
@@ -34,7 +34,7 @@ class Moments:
         """Adds features (N, d); returns itself.
 
         Raises:
-            ValueError: their width is another, or one is not finite.
+            ValueError: the features have a wrong shape, or one is not finite.
         """
         if features.ndim != 2 or features.shape[1] != len(self.sum):
             got = tuple(features.shape)
@@ -42,9 +42,10 @@ class Moments:
         return self.add(finite_rows("features", features))
 
     def add(self, features: Tensor) -> "Moments":
-        """Adds features (N, d) that are known to be finite, or whose sums will not be trusted.
+        """Adds features (N, d) without checks; returns itself.
 
-        Unlike `update` it does not look at them, for which a GPU would have to be waited for.
+        The caller has to check that they are finite.  `update` does so, but it synchronises with a
+        GPU.
         """
         rows = features.detach().to(self.sum)
         self.n += len(rows)
@@ -53,7 +54,7 @@ class Moments:
         return self
 
     def __add__(self, other: "Moments") -> "Moments":
-        """The moments of both sets of features together.
+        """The moments of the union of both sets of features.
 
         Raises:
             ValueError: their widths differ.
@@ -65,7 +66,7 @@ class Moments:
         return total
 
     def gathered(self) -> "Moments":
-        """The moments of all processes' features together."""
+        """The moments of the features of all processes."""
         total = copy.copy(self)
         total.n = int(summed(torch.tensor(self.n, device=self.sum.device)))
         total.sum, total.products = summed(self.sum), summed(self.products)
@@ -73,12 +74,12 @@ class Moments:
 
     @property
     def mean(self) -> Tensor:
-        """(d,)."""
+        """The mean, (d,)."""
         return self.sum / max(self.n, 1)
 
     @property
     def covariance(self) -> Tensor:
-        """(d, d), unbiased: divided by n - 1.
+        """The unbiased covariance (d, d), divided by n - 1.
 
         Raises:
             ValueError: there are fewer than two features.
@@ -90,7 +91,7 @@ class Moments:
 
 
 def summed(tensor: Tensor) -> Tensor:
-    """Its sum over all processes; the tensor is left as it is."""
+    """The sum of a tensor over all processes, as a new tensor."""
     total = tensor.clone()
     dist.all_reduce(total)
     return total

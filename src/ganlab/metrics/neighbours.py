@@ -1,4 +1,4 @@
-"""Which images lie near which: precision, recall, density, coverage, nearest, memorisation."""
+"""Nearest-neighbour scores: precision, recall, density, coverage, memorisation."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,17 +10,17 @@ from ganlab.metrics.checks import finite_rows, same_width
 from ganlab.spec import at_least
 
 ROWS = 1024  # features compared at once
-# Numbers of pairs' features at once: they should stay in a processor's cache, and fill a GPU.
+# Feature values gathered for pairs at once: few enough for a CPU cache, enough to fill a GPU.
 GATHERED = {"cpu": 2**18, "cuda": 2**23}
 
 
 class Neighbourhood(NamedTuple):
     """Shares in [0, 1]; density may exceed 1.
 
-    precision: of generated images inside some ball of a real one (Kynkaanniemi et al. 2019, eq. 2).
-    recall: of real images inside some ball of a generated one (eq. 3).
-    density: mean number of real balls, over k, that hold a generated image (Naeem et al. 2020).
-    coverage: of real balls that hold a generated image (Naeem et al. 2020).
+    precision: generated images inside the ball of a real one (Kynkaanniemi et al. 2019, eq. 2).
+    recall: real images inside the ball of a generated one (eq. 3).
+    density: mean number of real balls that contain a generated image, over k (Naeem et al. 2020).
+    coverage: real balls that contain a generated image (Naeem et al. 2020).
     """
 
     precision: float
@@ -30,16 +30,18 @@ class Neighbourhood(NamedTuple):
 
 
 class ClassShares(NamedTuple):
-    """recall, coverage: as of Neighbourhood, of each class's real images; float64 (classes,)."""
+    """recall, coverage: as in Neighbourhood, over the real images of each class: float64 (K,)."""
 
     recall: Tensor
     coverage: Tensor
 
 
 class Members(NamedTuple):
-    """held: float64 (M,), real balls that each generated image is in.
+    """Memberships of images in balls.
 
-    recalled, covered: bool (N,), of the real images.
+    held: float64 (M,), number of real balls that contain each generated image.
+    recalled: bool (N,), whether each real image is inside the ball of a generated one.
+    covered: bool (N,), whether the ball of each real image contains a generated one.
     """
 
     held: Tensor
@@ -48,16 +50,17 @@ class Members(NamedTuple):
 
 
 def neighbourhood(real: Tensor, fake: Tensor, k: int = 5, rows: int = ROWS) -> Neighbourhood:
-    """All four of features (N, d), by balls that reach to the k-th nearest of the same kind.
+    """All four scores; the ball of an image reaches to its k-th nearest neighbour of the same kind.
 
-    Balls are open, as in Naeem et al.'s code; Kynkaanniemi et al. count the edge as inside.
+    Balls are open, as in the code of Naeem et al.; Kynkaanniemi et al. include the boundary.
 
     Args:
+        real, fake: features (N, d), (M, d).
         k: 3 in Kynkaanniemi et al. 2019, 5 in Naeem et al. 2020.
         rows: features compared at once, to bound memory.
 
     Raises:
-        ValueError: a kind has no more than k features, the widths differ, or one is not finite.
+        ValueError: a kind has at most k features, the widths differ, or a value is not finite.
     """
     found = members(real, fake, k, rows)
     return Neighbourhood(
@@ -71,15 +74,17 @@ def neighbourhood(real: Tensor, fake: Tensor, k: int = 5, rows: int = ROWS) -> N
 def neighbourhood_by_class(
     real: Tensor, labels: Tensor, fake: Tensor, classes: int, k: int = 5, rows: int = ROWS
 ) -> ClassShares:
-    """Recall and coverage of each class; the generated images need no labels.
+    """Recall and coverage of each class; generated images need no labels.
 
-    Balls are those of all images together.  A class without real images has NaN.
+    Balls are computed from the images of all classes.  A class without real images has NaN.
 
     Args:
+        real, fake, k, rows: as in `neighbourhood`.
         labels: int64 (N,) in 0..classes - 1, of the real images.
+        classes: K.
 
     Raises:
-        ValueError: labels are not one for each real image, or as `neighbourhood`.
+        ValueError: the number of labels is not that of real images, or as in `neighbourhood`.
     """
     if labels.shape != real.shape[:1]:
         raise ValueError(f"{len(real)} real images need labels of shape ({len(real)},)")
@@ -94,7 +99,7 @@ def neighbourhood_by_class(
 
 
 def members(real: Tensor, fake: Tensor, k: int, rows: int) -> Members:
-    """Who is in whose ball; arguments and errors as of `neighbourhood`."""
+    """Which images are in which balls; arguments and errors as in `neighbourhood`."""
     real, fake = comparable(real, fake, k=k, rows=rows)
     if min(len(real), len(fake)) <= k:
         raise ValueError(f"k = {k} needs more images of each kind, got {len(real)} and {len(fake)}")
@@ -110,39 +115,43 @@ def members(real: Tensor, fake: Tensor, k: int, rows: int) -> Members:
 
 
 def reach(features: Tensor, k: int, rows: int) -> Tensor:
-    """Distance (N,) of each feature to its k-th nearest other one."""
-    return nearest(features, features, k + 1, rows)[0][:, -1]  # 1: itself
+    """Distance (N,) from each feature to its k-th nearest neighbour."""
+    return nearest(features, features, k + 1, rows)[0][:, -1]  # + 1 for the feature itself
 
 
 def nearest(queries: Tensor, bank: Tensor, k: int = 1, rows: int = ROWS) -> tuple[Tensor, Tensor]:
-    """The k nearest of the bank to each query: float64 distances and int64 indices, both (N, k).
+    """The k nearest features in the bank: float64 distances and int64 indices, both (N, k).
 
-    By distance, then by index: of copies in the bank the first comes first.
+    They are sorted by distance, then by index.
 
     Args:
         queries, bank: features (N, d) and (M, d).
         rows: queries compared at once, to bound memory.
 
     Raises:
-        ValueError: the bank has fewer than k features, the widths differ, or one is not finite.
+        ValueError: the bank has fewer than k features, the widths differ, or a value is not finite.
     """
     queries, bank = comparable(queries, bank, k=k, rows=rows)
     if len(bank) < k:
-        raise ValueError(f"k = {k} needs as many images to choose from, got {len(bank)}")
+        raise ValueError(f"k = {k} needs at least {k} images to choose from, got {len(bank)}")
     found = [tile.nearest(k) for tile in tiles(queries, bank, rows)]
     distances, indices = (torch.cat(parts) for parts in zip(*found, strict=True))
     return distances, indices
 
 
 def memorisation(train: Tensor, test: Tensor, fake: Tensor, rows: int = ROWS) -> float:
-    """P(a generated image is nearer to its nearest training image than a held-out real one to its).
+    """Probability that a generated image is closer to the training set than a held-out real one.
 
-    The statistic of Mann and Whitney (Meehan, Chaudhuri & Dasgupta 2020, section 3, without their
-    cells); equal distances count half.  1/2: as new as real images that training has not seen;
-    1: copies; below 1/2: farther from the training images than real ones are.
+    The Mann-Whitney statistic of distances to the nearest training image (Meehan, Chaudhuri &
+    Dasgupta 2020, section 3, without their cells); ties count half.  1/2: as far away as held-out
+    images; 1: copies of training images; below 1/2: farther away than held-out images.
+
+    Args:
+        train, test, fake: features (N, d) of training, held-out and generated images.
+        rows: features compared at once, to bound memory.
 
     Raises:
-        ValueError: a kind has no features, the widths differ, or one is not finite.
+        ValueError: a kind has no features, the widths differ, or a value is not finite.
     """
     if not len(test) or not len(fake):
         raise ValueError(f"both kinds need images, got {len(test)} held-out and {len(fake)} others")
@@ -155,7 +164,7 @@ def memorisation(train: Tensor, test: Tensor, fake: Tensor, rows: int = ROWS) ->
 
 
 def comparable(a: Tensor, b: Tensor, **counts: int) -> tuple[Tensor, Tensor]:
-    """Both kinds of features; ValueError where they or a count cannot be used."""
+    """Both sets of features, detached; raises ValueError if they or a count are invalid."""
     at_least(1, **counts)
     a, b = finite_rows("features", a), finite_rows("features", b)
     same_width(a.shape[1], b.shape[1])
@@ -165,9 +174,9 @@ def comparable(a: Tensor, b: Tensor, **counts: int) -> tuple[Tensor, Tensor]:
 class Tile(NamedTuple):
     """Squared distances between some features a (n, d) and all of b (M, d), by matrix products.
 
-    |a|^2 + |b|^2 - 2 a b is far faster than differences, and loses what is near.  It is off by
-    at most `slack`: where that might decide, the distances are taken by differences after all, so
-    that every answer is the one by differences.
+    |a|^2 + |b|^2 - 2 a b is far faster than differences but inaccurate for close points.  Its error
+    is at most `slack`.  If an error of that size could change a result, the distances are computed
+    again by differences, so all results are the same as by differences.
 
     squared: float64 (n, M).
     slack: float64 ().
@@ -187,7 +196,7 @@ class Tile(NamedTuple):
         return found
 
     def nearest(self, k: int) -> tuple[Tensor, Tensor]:
-        """Distances and indices (n, k) of the nearest, among all that may be."""
+        """Distances and indices (n, k) of the nearest, from all candidates within the error."""
         kth = self.squared.topk(k, dim=1, largest=False).values[:, -1:]
         candidates = int((self.squared <= kth + 2 * self.slack).sum(dim=1).max())
         j = self.squared.topk(candidates, dim=1, largest=False).indices.sort(dim=1).values
@@ -196,8 +205,8 @@ class Tile(NamedTuple):
         return distances[:, :k], j.gather(1, order[:, :k])
 
     def exact(self, i: Tensor, j: Tensor) -> Tensor:
-        """Distances of the pairs (a_i, b_j), with the same digits however many are asked for."""
-        if 4 * len(i) > self.squared.numel():  # most: sooner all
+        """Distances of the pairs (a_i, b_j); the digits do not depend on the number of pairs."""
+        if 4 * len(i) > self.squared.numel():  # for many pairs, computing all is faster
             return by_differences(self.a, self.b)[i, j]
         at_once = GATHERED.get(self.a.device.type, GATHERED["cpu"])
         size = max(at_once // self.a.shape[1], 1)
@@ -207,12 +216,12 @@ class Tile(NamedTuple):
 
 
 def tiles(a: Tensor, b: Tensor, rows: int) -> Iterator[Tile]:
-    """So many features of `a` at a time, with all of `b`."""
-    center = b.mean(dim=0, dtype=torch.float64)  # products lose the less, the nearer to 0
+    """Tiles of up to `rows` features of `a`, each with all of `b`."""
+    center = b.mean(dim=0, dtype=torch.float64)  # products are more accurate near 0
     others = b.double() - center
     norms = others.square().sum(dim=1)
-    # Sums of d products are off by d eps / 2 of those of their absolute values, in any order
-    # (Higham 2002, eq. 3.5): twice that, and some for the other operations.
+    # In any order, the error of a sum of d products is at most d eps / 2 times the sum of their
+    # absolute values (Higham 2002, eq. 3.5).  This is twice that, plus some for other operations.
     relative = (a.shape[1] + 8) * torch.finfo(torch.float64).eps
     for part in a.split(rows):
         own = part.double() - center
@@ -223,5 +232,5 @@ def tiles(a: Tensor, b: Tensor, rows: int) -> Iterator[Tile]:
 
 
 def by_differences(a: Tensor, b: Tensor) -> Tensor:
-    """(..., N, M); cdist's default takes |a|^2 + |b|^2 - 2 a b."""
+    """Distances (..., N, M) by differences; cdist by default uses |a|^2 + |b|^2 - 2 a b."""
     return torch.cdist(a.double(), b.double(), compute_mode="donot_use_mm_for_euclid_dist")

@@ -1,4 +1,4 @@
-"""Images of any size as the Inception network wants them, by two matrix products."""
+"""Resizing of images for the Inception network, by two matrix products."""
 
 import functools
 from typing import Literal
@@ -14,12 +14,14 @@ Kind = Literal["tf1_bilinear", "pil_bicubic"]
 def resize(images: Tensor, kind: Kind = "tf1_bilinear", size: int = 299) -> Tensor:
     """uint8 (N, C, H, W) -> float32 (N, C, size, size) in grey levels, not rounded.
 
-    Images that have the size already keep their values.
+    Images that already have this size keep their values.
 
     Args:
-        kind: tf1_bilinear: TensorFlow 1's, without half-pixel centres and without antialiasing,
-            which the reference FID is computed with.  pil_bicubic: Pillow's on float images,
-            antialiased, clipped to 0..255 ("clean-fid", Parmar et al. 2022).
+        images: uint8 (N, C, H, W).
+        kind: tf1_bilinear: as in TensorFlow 1, without half-pixel centres and antialiasing; the
+            reference FID uses it.  pil_bicubic: as in Pillow for float images, antialiased, clipped
+            to 0..255 ("clean-fid", Parmar et al. 2022).
+        size: of the result, in pixels.
 
     Raises:
         ValueError: there is no such kind.
@@ -31,15 +33,15 @@ def resize(images: Tensor, kind: Kind = "tf1_bilinear", size: int = 299) -> Tens
 
 @functools.lru_cache(maxsize=32)
 def matrix(kind: Kind, before: int, after: int, device: torch.device) -> Tensor:
-    """float32 (after, before): what each new pixel takes of the old ones."""
+    """Weights float32 (after, before) of the old pixels in each new one."""
     made = tf1_bilinear(before, after) if kind == "tf1_bilinear" else pil_bicubic(before, after)
     return made.float().to(device)
 
 
 def tf1_bilinear(before: int, after: int) -> Tensor:
-    """float32 (after, before): pixel i lies at i * before / after, the last one repeats.
+    """Weights float32 (after, before): pixel i is at i * before / after; the edge is repeated.
 
-    Places are in float32 as TensorFlow has them: exact ones differ by 0.01 grey levels.
+    Positions are computed in float32, as in TensorFlow; exact ones change grey levels by 0.01.
     """
     places = torch.arange(after, dtype=torch.float32) * torch.tensor(before / after)
     low = places.long()
@@ -51,9 +53,10 @@ def tf1_bilinear(before: int, after: int) -> Tensor:
 
 
 def pil_bicubic(before: int, after: int) -> Tensor:
-    """float64 (after, before): Keys's cubic with a = -1/2 (Keys 1981, eq. 4), widened to shrink.
+    """Weights float64 (after, before): the cubic of Keys (1981, eq. 4) with a = -1/2.
 
-    Pixels have half-pixel centres; what lies outside is left out and the rest made up to 1.
+    The kernel is widened for shrinking.  Pixels have half-pixel centres.  Weights outside of the
+    image are dropped, and the rest is normalised to a sum of 1.
     """
     scale = before / after
     centers = (torch.arange(after, dtype=torch.float64) + 0.5) * scale

@@ -1,4 +1,4 @@
-"""One pass over the features of images: all that the scores need, in memory that does not grow."""
+"""Accumulates everything that scores need in one pass over features, in constant memory."""
 
 import copy
 import functools
@@ -14,28 +14,28 @@ from ganlab.metrics.inception import Predictions
 from ganlab.metrics.moments import Moments, summed
 from ganlab.spec import at_least
 
-FIELDS = ("features", "logits")  # what an extractor gives of an image, in the order of Features
+FIELDS = ("features", "logits")  # the fields of Features, in order
 
 
 class Tally:
-    """Sums over n images and the features of the first ones, whatever the batches.
+    """Sums over n images, and the features of the first ones, for batches of any size.
 
-    What it found can be read when all n images have been seen; ValueError until then, and for good
-    if a feature or a logit was not finite: that is counted where the features are and looked at
-    when something is read, so that a GPU is never waited for while images pass.
+    Results can be read after all n images; before that, reading raises ValueError.  It also raises
+    if any feature or logit was not finite.  Such values are counted on the device and checked only
+    on reading, so that `update` never synchronises with a GPU.
 
-    The same for any number of processes: each has its own contiguous share of the n images and
-    says where it starts; `gathered` is what one process would have.
+    With several processes, each has a contiguous share of the n images, from index `start` on;
+    `gathered` returns what a single process would have.
 
     Args:
-        dim: d, numbers per feature vector.
+        dim: d, dimension of the feature vectors.
         classes: K, logits per image.
-        n: images in all, over all processes.
-        kept: how many feature vectors are kept, the first ones, for the scores that compare pairs.
-        blocks: contiguous shares of the images whose moments are kept apart, for `frechet_infinity`
-            (10 there); each takes 8 d^2 bytes, 34 MB of 2,048 dimensions.
+        n: number of images over all processes.
+        kept: number of feature vectors to keep, the first ones, for scores that compare pairs.
+        blocks: contiguous parts of the images with separate moments, for `frechet_infinity` (10);
+            each takes 8 d^2 bytes, 34 MB for 2,048 dimensions.
         splits, seed: of the Inception Score.
-        start: index of the first image that this process will see.
+        start: index of the first image of this process.
         device: where everything is kept.
 
     Raises:
@@ -70,17 +70,17 @@ class Tally:
         """Adds the features of the next images; returns itself.
 
         Raises:
-            ValueError: they are more than n or of another shape; nothing is added.
+            ValueError: there are more than n images, or shapes are wrong; nothing is added.
         """
         vectors, logits = self._checked(features)
         self._broken += torch.stack([broken(vectors), broken(logits)])
         first = self.start + self.seen
         for block, part in zip(self._blocks, self._shares(vectors, first), strict=True):
-            if len(part):  # a product of no rows is d^2 zeros to add
+            if len(part):  # saves adding d^2 zeros
                 block.add(part)
         self._predictions.update(logits, first)
         predicted = logits.argmax(dim=1)
-        self._histogram.index_add_(0, predicted, torch.ones_like(predicted))  # bincount would wait
+        self._histogram.index_add_(0, predicted, torch.ones_like(predicted))  # bincount would sync
         kept = slice(first, first + len(vectors))
         rows = len(self._vectors[kept])
         self._vectors[kept], self._predicted[kept] = vectors[:rows], predicted[:rows]
@@ -88,12 +88,12 @@ class Tally:
         return self
 
     def gathered(self) -> "Tally":
-        """The tally of all processes' images together, on each of them; its own is left as it is.
+        """A new tally of the images of all processes, the same on each of them.
 
-        Everything is a sum: of the rows that are kept, each is 0 in all processes but one.
+        Everything is summed; each kept row is 0 in all processes but one.
 
         Raises:
-            ValueError: the processes' shares are not the n images, each once.
+            ValueError: the shares of the processes overlap or miss images.
         """
         shares = torch.zeros(self.n, dtype=torch.long, device=self._histogram.device)
         shares[self.start : self.start + self.seen] = 1
@@ -110,36 +110,36 @@ class Tally:
 
     @property
     def blocks(self) -> list[Moments]:
-        """The moments of each contiguous share of the images."""
+        """The moments of each contiguous part of the images."""
         return self._whole()._blocks
 
     @property
     def moments(self) -> Moments:
-        """Of all images."""
+        """The moments of all images."""
         return functools.reduce(operator.add, self.blocks)
 
     @property
     def vectors(self) -> Tensor:
-        """float32 (min(kept, n), d), of the first images."""
+        """Features of the first images, float32 (min(kept, n), d)."""
         return self._whole()._vectors
 
     @property
     def predicted(self) -> Tensor:
-        """int64 (min(kept, n),), the likeliest class of each of the first images."""
+        """The predicted class of each of the first images, int64 (min(kept, n),)."""
         return self._whole()._predicted
 
     @property
     def histogram(self) -> Tensor:
-        """int64 (K,): how many of all images have each class as their likeliest."""
+        """The number of images per predicted class, int64 (K,)."""
         return self._whole()._histogram
 
     def inception_score(self) -> tuple[float, float]:
-        """What `inception_score` gives of all logits together."""
+        """The result of `inception_score` for the logits of all images."""
         return self._whole()._predictions.score()
 
     def _whole(self) -> "Tally":
         if self.seen != self.n:
-            raise ValueError(f"{self.n} images were announced, {self.seen} seen")
+            raise ValueError(f"{self.n} images were expected, {self.seen} seen")
         for name, count in zip(FIELDS, self._broken.tolist(), strict=True):
             if count:
                 raise ValueError(
@@ -156,11 +156,11 @@ class Tally:
                 f"features and logits must have shapes (N, {d}) and (N, {k}), got {got}"
             )
         if (end := self.start + self.seen + len(vectors)) > self.n:
-            raise ValueError(f"{self.n} images were announced, got image {end}")
+            raise ValueError(f"{self.n} images were expected, got image {end}")
         return vectors, logits
 
     def _shares(self, vectors: Tensor, first: int) -> Iterator[Tensor]:
-        """The rows that belong to each block, of images first, first + 1, ..."""
+        """The rows of each block, where rows are the images first, first + 1, ..."""
         count = len(self._blocks)
         for i in range(count):
             low, high = (max(self.n * j // count - first, 0) for j in (i, i + 1))

@@ -1,4 +1,4 @@
-"""Charts of a run's readings, for people.  Only drawing needs matplotlib, and never pyplot."""
+"""Charts of a run's metrics and clouds of points.  Only drawing imports matplotlib, not pyplot."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Series = tuple[list[float], list[float]]  # iterations, and a reading at each of them
+Series = tuple[list[float], list[float]]  # iterations, and the value at each
 
 SCORES = ("D(x)", "D(G(z))")
 NOT_DRAWN = (*AXES, "images_per_second")
@@ -37,17 +37,17 @@ PANELS = {
 }
 LOGARITHMIC = (NORMS, FRECHET)
 
-# Okabe and Ito's colours, which colour-blind people tell apart.  G's images are G's.
+# The colour-blind-safe palette of Okabe and Ito.  D(G(z)) has G's colour.
 D, G, OTHERS = "#0072B2", "#D55E00", ("#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 PLAYERS = {"d": D, "g": G, "D(x)": D, "D(G(z))": G}
-STYLES = ("-", "--", ":", "-.")  # of lines that share a colour
+STYLES = ("-", "--", ":", "-.")  # for lines of the same colour
 INK, FAINT = "#404040", "#E4E4E4"
-POINTS_DRAWN, MOST_REAL = 2500, 5000  # generated points in a cloud, and real ones beneath them
+POINTS_DRAWN, MOST_REAL = 2500, 5000  # generated and real points in a cloud
 INCHES, DPI = 8.4, 120  # about 1000 pixels wide
 
 
 def read(path: Path) -> dict[str, Series]:
-    """The columns of metrics.csv by name, each where it has a value; empty without a file."""
+    """The columns of metrics.csv by name, without empty cells; {} if there is no file."""
     if not path.exists():
         return {}
     columns: dict[str, Series] = defaultdict(lambda: ([], []))
@@ -60,12 +60,12 @@ def read(path: Path) -> dict[str, Series]:
 
 
 def curves(readings: Mapping[str, Series], name: str, *, probability: bool = False) -> "Figure":
-    """A panel of lines for each kind of reading, above one axis of iterations.
+    """A chart with one panel per kind of reading, over a shared axis of iterations.
 
     Args:
-        readings: what `read` returns.
-        name: stands above, before the run's length and speed.
-        probability: whether D(x) is one, not a value without bounds.
+        readings: as `read` returns them.
+        name: of the run; starts the heading.
+        probability: whether D(x) is a probability rather than an unbounded score.
     """
     from matplotlib.figure import Figure
 
@@ -88,7 +88,7 @@ def curves(readings: Mapping[str, Series], name: str, *, probability: bool = Fal
 
 
 def arranged(names: Iterable[str]) -> dict[str, list[str]]:
-    """Kind -> its columns, from top to bottom: losses, scores, whatever else there is, norms."""
+    """Kind -> its columns, from top to bottom: losses, D's output, other kinds, gradient norms."""
     kinds: dict[str, list[str]] = {LOSSES: [], SCORE: []}
     for name in names:
         if name not in NOT_DRAWN:
@@ -101,7 +101,7 @@ def arranged(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def heading(readings: Mapping[str, Series], name: str) -> str:
-    """Name, iterations, seconds and images per second of the whole run, as far as it was read."""
+    """Name, iterations, seconds and images per second of the run up to its last reading."""
     if "iterations" not in readings:
         return name
     iterations, images, seconds = (readings[axis][1][-1] for axis in AXES)
@@ -110,7 +110,7 @@ def heading(readings: Mapping[str, Series], name: str) -> str:
 
 
 def draw(axes: "Axes", label: str, lines: Mapping[str, Series]) -> None:
-    """One panel: thin lines by name, the players in their colours, names on the right."""
+    """Draws one panel: a line per name, D and G in their colours, and a legend on the right."""
     used: Counter[str] = Counter()
     others = 0
     for name, (x, y) in lines.items():
@@ -119,7 +119,7 @@ def draw(axes: "Axes", label: str, lines: Mapping[str, Series]) -> None:
             color, others = OTHERS[others % len(OTHERS)], others + 1
         style = STYLES[used[color] % len(STYLES)]
         used[color] += 1
-        dot = "o" if len(x) == 1 else ""  # a line of one point cannot be seen
+        dot = "o" if len(x) == 1 else ""  # a line through one point is invisible
         axes.plot(x, y, style, color=color, lw=1.2, marker=dot, ms=3, label=name)
     axes.set_ylabel(label, color=INK, fontsize=9)
     quiet(axes)
@@ -135,7 +135,7 @@ def draw(axes: "Axes", label: str, lines: Mapping[str, Series]) -> None:
 
 
 def quiet(axes: "Axes") -> None:
-    """A faint grid, small numbers and no frame."""
+    """Gives axes a faint grid, small tick labels and no frame."""
     axes.grid(color=FAINT, lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
@@ -145,12 +145,12 @@ def quiet(axes: "Axes") -> None:
 class Cloud:
     """Draws generated points, in G's colour, over real ones; all its pictures share their axes.
 
-    Points of one number are a histogram beside the data's density; of more than two numbers the
-    first two are drawn.
+    1-d points are drawn as a histogram with the data's density.  Of points with more than two
+    dimensions, the first two are drawn.
 
     Args:
         real: points (N, d) of the data.
-        density: the data's, (N, 1) -> (N,), if it is known: drawn dotted for points of one number.
+        density: density of the data, (N, 1) -> (N,), if known; dotted, for 1-d points only.
     """
 
     def __init__(self, real: Tensor, density: Callable[[Tensor], Tensor] | None = None) -> None:
@@ -169,7 +169,7 @@ class Cloud:
         return to_pixels(figure)
 
     def draw(self, axes: "Axes", generated: Tensor) -> None:
-        """The cloud of points (N, d) in given axes; says which share of it lies outside."""
+        """Draws points (N, d) in the given axes, and prints the share of them that lies outside."""
         generated = generated.detach().float().cpu()[:, :2]
         inside = (generated >= torch.tensor(self.low)) & (generated <= torch.tensor(self.high))
         (self._histogram if len(self.low) == 1 else self._scatter)(axes, generated)
@@ -202,7 +202,7 @@ class Cloud:
 
 
 def to_pixels(figure: "Figure") -> np.ndarray:
-    """uint8 RGB (H, W, 3), drawn without a screen and without pyplot's global state."""
+    """Renders a figure to uint8 RGB (H, W, 3), without a display or pyplot's global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

@@ -1,4 +1,4 @@
-"""Pictures for people: grids, single images, animations."""
+"""Pictures: grids, single images, animations."""
 
 import io
 from collections.abc import Iterable
@@ -13,11 +13,11 @@ from torchvision.utils import make_grid
 
 from ganlab.storage import files
 
-TILE = 56  # pixels: smaller images are enlarged by a whole factor, without smoothing
+TILE = 56  # pixels; smaller images are enlarged by an integer factor, without smoothing
 
 
 def quantised(images: Tensor) -> Tensor:
-    """Float (N, C, H, W) in [-1, 1] -> uint8 in 0..255; the inverse of how data is read."""
+    """Float (N, C, H, W) in [-1, 1] -> uint8 in 0..255; the inverse of `images.normalised`."""
     return images.detach().float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 
@@ -27,11 +27,11 @@ def to_pixels(images: Tensor) -> np.ndarray:
 
 
 def grid(images: Tensor, columns: int | None = None) -> np.ndarray:
-    """Float (N, C, H, W) in [-1, 1] -> one uint8 RGB picture (H, W, 3), square unless told.
+    """Float (N, C, H, W) in [-1, 1] -> one uint8 RGB picture (H, W, 3).
 
     Args:
         images: generated or real images.
-        columns: images per row; None: as many as rows, rounded up.
+        columns: images per row; None: sqrt(N), rounded up.
     """
     factor = max(1, round(TILE / images.shape[-1]))
     images = interpolate(images.detach().float().cpu(), scale_factor=factor, mode="nearest")
@@ -41,14 +41,17 @@ def grid(images: Tensor, columns: int | None = None) -> np.ndarray:
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
-    """Writes uint8 (H, W, C) as PNG, whole or not at all."""
-    file = io.BytesIO()  # where a disk is full, Pillow's own errors do not say so
+    """Writes uint8 (H, W, C) as PNG, atomically."""
+    file = io.BytesIO()  # if Pillow writes to a full disk itself, its error does not say so
     Image.fromarray(pixels.squeeze()).save(file, format="PNG")
     files.write(path, file.getbuffer())
 
 
 def animate(frames: Iterable[Path], path: Path, seconds: float = 0.2) -> None:
-    """Writes a looping GIF of PNG files, `seconds` a frame and longer on the last, if any."""
+    """Writes a looping GIF of PNG files, `seconds` per frame and 8 times as long on the last.
+
+    Writes nothing without frames.
+    """
     pictures = [Image.open(frame).convert("RGB") for frame in frames]
     if not pictures:
         return

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, in the background, checked when read, cached, decoded.
+"""Files: atomic and background writes, checked reads, a cache, decoding of images.
 
 May import: errors, spec.
 Libraries: PIL, filelock, numpy, torch, tqdm.

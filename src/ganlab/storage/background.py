@@ -1,4 +1,4 @@
-"""Files are written while training goes on."""
+"""Background writes: copies of tensors, and a thread that writes them during training."""
 
 import contextlib
 import copy
@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MOST = 4  # jobs that wait, each with what it is to write in memory
+MOST = 4  # pending jobs; each holds its data in memory
 
 
 class Background:
-    """One thread that does what it is asked for, in that order.
+    """One thread that runs jobs in the order of submission.
 
-    A job that fails raises its error in the thread that asks, at its next call.  The thread ends
-    with `drain`, and begins again with the next job.
+    The error of a failed job is raised in the calling thread, by the call that waits for the job.
+    `drain` ends the thread; the next job starts a new one.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,10 @@ class Background:
         self._jobs: deque[tuple[Future[Any], Callable[[Any], object] | None]] = deque()
 
     def submit(self, work: Callable[[], Any], then: Callable[[Any], object] | None = None) -> None:
-        """Has `work` done soon; `then` is called with its result by `deliver`, in this thread."""
+        """Queues `work`; once it is done, `then` gets its result, in the calling thread.
+
+        Any later call that waits for the job calls `then`.  Waits if too many jobs are pending.
+        """
         while len(self._jobs) >= MOST:
             self._finish_first()
         if self._pool is None:
@@ -33,7 +36,7 @@ class Background:
         self._jobs.append((self._pool.submit(work), then))
 
     def deliver(self) -> None:
-        """Waits for the jobs whose results somebody wants, and hands these over."""
+        """Waits until all jobs with a `then` are done, and calls it."""
         while any(then is not None for _, then in self._jobs):
             self._finish_first()
 
@@ -44,7 +47,7 @@ class Background:
         self._end()
 
     def settle(self) -> None:
-        """The same after a failure, which is the news: others are not raised."""
+        """Like `drain`, but ignores errors of jobs: use it after another failure."""
         while self._jobs:
             with contextlib.suppress(Exception):
                 self._finish_first()
@@ -63,26 +66,26 @@ class Background:
 
 
 class Snapshot:
-    """Tensors as they are now, in any dicts, lists and tuples, on their way to the CPU's memory.
+    """A copy of all tensors in nested dicts, lists and tuples, on its way to the CPU.
 
-    Nobody waits for a GPU: the tensors are copied there, and the copies leave it beside the work
-    that is asked of it afterwards.
+    Making it does not wait for a GPU: the tensors are cloned there, and the clones are transferred
+    on a separate stream, in parallel with later work.
     """
 
     def __init__(self, found: Any) -> None:
         self._copies = mapped(found, lambda tensor: tensor.detach().clone())
         self._arrived: torch.cuda.Event | None = None
         if torch.cuda.is_initialized():
-            beside = torch.cuda.Stream()
-            beside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(beside):
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
                 self._arriving = mapped(self._copies, lambda t: t.to("cpu", non_blocking=True))
-                self._arrived = beside.record_event()
+                self._arrived = side.record_event()
         else:
             self._arriving = mapped(self._copies, lambda tensor: tensor.cpu())
 
     def arrived(self) -> Any:
-        """The same with all tensors on the CPU; waits for them."""
+        """The copy with all tensors on the CPU; waits for the transfer."""
         if self._arrived is not None:
             self._arrived.synchronize()
         del self._copies
@@ -90,11 +93,11 @@ class Snapshot:
 
 
 def mapped(found: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """A copy of nested dicts, lists and tuples with every tensor changed; all else is shared."""
+    """Nested dicts, lists and tuples with `change` applied to every tensor; the rest is shared."""
     if isinstance(found, Tensor):
         return change(found)
     if isinstance(found, dict):
-        made = copy.copy(found)  # a state_dict has attributes
+        made = copy.copy(found)  # keeps attributes, which a state_dict has
         made.update({key: mapped(value, change) for key, value in found.items()})
         return made
     if isinstance(found, list):

@@ -1,4 +1,4 @@
-"""What is dear to make and the same for all runs, kept in ~/.cache/ganlab or $GANLAB_CACHE."""
+"""A cache shared by all runs, for expensive results, in ~/.cache/ganlab or $GANLAB_CACHE."""
 
 import contextlib
 import hashlib
@@ -19,21 +19,21 @@ ABOUT, HASH = "about", "sha256"
 
 
 class Entry(NamedTuple):
-    """tensors by name, and what they are: plain data."""
+    """tensors: by name.  about: plain data that describes them."""
 
     tensors: dict[str, Tensor]
     about: dict[str, Any]
 
 
 def folder() -> Path:
-    """Where things are kept; it need not exist."""
+    """The folder of the cache; it need not exist."""
     return Path(os.environ.get("GANLAB_CACHE") or Path.home() / ".cache" / "ganlab").expanduser()
 
 
 def kept(name: str, make: Callable[[], Entry]) -> Entry:
-    """The entry of this name, read if it is sound and made if it is not.
+    """The entry of this name: read from the cache, or made if it is missing or damaged.
 
-    Where several processes ask at once, one makes it and the others wait.
+    If several processes need it at once, one makes it and the others wait.
     """
     path = folder() / f"{name}.npz"
     with locked(path):
@@ -45,7 +45,7 @@ def kept(name: str, make: Callable[[], Entry]) -> Entry:
 
 
 def read(path: Path) -> Entry | None:
-    """A file's entry, or None if it is missing, damaged or unlike its hash.  Never unpickles."""
+    """A file's entry, or None if it is missing, damaged or has a wrong hash.  Never unpickles."""
     with contextlib.suppress(Exception):  # damaged files make decoders raise anything
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             about = json.loads(str(file[ABOUT]))
@@ -57,7 +57,7 @@ def read(path: Path) -> Entry | None:
 
 
 def write(path: Path, entry: Entry) -> None:
-    """Replaces a file whole or not at all."""
+    """Replaces a file atomically."""
     about = json.dumps({**entry.about, HASH: hash_of(entry.tensors)})
     arrays: dict[str, Any] = {n: t.detach().cpu().numpy() for n, t in entry.tensors.items()}
     arrays[ABOUT] = np.array(about)
@@ -67,14 +67,14 @@ def write(path: Path, entry: Entry) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keeps other processes from making the same file; makes its folder."""
+    """Holds a lock so that no other process makes the same file; creates its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
         yield
 
 
 def hash_of(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 of named tensors, in the order of their names: 64 hexadecimal digits."""
+    """sha256 of named tensors, sorted by name: 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()

@@ -1,4 +1,4 @@
-"""Checkpoints as files: in which order they were written, and whether they still are as written."""
+"""Checkpoint files: their names, their order, and reads that detect damage."""
 
 import zipfile
 from pathlib import Path
@@ -6,37 +6,37 @@ from typing import Any, BinaryIO
 
 from ganlab.errors import DamagedError
 
-PLAIN = (zipfile.ZIP_STORED, 0)  # how torch stores a record: not compressed, and no folder
+PLAIN = (zipfile.ZIP_STORED, 0)  # torch's records: neither compressed nor a folder
 
 
 def name(iteration: int) -> str:
-    """The file of the checkpoint after an iteration."""
+    """The file name of the checkpoint after an iteration."""
     return f"iteration-{iteration:07d}.ckpt"
 
 
 def iteration(path: Path) -> int:
-    """The inverse of `name`."""
+    """The iteration of a checkpoint file; the inverse of `name`."""
     return int(path.stem.rpartition("-")[2])
 
 
 def listed(folder: Path) -> list[Path]:
-    """The checkpoints of a run, oldest first; neither the best one nor damaged ones set aside."""
-    # By length first: from iteration 10,000,000 on there is a digit more.
+    """The checkpoints in a folder, oldest first, without best.ckpt and damaged, renamed ones."""
+    # By length first: from iteration 10,000,000 on, names have one more digit.
     return sorted(folder.glob("iteration-*.ckpt"), key=lambda path: (len(path.name), path.name))
 
 
 def read(path: Path) -> dict[str, Any]:
     """A checkpoint's tensors, on the CPU, and plain data; nothing else is ever loaded.
 
-    torch writes a zip file with a checksum of every record and never looks at them: it reads a
-    weight with a flipped bit without a word, and what happens to be in memory where the two sizes
-    of a record differ or it looks like a folder.
+    torch writes a zip file with a checksum of every record, but does not verify it on loading.  It
+    would silently read a weight with a flipped bit, and uninitialised memory if a record's two
+    sizes differ or the record is marked as a folder.
 
     Raises:
-        DamagedError: the file is cut short, changed, or holds anything but tensors and plain data.
-        OSError: it cannot be opened.
+        DamagedError: the file is truncated, changed, or holds more than tensors and plain data.
+        OSError: the file cannot be opened.
     """
-    import torch  # slow to import, and who asks what there is reads nothing
+    import torch  # here, because it is slow to import and listing files does not need it
 
     with path.open("rb") as file:
         try:
@@ -48,24 +48,24 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def verify(file: BinaryIO) -> None:
-    """Raises an exception of some kind unless all records are those that torch wrote."""
+    """Raises an exception of any type unless all records are as torch wrote them."""
     with zipfile.ZipFile(file) as records:
         for record in records.infolist():
             kind = (record.compress_type, record.external_attr)
             if kind != PLAIN or record.compress_size != record.file_size:
-                raise zipfile.BadZipFile(f"{record.filename} is not stored as it is")
+                raise zipfile.BadZipFile(f"the entry of {record.filename} was changed")
         if (broken := records.testzip()) is not None:
             raise zipfile.BadZipFile(f"the checksum of {broken} is wrong")
 
 
 def is_sound(path: Path) -> bool:
-    """Whether a file is the checkpoint that was written.
+    """Whether a checkpoint file exists and is undamaged.
 
     Raises:
-        OSError: it is there and cannot be opened.
+        OSError: the file exists but cannot be opened.
     """
     try:
         read(path)
-    except (DamagedError, FileNotFoundError):  # or another process has set it aside just now
+    except (DamagedError, FileNotFoundError):  # the latter: another process has just renamed it
         return False
     return True

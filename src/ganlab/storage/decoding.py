@@ -1,7 +1,7 @@
-"""Image files as pixels: read, decoded, refused where they are not what was asked for.
+"""Decodes image files into pixels, and rejects files that do not match the expected format.
 
-`python -m ganlab.storage.decoding` is a process that does nothing else.  It imports neither torch
-nor numpy, so it starts in a tenth of a second.
+`python -m ganlab.storage.decoding` runs a worker process for this.  It imports neither torch nor
+numpy, so it starts in a tenth of a second.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ from ganlab.spec import ImageSpec
 
 CHANNELS = {"1": 1, "L": 1, "P": 3, "RGB": 3}
 BANDS = {1: ("L",), 3: ("R", "G", "B")}  # Pillow's names of the channels
-ENDINGS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")  # meant for who asks
+ENDINGS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")  # left to the parent process
 
-Refused = list[tuple[int, str]]  # which of a batch cannot be used, and why
+Refused = list[tuple[int, str]]  # (index in the batch, reason) of images that cannot be used
 
 
 class Decoder:
@@ -32,8 +32,8 @@ class Decoder:
 
     Args:
         root: the folder or the zip.
-        size: crop to the centre square and resize to so many pixels; None: as the files are.
-        channels: 1 or 3: convert to grey or RGB (transparency is dropped); None: as they are.
+        size: crop to the centre square and resize to this many pixels; None: do not resize.
+        channels: 1 or 3: convert to grey or RGB (drops transparency); None: do not convert.
     """
 
     def __init__(self, root: Path, size: int | None, channels: int | None) -> None:
@@ -41,23 +41,24 @@ class Decoder:
 
     @cached_property
     def archive(self) -> zipfile.ZipFile | None:
-        """The zip, opened once, for its directory may be long; None for a folder.
+        """The zip, opened once because its directory may be long; None for a folder.
 
         Raises:
-            DataError: the root is neither.
+            DataError: the root is neither a folder nor a zip.
         """
         if self.root.is_dir():
             return None
         try:
             return zipfile.ZipFile(self.root)
         except Exception as error:
-            raise DataError(f"data.root: '{self.root}' is no folder and no zip: {error}") from error
+            text = f"data.root: '{self.root}' is neither a folder nor a zip: {error}"
+            raise DataError(text) from error
 
     def spec(self, name: str) -> ImageSpec:
-        """What an image is, or becomes.
+        """Channels and size of an image after any conversion.
 
         Raises:
-            Exception: it cannot be used; damaged files make decoders raise anything.
+            Exception: the image cannot be used; damaged files make decoders raise anything.
         """
         with self._open(name) as image:
             channels = self.channels or CHANNELS.get(image.mode, 0)
@@ -66,7 +67,7 @@ class Decoder:
         return ImageSpec(channels, size)
 
     def batch(self, names: Sequence[str], spec: ImageSpec) -> tuple[bytes, Refused]:
-        """Pixels (n, C, H, W) of n images; those of images that cannot be used are 0."""
+        """Pixels (n, C, H, W) of n images, 0 for images that cannot be used; and the latter."""
         found, refused = [], []
         for place, name in enumerate(names):
             try:
@@ -80,11 +81,11 @@ class Decoder:
         """One image as bytes (C, H, W).
 
         Raises:
-            Exception: it cannot be used; damaged files make decoders raise anything.
+            Exception: the image cannot be used; damaged files make decoders raise anything.
         """
         with self._open(name) as image:
             self._refuse(image, spec.channels, spec.size)
-            image.info.pop("transparency", None)  # dropped on purpose: Pillow would warn of it
+            image.info.pop("transparency", None)  # dropped on purpose; Pillow would warn about it
             mode, shape = "L" if spec.channels == 1 else "RGB", (spec.size, spec.size)
             converted = image if image.mode == mode else image.convert(mode)
             if converted.size != shape:
@@ -92,17 +93,17 @@ class Decoder:
             return b"".join(converted.tobytes("raw", band) for band in BANDS[spec.channels])
 
     def _open(self, name: str) -> Image.Image:
-        """The image as a person sees it: photographs say in EXIF which side is up."""
+        """The image, rotated as its EXIF orientation says."""
         archive = self.archive
         content = archive.read(name) if archive else read(f"{self.root}/{name}")
         image: Image.Image = Image.open(io.BytesIO(content))
-        image.load()  # may raise; damaged EXIF beside sound pixels does no harm
+        image.load()  # may raise, while damaged EXIF data is ignored
         with contextlib.suppress(Exception):
             image = ImageOps.exif_transpose(image)
         return image
 
     def _refuse(self, image: Image.Image, channels: int, size: int) -> None:
-        """Raises ValueError for an image that would have to be changed without being asked to."""
+        """Raises ValueError for an image that needs a conversion that was not requested."""
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"mode {image.mode} (16 or 32 bits); save it with 8 bits per channel")
         clear = " with transparency" if "transparency" in image.info else ""
@@ -119,23 +120,23 @@ class Decoder:
 
 
 def read(path: str) -> bytes:
-    """A whole file; `Path.read_bytes` takes twice the time for a small one."""
+    """The bytes of a file; `Path.read_bytes` takes twice as long for a small one."""
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123
         return file.read()
 
 
 def reason(error: Exception) -> str:
-    """One line; Pillow's own message for an unknown file repeats a Python object."""
+    """An error in one line; Pillow's message for an unknown file has the repr of an object."""
     if isinstance(error, UnidentifiedImageError) or not str(error):
         return "not an image, or damaged"
     return str(error).splitlines()[0]
 
 
 def answer(connection: socket.socket) -> None:
-    """Decodes until the other end is closed, which its process's death does, too.
+    """Answers requests until the other end is closed, at the latest when its process ends.
 
-    The first line is JSON: a Decoder's arguments and an ImageSpec's.  Each further line is a list
-    of names, and is answered by a line that says what is wrong with which, and by the pixels.
+    The first line is JSON: the arguments of a Decoder and of an ImageSpec.  Each further line is a
+    JSON list of names.  The answer is a JSON line of refused images, followed by the pixels.
     """
     with connection, connection.makefile("rwb") as file, contextlib.suppress(ConnectionError):
         (root, *asked), spec = json.loads(file.readline())

@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all, whatever happens meanwhile."""
+"""Atomic file replacement."""
 
 import contextlib
 import errno
@@ -6,18 +6,19 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the user's share of it, a limit
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk full, over quota, file too large
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields the path of a file beside; what is written there takes the place of `path`.
+    """Yields the path of a temporary file in the same folder, which then replaces `path`.
 
-    The content is on the disk before the name is, so after a loss of power there is the old file
-    or the new one, whole.  On any error the file beside is removed and the old one stays.
+    The content is flushed to disk before the file is renamed, so after a power failure either the
+    old or the new file exists, complete.  On any error the temporary file is removed and the old
+    one stays.
 
     Raises:
-        OSError: it cannot be written; `errno in FULL`: there is no room.
+        OSError: the file cannot be written; `errno in FULL`: there is no space.
     """
     part = path.with_name(f".{path.name}.part")
     try:
@@ -32,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write(path: Path, content: str | bytes | memoryview) -> None:
-    """Replaces a file by this content, whole or not at all.
+    """Replaces the content of a file atomically.
 
     Raises:
         OSError: as `replacing` does.
@@ -43,8 +44,8 @@ def write(path: Path, content: str | bytes | memoryview) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Waits until a folder's names are on the disk, where the file system can promise it."""
-    with contextlib.suppress(OSError):  # not every one can; the files themselves are safe
+    """Flushes a folder's directory entries to disk, if the file system supports it."""
+    with contextlib.suppress(OSError):  # unsupported; the files themselves have been flushed
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

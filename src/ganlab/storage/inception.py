@@ -1,6 +1,6 @@
-"""The published Inception weights that all libraries compute FID with.
+"""Address and hash of the published Inception weights, the standard ones for FID.
 
-They are TensorFlow's of 2015-12-05, converted by pytorch-fid.
+They are TensorFlow's weights of 2015-12-05, converted by pytorch-fid.
 """
 
 NAME = "weights-inception-2015-12-05-6726825d.pth"

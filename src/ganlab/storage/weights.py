@@ -1,4 +1,4 @@
-"""Where the weights of the reference Inception network come from: a file at hand, or a download."""
+"""Finds the weights of the reference Inception network on disk, or downloads them."""
 
 import hashlib
 import http.client
@@ -15,18 +15,18 @@ from ganlab.errors import ConfigError
 from ganlab.storage import cache, files
 from ganlab.storage.inception import NAME, SHA256, URL
 
-SECONDS = 30  # without an answer, before a download is given up
+SECONDS = 30  # timeout of a download without an answer
 
 
 def find(path: str | Path | None = None) -> Path | None:
-    """The file of the weights, without the network; None: there is none yet.
+    """The file of the weights, searched for on disk only; None if it is not found.
 
-    A file that is named, by `path` or else by GANLAB_INCEPTION, is taken as it is: the extractor
-    says in its name whether it is the reference.  Elsewhere, in ganlab's cache and where
-    torch-fidelity and pytorch-fid keep theirs, only the reference itself counts.
+    A file given by `path`, or else by GANLAB_INCEPTION, is used unchecked: the extractor's name
+    says whether it is the reference.  Otherwise ganlab's cache and the folders of torch-fidelity
+    and pytorch-fid are searched, and only a file with the reference's hash is used.
 
     Raises:
-        ConfigError: the file that is named is not there.
+        ConfigError: the given file does not exist.
     """
     if named := path or os.environ.get("GANLAB_INCEPTION"):
         if not Path(named).is_file():
@@ -40,14 +40,14 @@ def fetch(path: str | Path | None = None) -> Path:
     """The file that `find` finds, or else the reference, downloaded to the cache.
 
     Raises:
-        ConfigError: a named file is not there, or the download fails; says what to do.
+        ConfigError: a given file does not exist, or the download fails; says what to do.
     """
     return find(path) or download(cache.folder())
 
 
 def places() -> Iterator[Path]:
-    """Where the reference may lie already."""
-    import torch  # slow, and who only wants the name or the hash does without
+    """Paths at which the reference may already exist."""
+    import torch  # here, because it is slow to import and the name and hash do not need it
 
     yield cache.folder() / NAME
     hub = Path(torch.hub.get_dir()) / "checkpoints"
@@ -56,7 +56,7 @@ def places() -> Iterator[Path]:
 
 
 def is_reference(file: Path) -> bool:
-    """Whether a file is there and whole."""
+    """Whether a file exists and has the reference's hash."""
     if not file.is_file():
         return False
     with file.open("rb") as stream:
@@ -64,10 +64,10 @@ def is_reference(file: Path) -> bool:
 
 
 def download(folder: Path) -> Path:
-    """The reference in `folder`, downloaded unless it is there: once, however many processes ask.
+    """The reference in `folder`, downloaded if missing; several processes download it only once.
 
     Raises:
-        ConfigError: it cannot be had, or cannot be written; says what to do.
+        ConfigError: it cannot be downloaded or written; says what to do.
     """
     file = folder / NAME
     try:
@@ -81,17 +81,17 @@ def download(folder: Path) -> Path:
 
 
 def receive(file: Path) -> None:
-    """Downloads to a file beside, which takes its name when it is whole.
+    """Downloads the reference to `file`, atomically.
 
     Raises:
-        OSError: there is no connection, it ended early, or what came is not the reference.
+        OSError: no connection, an incomplete download, or a wrong hash.
     """
     with files.replacing(file) as part:
         write(part)
 
 
 def write(part: Path) -> None:
-    """Downloads to a file; raises OSError unless the reference came."""
+    """Downloads the reference to a file; raises OSError if it is incomplete or has a wrong hash."""
     digest = hashlib.sha256()
     answering = urllib.request.urlopen(URL, timeout=SECONDS)  # noqa: S310 - the address is ours
     with answering as answer, part.open("wb") as file:
@@ -110,7 +110,7 @@ def write(part: Path) -> None:
 
 
 def advice(file: Path, error: Exception) -> str:
-    """One sentence: what failed, and how to do without."""
+    """One sentence: what failed, and how to get the weights without a download."""
     return (
         f"cannot download the Inception weights from {URL} ({error}); run `ganlab fetch-weights` "
         f"where there is a network, or put the file at '{file}'"

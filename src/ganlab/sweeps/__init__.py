@@ -1,4 +1,4 @@
-"""Sweeps: their record, studies with random points, scores of their runs, charts of these.
+"""Sweeps: records, studies by random search, scores of runs, and charts.
 
 May import: config, errors, plots, runs, scoring, spec, storage.
 Libraries: filelock, hydra, matplotlib, numpy, omegaconf, yaml.

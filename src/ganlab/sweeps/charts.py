@@ -1,4 +1,4 @@
-"""Charts of a sweep, for people."""
+"""Charts of sweeps and studies."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = (figures.D, figures.G, *OTHERS, "#7F7F7F", "#000000")
-MOST = 12  # experiments in a chart: more cannot be told apart
+MOST = 12  # experiments in a chart; more would be hard to tell apart
 WIDE, DPI = 10.0, 120
 
 
 def sweep(found: Sequence[Result], by: str) -> "Figure":
-    """The best experiments: their score over iterations, and each run's beside its mean.
+    """A chart of the best experiments: score over iterations, and the spread over runs.
 
     Args:
-        found: results of runs, at least one with the score.
+        found: results of runs; at least one has the score.
         by: the score's short name.
     """
     ranked = [one for one in experiments(found, by) if one.score is not None]
@@ -49,14 +49,14 @@ def sweep(found: Sequence[Result], by: str) -> "Figure":
 
 
 def study(found: Sequence[Result], by: str) -> "Figure":
-    """What a budget of random points is worth to each method, and how their scores spread.
+    """A chart of the methods of a study: expected best score by budget, and spread of scores.
 
-    Left the expected best of k points (Lucic et al. 2018, figure 2); in the middle every point; on
-    the right each method's best point again, with fresh seeds.  A run that failed counts as the
-    worst score of all.
+    Left: the expected best of k random points (Lucic et al. 2018, figure 2).  Middle: the scores of
+    all points.  Right: each method's best point, trained again with fresh seeds.  A failed run
+    counts as the worst score of all runs.
 
     Args:
-        found: results of a study's runs, at least one with the score.
+        found: results of a study's runs; at least one has the score.
         by: the score's short name.
     """
     smaller = is_distance(by)
@@ -92,7 +92,7 @@ def study(found: Sequence[Result], by: str) -> "Figure":
 
 
 def draw_progress(axes: "Axes", one: Experiment, by: str, color: str) -> None:
-    """Mean over the seeds at each scoring, and the range from the least to the greatest."""
+    """Draws an experiment's mean score over iterations, and its range over seeds."""
     at: dict[float, list[float]] = {}
     for result in one.results:
         if result.card is not None:
@@ -110,7 +110,7 @@ def draw_progress(axes: "Axes", one: Experiment, by: str, color: str) -> None:
 def draw_budget(
     axes: "Axes", searched: Mapping[str, list[float]], palette: Sequence[str], *, smaller: bool
 ) -> None:
-    """The best of k random points, as it is to be expected, over k."""
+    """Draws the expected best score of k random points over k."""
     for values, color in zip(searched.values(), palette, strict=True):
         budget = range(1, len(values) + 1)
         best = [best_of(values, k, smaller=smaller) for k in budget]
@@ -126,7 +126,7 @@ def draw_spread(
     *,
     names: bool = True,
 ) -> None:
-    """A row for each name: a dot for each value and a bar at their mean, the first on top."""
+    """Draws a row per name, from top to bottom: a dot per value, and a bar at the mean."""
     places = range(len(values) - 1, -1, -1)
     for place, listed, color in zip(places, values.values(), palette, strict=True):
         axes.plot(listed, [place] * len(listed), "o", color=color, ms=4, alpha=0.6, mew=0)
@@ -146,13 +146,13 @@ def canvas(heading: str, n: int, height: float) -> "tuple[Figure, list[Axes]]":
 
 
 def spans_much(groups: Iterable[Sequence[float]]) -> bool:
-    """Whether distances lie so far apart that only a logarithm shows them all."""
+    """Whether distances spread over more than a factor of 5, which calls for a log scale."""
     values = [value for group in groups for value in group]
     return min(values) > 0 and max(values) > 5 * min(values)
 
 
 def logarithmic(axes: "Axes", which: Literal["x", "y"]) -> None:
-    """A logarithmic scale with plain numbers: 5, 10, 20, 50."""
+    """Sets a logarithmic scale with plain tick labels: 5, 10, 20, 50."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axes.set(**{f"{which}scale": "log"})
@@ -163,12 +163,12 @@ def logarithmic(axes: "Axes", which: Literal["x", "y"]) -> None:
 
 
 def colors(n: int) -> list[str]:
-    """n colours that can be told apart, again from the first where there are more."""
+    """n colours; they repeat if there are more than in COLORS."""
     return [COLORS[i % len(COLORS)] for i in range(n)]
 
 
 def title(ranked: Sequence[Experiment], by: str) -> str:
-    """What the chart of a sweep is of."""
+    """The heading of a sweep's chart."""
     runs = sum(len(one.cards) for one in ranked)
     left_out = f", the best {MOST} drawn" if len(ranked) > MOST else ""
     name = ranked[0].cards[0].protocol.name(by)
@@ -176,5 +176,5 @@ def title(ranked: Sequence[Experiment], by: str) -> str:
 
 
 def shorten(text: str, most: int = 48) -> str:
-    """A label that leaves room for the chart."""
+    """A label of at most `most` characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,6 +1,6 @@
-"""What `ganlab sweep ... format=json` says: plain data whose keys are always the same.
+"""The output of `ganlab sweep ... format=json`: plain data with a fixed set of keys.
 
-What is not known is null; names, settings and numbers are as in the tables for people.
+Unknown values are null.  Names, settings and numbers are the same as in the text tables.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ Document = dict[str, Any]
 
 
 def status(folder: str, states: Mapping[Job, State], found: Sequence[Result]) -> Document:
-    """Every run's state and how far it is; how many are in each state."""
+    """The state and progress of every run, and the number of runs in each state."""
     counts = Counter(states.values())
     runs = [standing(result, states[result.job]) for result in found]
     return {"folder": folder, "counts": {state: counts[state] for state in STATES}, "runs": runs}
@@ -37,7 +37,7 @@ def status(folder: str, states: Mapping[Job, State], found: Sequence[Result]) ->
 def table(
     folder: str, found: Sequence[Result], by: str, seeds: Literal["together", "apart"]
 ) -> Document:
-    """All scores, the best first: `runs`, a study's `methods`, or else `experiments`."""
+    """All scores, the best first, as `runs` (seeds apart), `methods` (studies) or `experiments`."""
     document: Document = {"folder": folder, "by": by}
     if seeds == "apart":
         ranked = sorted(found, key=lambda result: run_loss(result, by))
@@ -48,7 +48,7 @@ def table(
 
 
 def best(folder: str, ranked: Sequence[Experiment], by: str, checkpoint: Which) -> Document:
-    """The best experiments, each with its best run and the command that draws its images."""
+    """The best experiments, each with its best run and the command that samples from it."""
     praised = []
     for one in ranked:
         first = one.best(by).job.run
@@ -58,7 +58,7 @@ def best(folder: str, ranked: Sequence[Experiment], by: str, checkpoint: Which) 
 
 
 def standing(result: Result, state: State) -> Document:
-    """How one run stands."""
+    """State and progress of one run."""
     job = result.job
     begun = job.run.config_file.exists()
     progress = {
@@ -77,7 +77,7 @@ def run(result: Result) -> Document:
 
 
 def about(result: Result) -> Document:
-    """What tells a run from the others; its seed as the sweep says it, or else its config."""
+    """What distinguishes a run: settings, seed (from the sweep, else the config), method, stage."""
     run = result.job.run
     known = run.config().get("seed") if run.config_file.exists() else None
     seed = value_of(result.seed) if result.seed else known
@@ -86,13 +86,13 @@ def about(result: Result) -> Document:
 
 
 def experiment(one: Experiment) -> Document:
-    """Runs that differ by their seed alone: mean and standard deviation of every score."""
+    """An experiment, with mean and standard deviation of every score over its seeds."""
     about = {"experiment": one.label, "settings": settings(one.results[0])}
     return about | {"runs": len(one.results)} | tables.means(one.cards)
 
 
 def methods(found: Sequence[Result], by: str) -> list[Document]:
-    """A study's methods: the best point of each, and that point again with fresh seeds."""
+    """A study's methods: the best point of each, and the same point with fresh seeds."""
     made = []
     for method, tried in by_method(found).items():
         searched = [result for result in tried if result.job.stage != AGAIN]
@@ -111,18 +111,19 @@ def methods(found: Sequence[Result], by: str) -> list[Document]:
 
 
 def command_of(run: Run, checkpoint: Which) -> list[str]:
-    """The words of the command that draws a run's images."""
-    kept = checkpoint if run.best_checkpoint() else "last"  # none, if scored afterwards
+    """The command that samples from a run, as a list of words."""
+    # A run that was scored only after training has no best checkpoint.
+    kept = checkpoint if run.best_checkpoint() else "last"
     return ["python", "-m", "ganlab.sample", f"run={run.path}", f"checkpoint={kept}"]
 
 
 def settings(result: Result) -> Document:
-    """What tells a run's experiment from others, numbers as numbers."""
+    """The settings that distinguish a run's experiment, with values parsed."""
     return {key: value_of(text) for key, text in result.settings.items()}
 
 
 def value_of(text: str) -> Any:
-    """What a word of a command line says: '1e-3' is a number, 'hinge' a text."""
+    """The value of a command-line word: '1e-3' is a number, 'hinge' a string."""
     try:
         return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[call-overload, index]
     except yaml.YAMLError:

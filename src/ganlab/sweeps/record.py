@@ -1,4 +1,4 @@
-"""A sweep's record: which runs it wants, how each of them stands, and what it has scored."""
+"""A sweep's record: its jobs, the state of each run, and the scores of each run."""
 
 import contextlib
 import hashlib
@@ -23,13 +23,13 @@ STATES: tuple[State, ...] = get_args(State)
 
 @dataclass(frozen=True)
 class Job:
-    """One run that a sweep wants.
+    """One run of a sweep, whether it has started or not.
 
     Args:
         run: its folder; it need not exist yet.
-        overrides: what the sweep says of it.
-        method: in a study, which of the methods it tries.
-        stage: in a study, which stage it belongs to.
+        overrides: of the config, from the sweep.
+        method: in a study, the method that the run tries.
+        stage: in a study, the stage that the run belongs to.
     """
 
     run: Run
@@ -39,13 +39,13 @@ class Job:
 
     @property
     def state(self) -> State:
-        """How the run stands now."""
+        """The current state of the run."""
         if self.run.finished:
             return "finished"
         status: State | None = self.run.summary().get("status")
         try:
             locked = self.run.locked()
-        except OSError:  # someone else's run: it is what it says of itself
+        except OSError:  # another user's run: trust its summary
             locked = status == "running"
         if locked:
             return "running"
@@ -55,9 +55,9 @@ class Job:
 
 
 class Sweep:
-    """The folder of a sweep, with the list of its jobs in sweep.json; the runs lie elsewhere.
+    """The folder of a sweep, with the list of its jobs in sweep.json; the runs are elsewhere.
 
-    The same jobs are the same sweep, so one that is started again finds its own record.
+    The folder's name follows from the jobs, so a sweep that is started again finds its record.
 
     Args:
         path: the folder; it need not exist yet.
@@ -67,20 +67,20 @@ class Sweep:
         self.path, self.file = path, path / RECORD
 
     def jobs(self) -> list[Job]:
-        """All jobs that are known so far, in the order in which they were added.
+        """All jobs added so far, in order.
 
         Raises:
-            ConfigError: there is no such sweep, or its record is damaged.
+            ConfigError: the folder is not a sweep, or its record is damaged.
         """
         try:
             return [self._job(about) for about in json.loads(self.file.read_text())["jobs"]]
         except FileNotFoundError as error:
-            raise ConfigError([f"'{self.path}' is no sweep: it has no {RECORD}"]) from error
+            raise ConfigError([f"'{self.path}' is not a sweep: it has no {RECORD}"]) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError([f"'{self.file}' is damaged"]) from error
 
     def add(self, jobs: Iterable[Job]) -> None:
-        """Adds the jobs whose runs are not in the record yet; other processes may do the same."""
+        """Adds jobs whose runs are not in the record yet; safe with concurrent processes."""
         self.path.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path / ".lock"):
             known = self.jobs() if self.file.exists() else []
@@ -90,10 +90,10 @@ class Sweep:
                 listed = [self._plain(job) for job in [*known, *new]]
                 files.write(self.file, json.dumps({"jobs": listed}, indent=1))
             else:
-                self.file.touch()  # the sweep that was worked on last is `last`
+                self.file.touch()  # `last` means the sweep with the newest file
 
     def _plain(self, job: Job) -> dict[str, Any]:
-        # Relative, so that a folder of outputs can be moved with all its sweeps.
+        # Relative, so that the folder of outputs can be moved as a whole.
         where = os.path.relpath(job.run.path.absolute(), self.path.absolute())
         tried = {"method": job.method, "stage": job.stage} if job.method else {}
         return {"run": where, "overrides": list(job.overrides), **tried}
@@ -105,7 +105,10 @@ class Sweep:
 
 
 def standing(sweep: Sweep) -> str:
-    """How the runs of a sweep stand: a line for all, and one for each that has not finished."""
+    """The state of a sweep as text: a summary line, and a line per run that began but is not done.
+
+    Finished and waiting runs have no line.
+    """
     jobs = sweep.jobs()
     states, words = {job: job.state for job in jobs}, distinct(jobs)
     counts = Counter(states.values())
@@ -120,7 +123,7 @@ def standing(sweep: Sweep) -> str:
 
 
 def distinct(jobs: Sequence[Job]) -> dict[Job, list[str]]:
-    """What distinguishes each job: its overrides that not all of them share, but for Hydra's."""
+    """The overrides that distinguish each job: those that not all jobs share, except Hydra's."""
     words = {
         job: [word.lstrip("+") for word in job.overrides if not word.startswith("hydra")]
         for job in jobs
@@ -130,7 +133,7 @@ def distinct(jobs: Sequence[Job]) -> dict[Job, list[str]]:
 
 
 def jobs_in(folder: Path) -> list[Job]:
-    """A sweep's jobs if the folder is one's, else the runs at and below it.
+    """The jobs of a sweep if the folder is one, else the runs in and below it.
 
     Raises:
         ConfigError: there are none.
@@ -141,31 +144,31 @@ def jobs_in(folder: Path) -> list[Job]:
 
 
 def runs_of(folder: Path) -> list[Run]:
-    """The runs of a sweep that have begun, or those in and below a folder.
+    """The runs that have begun, of a sweep or in and below a folder.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there are none.
     """
     runs = [job.run for job in jobs_in(folder) if job.run.config_file.exists()]
     if not runs:
-        raise ConfigError([f"no run of the sweep '{folder}' has begun"])
+        raise ConfigError([f"no run in '{folder}' has begun"])
     return runs
 
 
 def cards(run: Run) -> list[Scorecard]:
-    """All scores that a run's summary holds, those of training before those of `evaluate`."""
+    """All scores in a run's summary, those of training before those of `evaluate`."""
     with contextlib.suppress(KeyError, TypeError):
         return [Scorecard.from_dict(record) for record in run.summary().get("scores", [])]
     return []
 
 
 def card_of(run: Run, by: str, which: Which = "best", name: str | None = None) -> Scorecard | None:
-    """A run's scores at its last or at its best scoring, by one protocol; None without any.
+    """The scores of a run's last or best scoring, all by one protocol; None if there are none.
 
     Args:
-        by: the score that decides, by short name ('frechet').
-        which: of the scorings.
-        name: the same by full name ('fid'), which says the protocol; None: the first that was used.
+        by: short name of the score that decides ('frechet').
+        which: the last or the best scoring.
+        name: its full name ('fid'), which implies the protocol; None: the first protocol used.
     """
     found = [card for card in cards(run) if by in card.scores]
     found = [card for card in found if name in (None, card.protocol.name(by))]
@@ -180,12 +183,12 @@ def card_of(run: Run, by: str, which: Which = "best", name: str | None = None) -
 
 
 def objective(run: Run) -> float | None:
-    """What a sweeper wants to make small or large: the score of the run's best checkpoint."""
+    """The objective for sweepers: the score of the run's best checkpoint, if any."""
     by = run.config().get("metrics", {}).get("best")
     card = card_of(run, by) if by else None
     return card.scores[by].value if card is not None else None
 
 
 def identity_of(words: Sequence[str]) -> str:
-    """8 hexadecimal digits: the hash of a set of words."""
+    """The hash of a set of words: 8 hexadecimal digits."""
     return hashlib.sha256("\n".join(sorted(words)).encode()).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""What a sweep has found: the scores of its runs, seeds together, the best first."""
+"""The scores of a sweep's runs, grouped over seeds and ranked."""
 
 import math
 from collections import defaultdict
@@ -14,7 +14,7 @@ from ganlab.sweeps.study import AGAIN
 
 
 class Result(NamedTuple):
-    """A job, the settings that tell it from the others but for its seed, and its scores if any."""
+    """A job, its distinguishing settings without the seed, and its scores if it has any."""
 
     job: Job
     settings: Mapping[str, str]
@@ -22,24 +22,24 @@ class Result(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The settings in one line; runs that differ by their seed alone share it."""
+        """The settings in one line; runs that differ only in their seed have the same label."""
         said = " ".join(f"{key}={value}" for key, value in self.settings.items())
         return said or self.job.run.path.absolute().parent.name
 
     @property
     def seed(self) -> str:
-        """What a sweep says of a run's seed; empty if it says nothing."""
+        """The run's seed in the sweep's overrides; empty if they do not set it."""
         said = [word.partition("=")[2] for word in self.job.overrides if word.startswith("seed=")]
         return said[-1] if said else ""
 
 
 class Experiment(NamedTuple):
-    """Runs that differ by their seed alone.
+    """Runs that differ only in their seed.
 
     Args:
-        label: what tells them from others.
+        label: distinguishes them from other experiments.
         results: of every run.
-        score: mean and standard deviation of those that have one; None: none has.
+        score: mean and standard deviation over runs with the score; None if none has it.
     """
 
     label: str
@@ -48,7 +48,7 @@ class Experiment(NamedTuple):
 
     @property
     def cards(self) -> list[Scorecard]:
-        """The scores of the runs that have any."""
+        """The scores of all runs that have any."""
         return [result.card for result in self.results if result.card is not None]
 
     def best(self, by: str) -> Result:
@@ -57,14 +57,17 @@ class Experiment(NamedTuple):
 
 
 def deciding(jobs: Iterable[Job]) -> str:
-    """The score by which the runs themselves judge, by short name; frechet if none does."""
+    """The short name of the score in the runs' `metrics.best`; frechet if it is not set."""
     begun = (job.run.config() for job in jobs if job.run.config_file.exists())
     named = (config.get("metrics", {}).get("best") for config in begun)
     return next((name for name in named if name), "frechet")
 
 
 def shared(jobs: Sequence[Job], by: str) -> str | None:
-    """The full name of a score that all scored runs have, where their first ones differ."""
+    """The full name of a score that all scored runs share; None if they use one protocol anyway.
+
+    Also None if the runs share no score.
+    """
     listed = [[c.protocol.name(by) for c in cards(job.run) if by in c.scores] for job in jobs]
     scored = [names for names in listed if names]
     if len({names[0] for names in scored}) < 2:
@@ -76,43 +79,43 @@ def shared(jobs: Sequence[Job], by: str) -> str | None:
 def results(
     jobs: Sequence[Job], by: str, which: Which = "best", name: str | None = None
 ) -> list[Result]:
-    """What every job has found so far.
+    """The results of all jobs so far.
 
     Args:
         jobs: of one sweep, or found below a folder.
-        by: the score that says which of a run's checkpoints is the best.
-        which: of a run's checkpoints.
-        name: the score by full name, where only one protocol is wanted.
+        by: short name of the score that decides which scoring of a run is the best.
+        which: the last or the best scoring.
+        name: full name of the score, to accept only its protocol.
     """
     settings = said(jobs) if any(job.overrides for job in jobs) else configured(jobs)
     return [Result(job, settings[job], card_of(job.run, by, which, name)) for job in jobs]
 
 
 def said(jobs: Sequence[Job]) -> dict[Job, dict[str, str]]:
-    """Of a sweep's jobs the overrides that not all share."""
+    """The overrides of each job that not all jobs share, without the seed."""
     pairs = {job: [word.partition("=") for word in words] for job, words in distinct(jobs).items()}
     return {job: {k: v for k, _, v in words if k != "seed"} for job, words in pairs.items()}
 
 
 def configured(jobs: Sequence[Job]) -> dict[Job, dict[str, str]]:
-    """Of runs found in a folder their names, and what differs in their configs."""
+    """The name of each run's experiment, and the settings that differ between their configs."""
     keys = [key for key in varied([job.run for job in jobs]) if key != "seed"]
-    told = [key for key in keys if not key.endswith("_target_")]  # those are in the name
-    return {job: named(job.run, told) for job in jobs}
+    shown = [key for key in keys if not key.endswith("_target_")]  # these are in the name
+    return {job: named(job.run, shown) for job in jobs}
 
 
 def named(run: Run, keys: Iterable[str]) -> dict[str, str]:
-    """The name of a run's experiment, and what its config says of some keys."""
+    """The name of a run's experiment, and the values of some keys of its config."""
     config = dict(flattened(run.config()))
     said = {key: str(config[key]) for key in keys if key in config}
     return {"experiment": run.path.absolute().parent.name, **said}
 
 
 def experiments(found: Iterable[Result], by: str) -> list[Experiment]:
-    """Runs that differ by their seed alone together; of each protocol the best experiment first.
+    """Groups runs that differ only in their seed; sorts by protocol, then the best first.
 
     Raises:
-        ProtocolMismatchError: such runs were scored in different ways.
+        ProtocolMismatchError: runs of one experiment were scored by different protocols.
     """
     found = list(found)
     groups: dict[str, list[Result]] = defaultdict(list)
@@ -125,19 +128,19 @@ def experiments(found: Iterable[Result], by: str) -> list[Experiment]:
 
 
 def ranked(found: Sequence[Result], by: str) -> list[Experiment]:
-    """The scored experiments, the best first; of a study those that the search has not seen."""
+    """The scored experiments, the best first; in a study, only those with fresh seeds, if any."""
     again = [result for result in found if result.job.stage == AGAIN and result.card is not None]
     return [one for one in experiments(again or found, by) if one.score is not None]
 
 
 def protocols(found: Iterable[Result], by: str) -> list[str]:
-    """The full names under which a score stands, in the order in which they come."""
+    """The distinct full names of a score, in order of appearance."""
     cards = (result.card for result in found if result.card is not None)
     return list(dict.fromkeys(card.protocol.name(by) for card in cards))
 
 
 def by_method(found: Iterable[Result]) -> dict[str, list[Result]]:
-    """A study's results, method by method."""
+    """Method -> its results, in a study."""
     groups: dict[str, list[Result]] = defaultdict(list)
     for result in found:
         groups[result.job.method].append(result)
@@ -145,10 +148,10 @@ def by_method(found: Iterable[Result]) -> dict[str, list[Result]]:
 
 
 def mean(found: Iterable[Result], by: str) -> Score | None:
-    """Mean and standard deviation of a score over runs; None where none has it.
+    """Mean and standard deviation of a score over runs; None if no run has it.
 
     Raises:
-        ProtocolMismatchError: there are several scores of this short name.
+        ProtocolMismatchError: the runs used different protocols for this score.
     """
     found = list(found)
     require_one(found, by)
@@ -157,42 +160,42 @@ def mean(found: Iterable[Result], by: str) -> Score | None:
 
 
 def require_one(found: Iterable[Result], by: str) -> None:
-    """Raises ProtocolMismatchError if there are several scores of this short name."""
+    """Raises ProtocolMismatchError if the runs used different protocols for this score."""
     if len(names := protocols(found, by)) > 1:
         raise ProtocolMismatchError(
-            f"'{by}' is {' in some runs, in others '.join(names)}: set by=..., one of these, or "
+            f"'{by}' is {' in some runs and '.join(names)} in others: set by=..., one of these, or "
             "evaluate all runs alike"
         )
 
 
 def loss_of(score: Score | None, by: str) -> float:
-    """A score as something to make small; infinite where there is none."""
+    """A score as a loss to minimise; infinite if it is missing or not finite."""
     if score is None or not math.isfinite(score.value):
         return math.inf
     return as_loss(score.value, by)
 
 
 def run_loss(result: Result, by: str) -> float:
-    """A run's score as something to make small."""
+    """A run's score as a loss to minimise."""
     return loss_of(result.card.scores[by] if result.card is not None else None, by)
 
 
 def unscored(found: Sequence[Result]) -> int:
-    """How many runs have no score."""
+    """The number of runs without scores."""
     return sum(result.card is None for result in found)
 
 
 def points(found: Iterable[Result], by: str, worst: float) -> list[float]:
-    """The scores of runs that have ended; one that has failed counts as the worst."""
+    """The scores of runs that have ended; failed ones without a score count as `worst`."""
     ended = [r for r in found if r.card is not None or r.job.state in ("failed", "stopped")]
     return [worst if r.card is None else r.card.scores[by].value for r in ended]
 
 
 def best_of(values: Sequence[float], k: int, *, smaller: bool = True) -> float:
-    """The expected best of k values drawn without repetition.
+    """The expected best of k values drawn without replacement.
 
-    Exact: the i-th best of n is the best of the k with probability C(n - i, k - 1) / C(n, k).  As a
-    function of k it is what a budget of k random points is worth (Lucic et al. 2018, section 6).
+    Exact: the i-th best of n is the best of the k with probability C(n - i, k - 1) / C(n, k).  Over
+    k, it shows the expected result of a budget of k random points (Lucic et al. 2018, section 6).
     """
     ordered = sorted(values, reverse=not smaller)
     n = len(ordered)

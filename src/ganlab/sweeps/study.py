@@ -1,7 +1,7 @@
-"""A study: several methods, each given the same number of random points (Lucic et al. 2018).
+"""A study: several methods, tuned with the same number of random points (Lucic et al. 2018).
 
-Stages follow one another: every method tries random points of each stage's space, then its best
-point is trained again with fresh seeds, so that luck in the search does not count.
+In each stage, every method tries random points from the stage's search space.  Then its best point
+is trained again with fresh seeds, to remove the bias of selecting the best.
 """
 
 import random
@@ -24,7 +24,7 @@ AGAIN = "again"  # the last stage: the best points with fresh seeds
 
 
 class Point(NamedTuple):
-    """The overrides of one job; in a study also the method that is tried, and in which stage."""
+    """The overrides of one job; in a study, also its method and its stage."""
 
     overrides: list[str]
     method: str = ""
@@ -36,8 +36,8 @@ class Method:
     """One of the methods that are compared.
 
     Args:
-        choose: overrides that make it.
-        space: what is searched for it, beside or in place of what is searched for all.
+        choose: overrides that select the method.
+        space: search space of this method; extends and overrides the stage's space.
     """
 
     choose: list[str]
@@ -46,16 +46,19 @@ class Method:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Which points are tried; a function of the seed, and fewer points are the first of more.
+    """The points to try.  They depend on the seed only; a smaller budget gives the first of them.
 
     Args:
-        budget: random points of each method in each stage; the very first is the method as the
-            config has it, without any searched value.
+        budget: stage -> number of random points per method.  In the first stage, the first point of
+            each method has its default config, without searched values.
         spaces: stage -> key -> values in Hydra's grammar: choice(a,b), range(1,5), interval(0,1),
             tag(log,interval(1e-5,1e-2)).
-        methods: what is compared, by name.
+        methods: name -> method to compare.
         seeds: how often each method's best point is trained again.
         seed: of the random points.
+
+    Raises:
+        ValueError: a number is out of range.
     """
 
     budget: dict[str, int]
@@ -69,7 +72,7 @@ class Study:
         seed_range(self.seed)
 
     def trials(self, given: Sequence[str]) -> list[Point]:
-        """Every point of every stage; what the command line says is not searched."""
+        """All points of all stages; keys that the command line sets (`given`) are not searched."""
         said = {word.partition("=")[0].lstrip("+~") for word in given}
         return [
             Point(merged(given, method.choose, point), name, stage)
@@ -79,11 +82,11 @@ class Study:
         ]
 
     def again(self, trial: Point, seed: int) -> list[Point]:
-        """The same point with seeds that the search has not seen.
+        """The same point with seeds that the search did not use.
 
         Args:
-            trial: a method's best.
-            seed: that it was found with.
+            trial: a method's best point.
+            seed: of that trial.
         """
         kept = [word for word in trial.overrides if word.partition("=")[0] != "seed"]
         seeds = range(seed + 1, seed + 1 + self.seeds)
@@ -92,25 +95,25 @@ class Study:
     def _points(self, name: str, stage: str, n: int, said: set[str]) -> Iterable[list[str]]:
         space = {**self.spaces.get(stage, {}), **self.methods[name].space}
         searched = {key: values for key, values in space.items() if key not in said}
-        as_it_is = stage == next(iter(self.budget))
+        first_stage = stage == next(iter(self.budget))
         for i in range(n):
             numbers = random.Random(f"{self.seed}/{name}/{stage}/{i}")
-            # ++: a parameter may be in no YAML.
+            # ++, because the config files need not contain the parameter.
             drawn = [f"++{key}={draw(key, values, numbers)}" for key, values in searched.items()]
-            yield [] if as_it_is and i == 0 else drawn
+            yield [] if first_stage and i == 0 else drawn
 
 
 def merged(*layers: Sequence[str]) -> list[str]:
-    """The overrides of all layers; of the same key the last one's."""
+    """The overrides of all layers; for each key, the last layer wins."""
     words = {word.partition("=")[0].lstrip("+"): word for layer in layers for word in layer}
     return list(words.values())
 
 
 def draw(key: str, values: str, numbers: random.Random) -> str:
-    """One value at random, as Hydra's override grammar says it; floats to 4 digits.
+    """A random one of `values`, which are in Hydra's override grammar; floats have 4 digits.
 
     Raises:
-        ValueError: the values are not in that grammar.
+        ValueError: the values do not follow that grammar.
     """
     try:
         override = OverridesParser.create().parse_override(f"{key}={values}")
@@ -126,7 +129,7 @@ def draw(key: str, values: str, numbers: random.Random) -> str:
 
 
 def within(interval: IntervalSweep, numbers: random.Random) -> str:
-    """A number of an interval: uniform, or uniform in its logarithm if it is tagged so."""
+    """A random number from an interval: uniform, or log-uniform if tagged `log`."""
     low, high = cast("tuple[float, float]", (interval.start, interval.end))
     if "log" in interval.tags:
         return f"{low * (high / low) ** numbers.random():.4g}"
@@ -136,12 +139,12 @@ def within(interval: IntervalSweep, numbers: random.Random) -> str:
 
 
 def best(trials: Sequence[Point], scores: Sequence[float | None], by: str) -> list[Point]:
-    """Each method's trial with the best score; none of a method whose trials have all failed.
+    """The trial with the best score per method; methods whose trials all failed have none.
 
     Args:
         trials: of all methods.
-        scores: one for each; None where it has failed.
-        by: the score's short name, which says whether less is better.
+        scores: one per trial; None if it failed.
+        by: short name of the score, which implies whether smaller is better.
     """
     found: dict[str, tuple[float, Point]] = {}
     for trial, score in zip(trials, scores, strict=True):
@@ -153,10 +156,10 @@ def best(trials: Sequence[Point], scores: Sequence[float | None], by: str) -> li
 
 
 def read(sweeper: DictConfig) -> Study:
-    """The study that Hydra's config of the sweeper describes.
+    """The study described by Hydra's config of the sweeper.
 
     Raises:
-        ConfigError: it describes none, with everything that is wrong.
+        ConfigError: the config is invalid; lists all problems.
     """
     path, node = "hydra.sweeper", plain(sweeper)
     found = problems(node, Study, path)
