@@ -8,7 +8,7 @@ import numpy as np
 from ganlab.plots import figures
 from ganlab.plots.figures import INK, OTHERS
 from ganlab.scoring.scorecard import is_distance
-from ganlab.sweeps.scores import Experiment, Result, best_of, by_method, experiments, points
+from ganlab.sweeps.scores import ExperimentScores, Result, best_of, by_method, experiments, points
 from ganlab.sweeps.study import AGAIN
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def study(found: Sequence[Result], by: str) -> "Figure":
     return figure
 
 
-def draw_progress(axes: "Axes", one: Experiment, by: str, color: str) -> None:
+def draw_progress(axes: "Axes", one: ExperimentScores, by: str, color: str) -> None:
     """Draws an experiment's mean score over iterations, and its range over seeds."""
     at: dict[float, list[float]] = {}
     for result in one.results:
@@ -167,7 +167,7 @@ def colors(n: int) -> list[str]:
     return [COLORS[i % len(COLORS)] for i in range(n)]
 
 
-def title(ranked: Sequence[Experiment], by: str) -> str:
+def title(ranked: Sequence[ExperimentScores], by: str) -> str:
     """The heading of a sweep's chart."""
     runs = sum(len(one.cards) for one in ranked)
     left_out = f", the best {MOST} drawn" if len(ranked) > MOST else ""

@@ -14,7 +14,7 @@ from ganlab.runs.folder import Run, Which
 from ganlab.scoring import tables
 from ganlab.sweeps.record import STATES, Job, State
 from ganlab.sweeps.scores import (
-    Experiment,
+    ExperimentScores,
     Result,
     by_method,
     experiments,
@@ -47,7 +47,7 @@ def table(
     return document | {"experiments": [experiment(one) for one in experiments(found, by)]}
 
 
-def best(folder: str, ranked: Sequence[Experiment], by: str, checkpoint: Which) -> Document:
+def best(folder: str, ranked: Sequence[ExperimentScores], by: str, checkpoint: Which) -> Document:
     """The best experiments, each with its best run and the command that samples from it."""
     praised = []
     for one in ranked:
@@ -85,7 +85,7 @@ def about(result: Result) -> Document:
     return {"settings": settings(result), "seed": seed, **stage}
 
 
-def experiment(one: Experiment) -> Document:
+def experiment(one: ExperimentScores) -> Document:
     """An experiment, with mean and standard deviation of every score over its seeds."""
     about = {"experiment": one.label, "settings": settings(one.results[0])}
     return about | {"runs": len(one.results)} | tables.means(one.cards)

@@ -33,7 +33,7 @@ class Result(NamedTuple):
         return said[-1] if said else ""
 
 
-class Experiment(NamedTuple):
+class ExperimentScores(NamedTuple):
     """Runs that differ only in their seed.
 
     Args:
@@ -111,7 +111,7 @@ def named(run: Run, keys: Iterable[str]) -> dict[str, str]:
     return {"experiment": run.path.absolute().parent.name, **said}
 
 
-def experiments(found: Iterable[Result], by: str) -> list[Experiment]:
+def experiments(found: Iterable[Result], by: str) -> list[ExperimentScores]:
     """Groups runs that differ only in their seed; sorts by protocol, then the best first.
 
     Raises:
@@ -121,13 +121,13 @@ def experiments(found: Iterable[Result], by: str) -> list[Experiment]:
     groups: dict[str, list[Result]] = defaultdict(list)
     for result in found:
         groups[result.label].append(result)
-    made = [Experiment(label, group, mean(group, by)) for label, group in groups.items()]
+    made = [ExperimentScores(label, group, mean(group, by)) for label, group in groups.items()]
     names = protocols(found, by)
     place = {one.label: names.index(n) for one in made for n in protocols(one.results, by)}
     return sorted(made, key=lambda one: (place.get(one.label, len(names)), loss_of(one.score, by)))
 
 
-def ranked(found: Sequence[Result], by: str) -> list[Experiment]:
+def ranked(found: Sequence[Result], by: str) -> list[ExperimentScores]:
     """The scored experiments, the best first; in a study, only those with fresh seeds, if any."""
     again = [result for result in found if result.job.stage == AGAIN and result.card is not None]
     return [one for one in experiments(again or found, by) if one.score is not None]
