@@ -18,7 +18,7 @@ from ganlab.sweeps import documents
 from ganlab.sweeps.documents import command_of
 from ganlab.sweeps.record import STATES, jobs_in
 from ganlab.sweeps.scores import (
-    Experiment,
+    ExperimentScores,
     Result,
     by_method,
     deciding,
@@ -208,7 +208,7 @@ def run_row(result: Result) -> Row:
     return row
 
 
-def experiment_row(one: Experiment) -> Row:
+def experiment_row(one: ExperimentScores) -> Row:
     """Runs that differ by their seed alone, with mean and standard deviation of their scores."""
     reached = sorted({card.iterations for card in one.cards})
     some = f"{len(one.cards)} of {len(one.results)}"
@@ -247,7 +247,7 @@ def scores_of(cards: Sequence[Scorecard], names: Sequence[str] = COLUMNS) -> Row
     return {name: spread(listed) for name, listed in values.items()}
 
 
-def praise(one: Experiment, by: str, checkpoint: Which) -> str:
+def praise(one: ExperimentScores, by: str, checkpoint: Which) -> str:
     """The best experiment's score and how to look at its best run."""
     run, n = one.best(by).job.run, len(one.cards)
     seeds = f" over {n} seeds" if n > 1 else ""
