@@ -307,7 +307,7 @@ def test_reasons_are_sentences_with_advice():
         "conditioning=concat, acgan or infogan, or another model"
     )
     assert reason("bare", regularizer="pull_away") == (
-        "regularizer.pull_away looks at D's features, which Bare does not show; derive it from "
+        "regularizer.pull_away needs D's features, which Bare does not return; derive it from "
         "ganlab.networks.Discriminator"
     )
     assert reason("dcgan", regularizer="r1") == (

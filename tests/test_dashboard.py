@@ -72,7 +72,7 @@ def dashboard(*words: str):
 def test_the_panels_show_what_the_runs_logged_and_nothing_else(sweep, tmp_path):
     assert dashboard(str(sweep), f"file={tmp_path / 'a.json'}") == (
         0,
-        f"{tmp_path / 'a.json'}\nto put it up, once logged in: ganlab wandb dashboard {sweep}\n",
+        f"{tmp_path / 'a.json'}\nto create it, once logged in: ganlab wandb dashboard {sweep}\n",
         "",
     )
     spec = json.loads((tmp_path / "a.json").read_text())
@@ -138,7 +138,7 @@ def test_with_an_account_the_workspace_is_put_up_where_the_runs_are(sweep, serve
 def test_without_an_account_or_a_server_it_is_written(sweep, server, tmp_path, monkeypatch):
     import wandb
 
-    written = f"{sweep / 'workspace.json'}\nto put it up, once logged in: ganlab wandb dashboard"
+    written = f"{sweep / 'workspace.json'}\nto create it, once logged in: ganlab wandb dashboard"
     with anew(tmp_path):
         assert dashboard(str(sweep)) == (0, f"{written} {sweep}\n", "")
     (sweep / "workspace.json").unlink()

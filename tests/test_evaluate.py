@@ -306,11 +306,11 @@ def test_data_that_has_moved_is_found_where_it_is_said_to_be(tmp_path):
         (["protocol=lucic", "extractor=classifier"], "leave extractor=classifier out"),
         (["weights=a.pth"], "weights: only extractor=inception takes a file of them"),
         (["real=5000"], "5000 real images are needed, digits (train) has 1415"),
-        (["check=torchmetrics", "repeats=2"], "check: of one scoring, got repeats=2; leave"),
+        (["check=torchmetrics", "repeats=2"], "check: needs repeats=1, got repeats=2; leave"),
         (
             ["check=torchmetrics"],
             (
-                "check: torchmetrics scores by Inception, this is by the classifier; set "
+                "check: torchmetrics scores by Inception, not by the classifier; set "
                 "extractor=inception weights=FILE n=..."
             ),
         ),

@@ -74,8 +74,8 @@ def test_every_laboratory_explains_itself(name):
         (["figure-1", "frames=1"], "frames must be at least 2, got 1"),
         (["figure-1", "g_optimiser.lr=1"], "g_optimiser: unknown; did you mean 'g_optimizer'"),
         (["figure-1", "data=ring_2d"], "data.means"),
-        (["figure-1", "latent.dim=2"], "pushes one number; set latent.dim=1"),
-        (["figure-1", "seed=1,2"], "a laboratory is no sweep"),
+        (["figure-1", "latent.dim=2"], "needs 1-d noise; set latent.dim=1"),
+        (["figure-1", "seed=1,2"], "a laboratory takes one value, not a sweep"),
         (["figure-1", "panels=[9999]"], "panels must be from 0 to 1500, got 9999"),
         (["grid", "losses=[hinges]"], "loss: there is no 'hinges'; did you mean 'hinge'"),
         (["grid", "seeds=0"], "seeds must be at least 1"),
@@ -167,7 +167,7 @@ def test_figure_1_draws_all_that_it_says_and_goes_on(tmp_path):
     assert json.loads(results.read_text()) == told
     missing = lab(*words, "panels=[3]")
     assert missing.code == 2
-    assert "has no iteration 3; set resume=never to train anew" in missing.err
+    assert "has no iteration 3; set resume=never to train again" in missing.err
 
 
 def test_proposition_1_leaves_g_where_it_is(tmp_path):
@@ -233,7 +233,7 @@ def test_the_optimal_gradients_are_drawn_where_they_are_known():
 def test_vanishing_gradients_are_read_of_an_affine_g_alone(tmp_path):
     outcome = lab("vanishing-gradient", "model.generator.hidden=[4]", f"output_dir={tmp_path}")
     assert outcome.code == 2
-    assert "model.generator.hidden: this laboratory's G is affine; leave it at []" in outcome.err
+    assert "model.generator.hidden: this laboratory needs an affine G; keep it []" in outcome.err
     assert list(tmp_path.iterdir()) == []
 
 

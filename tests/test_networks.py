@@ -1112,7 +1112,7 @@ def test_dropout_works_in_training_only():
         ),
         (
             lambda spec: ResNetGenerator(spec, LATENT, norm="weight", spectral=True),
-            "spectral=true and norm=weight are two norms of the same weights",
+            "spectral=true and norm=weight both normalise weights; drop one",
         ),
         (
             lambda spec: ResNetDiscriminator(spec, init="zero"),

@@ -104,7 +104,7 @@ def test_help_lists_every_command_without_waiting_for_torch(installed, tmp_path,
 def test_an_unknown_command_is_refused_with_the_list_of_commands(installed, tmp_path):
     code, out, err = ganlab(installed, "trian", cwd=tmp_path)
     assert (code, out) == (2, "")
-    assert err.startswith("ganlab: there is no command 'trian'\n")
+    assert err.startswith("ganlab: unknown command 'trian'\n")
     assert "usage: ganlab COMMAND" in err
 
 

@@ -36,9 +36,9 @@ def answered(*words: str, **environment: str) -> tuple[int, str, set[str]]:
     [
         ("train --help", "== Configuration groups =="),
         ("train --cfg job loss=hinge", "_target_: ganlab.losses.Hinge"),
-        ("sample --help", "Draws from a checkpoint of a run"),
-        ("evaluate --help", "Scores runs and notes it"),
-        ("sweep --help", "How every run of a sweep stands"),
+        ("sample --help", "Generates images from a checkpoint of a run"),
+        ("evaluate --help", "Scores runs and adds the scores"),
+        ("sweep --help", "Prints the state and progress of every run"),
         ("wandb dashboard --help", "Makes a workspace with panels"),
         ("fetch-weights --help", "Downloads the weights"),
     ],

@@ -212,7 +212,7 @@ def test_what_cannot_be_uploaded_is_kept_and_said_in_one_sentence(
     lines = [f"{run}: not uploaded\n" for run in runs]
     assert (code, out) == (1, "".join(lines) + "0 uploaded, 0 were already\n")
     (line,) = err.splitlines()
-    assert line.startswith("ganlab: not all is uploaded, and nothing is lost: ")
+    assert line.startswith("ganlab: some uploads failed, but nothing is lost: ")
     assert sentence in line
 
 
@@ -273,12 +273,12 @@ def test_a_run_at_work_is_left_for_later_and_a_folder_without_runs_refused(tmp_p
         part.parent.mkdir(parents=True)
         part.touch()
     with FileLock(folder / ".lock"):
-        expected = f"{folder}: at work, to upload when it has ended\n0 uploaded, 0 were already\n"
+        expected = f"{folder}: still running; upload it later\n0 uploaded, 0 were already\n"
         assert call() == (0, expected, "")
         assert sent == []
     code, out, err = call()
     assert (code, out) == (1, f"{folder}: not uploaded\n0 uploaded, 0 were already\n")
-    assert err == "ganlab: not all is uploaded, and nothing is lost: why\n"
+    assert err == "ganlab: some uploads failed, but nothing is lost: why\n"
     assert [path.parent.name[:27] for path in sent] == [
         "offline-run-20261125_000001",
         "offline-run-20261125_000002",

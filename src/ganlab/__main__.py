@@ -7,9 +7,9 @@ import sys
 COMMANDS = {
     "train": "train a GAN: one run, or with -m a sweep",
     "evaluate": "scores of trained runs: FID, IS, KID, precision and recall, with their protocol",
-    "sweep": "what a sweep has done and found: status, table, best, plot",
+    "sweep": "state and results of a sweep: status, table, best, plot",
     "sample": "images, grids and interpolations from a run",
-    "lab": "experiments on data where the truth is known: figure-1, proposition-1, grid, ...",
+    "lab": "experiments on data with a known distribution: figure-1, proposition-1, grid, ...",
     "wandb": "Weights & Biases: sync DIR uploads offline runs, dashboard DIR makes a workspace",
     "fetch-weights": "the Inception network's weights, to score without a network later",
 }
@@ -37,18 +37,18 @@ def main() -> None:
         module = command.replace("-", "_")
         runpy.run_module(f"ganlab.{module}", run_name="__main__", alter_sys=True)
     else:
-        sys.stderr.write(f"ganlab: there is no command '{command}'\n\n{USAGE}")
+        sys.stderr.write(f"ganlab: unknown command '{command}'\n\n{USAGE}")
         raise SystemExit(2)
 
 
 def complete() -> None:
-    """Hydra's shell completion, for `ganlab train ...`; without importing torch."""
+    """Runs Hydra's shell completion for `ganlab train ...`, without importing torch."""
     import hydra
 
     from ganlab.config.checks import conf_dir
 
     words = os.environ.get("COMP_LINE", "").split(" ")
-    os.environ["COMP_LINE"] = " ".join(words[:1] + words[2:])  # Hydra knows no subcommands
+    os.environ["COMP_LINE"] = " ".join(words[:1] + words[2:])  # Hydra does not know subcommands
     sys.argv = ["ganlab", *(word for word in sys.argv[1:] if word != "train")]
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(print)()
 

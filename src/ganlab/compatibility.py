@@ -1,4 +1,4 @@
-"""Parts that cannot work together, each refusal with its reason."""
+"""Rejects combinations of parts that cannot work together, with reasons."""
 
 from collections.abc import Iterator, Mapping
 
@@ -52,7 +52,7 @@ def require(kind: type[Term], **parts: object) -> None:
 
 
 def of_energies(discriminator: nn.Module, loss: Loss, conditioning: Conditioning) -> Iterator[str]:
-    """An energy is low where a logit is high, and never negative."""
+    """Reasons due to energies: low for real images and non-negative, unlike logits."""
     energy = isinstance(discriminator, Discriminator) and discriminator.energy
     network = type(discriminator).__name__
     if loss.energy and not energy:
@@ -77,14 +77,14 @@ def of_features(
     regularizers: Mapping[str, Regularizer],
     conditioning: Conditioning,
 ) -> Iterator[str]:
-    """A discriminator from elsewhere may map images to logits and show nothing else."""
+    """Reasons due to features, which only a ganlab.networks.Discriminator is sure to return."""
     if isinstance(discriminator, Discriminator):
         return
-    wanting = [f"regularizer.{name}" for name, r in regularizers.items() if r.needs_features]
-    wanting += ["conditioning"] if conditioning.needs_features else []
-    for name in wanting:
+    needing = [f"regularizer.{name}" for name, r in regularizers.items() if r.needs_features]
+    needing += ["conditioning"] if conditioning.needs_features else []
+    for name in needing:
         yield (
-            f"{name} looks at D's features, which {type(discriminator).__name__} does not show; "
+            f"{name} needs D's features, which {type(discriminator).__name__} does not return; "
             "derive it from ganlab.networks.Discriminator"
         )
 
@@ -92,7 +92,7 @@ def of_features(
 def of_batchnorm(
     discriminator: nn.Module, regularizers: Mapping[str, Regularizer]
 ) -> Iterator[str]:
-    """BatchNorm makes each logit a function of the whole minibatch."""
+    """Reasons due to BatchNorm, which makes each logit depend on the whole minibatch."""
     if not any(isinstance(module, _BatchNorm) for module in discriminator.modules()):
         return
     for name in (name for name, r in regularizers.items() if r.per_sample):
@@ -106,7 +106,7 @@ def of_batchnorm(
 def of_points(
     spec: PointSpec, regularizers: Mapping[str, Regularizer], augment: Augment | None
 ) -> Iterator[str]:
-    """Points have no pixels that could be shifted, mirrored or cut out."""
+    """Reasons due to points, which have no pixels to shift, mirror or cut out."""
     moving = [f"regularizer.{name}" for name, r in regularizers.items() if r.needs_pixels]
     moving += ["augment"] if augment is not None and augment.needs_pixels else []
     instead = {"augment": "augment=instance_noise or none"}

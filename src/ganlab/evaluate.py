@@ -31,33 +31,35 @@ def evaluate(
     check: Literal["torchmetrics"] | None = None,
     format: Literal["text", "json"] = "text",  # noqa: A002 - as people say it
 ) -> list[list[Scorecard]]:
-    """Scores runs and notes it in their summary.json; returns each one's scores, then its classes'.
+    """Scores runs and adds the scores to their summary.json.
+
+    Returns the scores of each run, followed by those of its classes.
 
     Args:
         run: its folder; last: the newest below outputs/; several, as [A,B] or 'outputs/mnist-*/*',
-            make a table, seeds together.
-        protocol: a published one, by Inception: stylegan, mimicry, lucic, cleanfid.
-        extractor: of features; null: the run's own, or classifier where the data has classes.
+            give a table, with seeds grouped.
+        protocol: a published one, with Inception: stylegan, mimicry, lucic, cleanfid.
+        extractor: of features; null: as in training, or classifier if the data has classes.
         n: generated images; null: as in training, or 10000 for the classifier, 50000 for Inception.
         split: real images to compare with, train or test; null: as in training, or train.
-        real: how many of them, drawn at random; null: as in training, or all.
+        real: number of real images, drawn at random; null: as in training, or all.
         seed: of the noise; null: as in training, or 0.
         weights: file of Inception's weights; null: where `ganlab fetch-weights` puts them.
         checkpoint: last: the newest; best: the one with the best score in training.
-        repeats: how often to score, each time with other noise: mean and standard deviation.
-        extrapolate: also the distance that infinitely many images would have.
-        by_class: also each class by itself.
-        neighbours: rows of a picture of generated images beside the nearest training images.
-        root: where the data lies, if not where the run found it.
+        repeats: number of scorings with different noise, for mean and standard deviation.
+        extrapolate: also estimate the distance for infinitely many images.
+        by_class: also score each class separately.
+        neighbours: rows of a picture of generated images and their nearest training images.
+        root: location of the data, if it has moved since training.
         trust: build parts that are not ganlab's own, if the run's config names any.
-        check: torchmetrics: also its own FID, IS and KID of the same images, beside ganlab's; where
-            the extractor is Inception.
-        format: json: one document on stdout, and all else that is said on stderr.
+        check: torchmetrics: also compute FID, IS and KID of the same images with torchmetrics, for
+            comparison; needs Inception as the extractor.
+        format: json: one document on stdout, and all other output on stderr.
     """
     at_least(1, repeats=repeats)
     at_least(0, neighbours=neighbours)
     if check is not None and repeats > 1:
-        raise ValueError(f"check: of one scoring, got repeats={repeats}; leave repeats out")
+        raise ValueError(f"check: needs repeats=1, got repeats={repeats}; leave repeats out")
     from ganlab.commands import evaluation
 
     asked = {"n": n, "split": split, "real": real, "seed": seed, "weights": weights}

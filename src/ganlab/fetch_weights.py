@@ -1,4 +1,4 @@
-"""Prepares machines without a network: `python -m ganlab.fetch_weights folder=DIR`."""
+"""Downloads weights, e.g. for machines without a network: `python -m ganlab.fetch_weights`."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ from ganlab.commands import command_line
 
 
 def fetch_weights(folder: str | None = None) -> Path:
-    """Downloads the weights of the reference Inception network (96 MB) unless they are at hand.
+    """Downloads the weights of the reference Inception network (96 MB) unless they are on disk.
 
-    Prints the file.  Runs find it in the default folder, or where GANLAB_INCEPTION names it.
+    Prints the path.  Runs find the file in the default folder, or through GANLAB_INCEPTION.
 
     Args:
-        folder: where to keep it; null: GANLAB_CACHE, or ~/.cache/ganlab.
+        folder: for the file; null: GANLAB_CACHE, or ~/.cache/ganlab.
     """
     from ganlab.storage import weights
 

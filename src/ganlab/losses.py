@@ -1,4 +1,4 @@
-"""The games: what the discriminator D and the generator G each minimise, on logits.
+"""Losses of the discriminator D and the generator G, as functions of logits.
 
 Every loss takes D's raw outputs (logits, any shape), never probabilities: log sigmoid(l) is
 computed as -softplus(-l), which stays finite where log(sigmoid(l)) overflows.
@@ -17,8 +17,8 @@ from ganlab.training.terms import Term
 class Loss(Term):
     """Base of all losses: a two-player game.
 
-    `needs_real`: G's loss looks at real logits too (relativistic losses).
-    `energy`: D gives energies, low on real images, as an autoencoder's reconstruction error is.
+    `needs_real`: whether G's loss also needs real logits (relativistic losses).
+    `energy`: whether D outputs energies, low on real images, such as reconstruction errors.
     """
 
     needs_real: ClassVar[bool] = False
@@ -33,11 +33,11 @@ class Loss(Term):
         raise NotImplementedError
 
     def score(self, logits: Tensor) -> Tensor:
-        """D(x) as the loss reads it: a probability, a regression target, a critic's value."""
+        """D(x) as the loss interprets it: a probability, a regression output, a critic's value."""
         return logits
 
     def readings(self) -> dict[str, Tensor]:
-        """Scalars of the loss's own state to log, by name."""
+        """Scalars from the state of the loss, by name, to log."""
         return {}
 
 
@@ -80,7 +80,7 @@ class NonSaturating(Minimax):
 
 
 class LeastSquares(Loss):
-    """D regresses real to b = 1 and fake to a = 0, G wants c = 1 (Mao et al. 2017, eq. 9)."""
+    """D regresses real to b = 1 and fake to a = 0, G fake to c = 1 (Mao et al. 2017, eq. 9)."""
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean()
@@ -103,7 +103,7 @@ class Wasserstein(Loss):
 
 
 class Relativistic(Loss):
-    """D tells which of a pair is real: RpGAN (Jolicoeur-Martineau 2019, section 3.2).
+    """D classifies which of a pair is real: RpGAN (Jolicoeur-Martineau 2019, section 3.2).
 
     d = E[softplus(D(G(z)) - D(x))], g = E[softplus(D(x) - D(G(z)))] over pairs of a real and a
     generated image; with R1 and R2 it is the loss of R3GAN (Huang et al. 2024, eq. 2).
@@ -119,7 +119,7 @@ class Relativistic(Loss):
 
 
 class RelativisticAverage(Relativistic):
-    """D tells real images from the average generated one: RaGAN (Jolicoeur-Martineau 2019, eq. 11).
+    """D compares x with the average of the other kind: RaGAN (Jolicoeur-Martineau 2019, eq. 11).
 
     d = E_x[softplus(-(D(x) - E D(G(z))))] + E_z[softplus(D(G(z)) - E D(x))]; g with the roles
     of real and generated images exchanged.
@@ -130,10 +130,10 @@ class RelativisticAverage(Relativistic):
 
 
 def present(real: Tensor | None) -> Tensor:
-    """The real logits that a relativistic G step needs.
+    """The real logits, which a relativistic loss of G needs.
 
     Raises:
-        ValueError: they are not given.
+        ValueError: they are None.
     """
     if real is None:
         raise ValueError("a relativistic g_loss needs the logits of real images, got None")
@@ -141,7 +141,7 @@ def present(real: Tensor | None) -> Tensor:
 
 
 class Hinge(Wasserstein):
-    """D stops caring beyond the margins +-1; G as in Wasserstein (Lim & Ye 2017)."""
+    """D's loss is 0 beyond the margins +-1; G as in Wasserstein (Lim & Ye 2017)."""
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return relu(1 - real).mean() + relu(1 + fake).mean()
@@ -176,8 +176,8 @@ class BEGAN(Loss):
     The convergence measure is M = E[L(x)] + |gamma E[L(x)] - E[L(G(z))]| (section 3.4.1).
 
     Args:
-        gamma: diversity ratio, in (0, 1]: lower draws cleaner and less diverse images.
-        rate: the paper's lambda_k, at least 0: how fast k moves.
+        gamma: diversity ratio, in (0, 1]; lower values give cleaner but less diverse images.
+        rate: the paper's lambda_k, at least 0: the learning rate of k.
     """
 
     energy = True

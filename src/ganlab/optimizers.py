@@ -1,9 +1,8 @@
 """Optimizers for two-player games: extragradient and optimistic gradients.
 
-Each is one of torch's optimizers with a step that looks ahead, so what torch's takes (betas,
-weight decay, fused=...) and does (state, checkpoints) stays.  Both damp the rotation in which
-gradient descent-ascent circles around an equilibrium or leaves it; `ganlab.lab.saddle_point` shows
-this with these classes.
+Each is a torch optimizer with a modified step, so torch's arguments (betas, weight decay,
+fused=...), state and checkpoints work as usual.  Both damp the rotation that makes gradient
+descent-ascent cycle around an equilibrium or diverge; `ganlab.lab.saddle_point` shows this.
 """
 
 from collections.abc import Callable
@@ -15,28 +14,28 @@ from torch.optim import SGD, Adam, Optimizer
 
 
 class Extragradient(Optimizer):
-    """Two gradients an update (Korpelevich 1976): base of `ExtraAdam` and `ExtraSGD`.
+    """Two gradients per update (Korpelevich 1976): base of `ExtraAdam` and `ExtraSGD`.
 
-    `step(extrapolate=True)` goes to where the optimizer would go, w_{t+1/2}; the `step()` after it
-    goes back to w_t and takes the gradient of w_{t+1/2} from there.  Whoever trains asks all
-    players to extrapolate before any of them updates, as `GAN.training_step` does; not with a
-    gradient scaler, which may change its scale between one player's step and the other's.
+    `step(extrapolate=True)` moves to the point w_{t+1/2} of an ordinary step.  The next `step()`
+    returns to w_t and updates it with the gradient at w_{t+1/2}.  All players have to extrapolate
+    before any of them updates, as in `GAN.training_step`.  Do not use it with a gradient scaler,
+    which may change its scale between the steps of the players.
     """
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None, *, extrapolate: bool = False) -> Any:
-        """One step of the optimizer, to look ahead or, from where it looked ahead, to stay."""
-        loss = evaluated(closure)  # before w_{t+1/2} is left: its gradient is wanted
+        """One step: an extrapolation, or an update with the gradient at the extrapolated point."""
+        loss = evaluated(closure)  # first, because it needs the gradient at w_{t+1/2}
         self._return()
         parameters = moving(self)
         anchors = [p.clone() for p in parameters] if extrapolate else []
         super().step()
         for parameter, anchor in zip(parameters, anchors, strict=False):
-            self.state[parameter]["anchor"] = anchor  # after: Adam's first step wants no state
+            self.state[parameter]["anchor"] = anchor  # afterwards: Adam's first step needs no state
         return loss
 
     def _return(self) -> None:
-        """To w_t, if this is elsewhere, though no update may have followed the look ahead."""
+        """Returns to w_t if the parameters are extrapolated, even if no update followed."""
         for parameter, state in self.state.items():
             if (anchor := state.pop("anchor", None)) is not None:
                 parameter.copy_(anchor)
@@ -51,18 +50,19 @@ class ExtraSGD(Extragradient, SGD):
 
 
 class Optimistic(Optimizer):
-    """One gradient an update: base of `OptimisticAdam` and `OptimisticSGD`.
+    """One gradient per update: base of `OptimisticAdam` and `OptimisticSGD`.
 
-    w_{t+1} = w_t + 2 u_t - u_{t-1}, where u_t is the update of the optimizer below and u_0 = 0
+    w_{t+1} = w_t + 2 u_t - u_{t-1}, where u_t is the update of the base optimizer and u_0 = 0
     (Daskalakis et al. 2018, eq. 5).  For SGD it is extragradient with extrapolation from the past
-    (Popov 1980; Gidel et al. 2019, section 3.2): w_t - u_{t-1} makes the updates, w_t looks ahead.
+    (Popov 1980; Gidel et al. 2019, section 3.2): w_t - u_{t-1} is updated, w_t is extrapolated.
 
-    u_{t-1} is kept with the learning rate it had, so that a schedule undoes what was done.
+    u_{t-1} is stored with its learning rate applied, so that it is subtracted exactly even if a
+    schedule changes the rate.
     """
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of the optimizer below, done twice, without the one before."""
+        """Applies the base optimizer's update twice, and subtracts the previous update."""
         loss = evaluated(closure)
         parameters = moving(self)
         before = [p.clone() for p in parameters]
@@ -85,7 +85,7 @@ class OptimisticSGD(Optimistic, SGD):
 
 
 def evaluated(closure: Callable[[], Any] | None) -> Any:
-    """What a closure returns that computes the loss and its gradients; None without one."""
+    """The result of a closure that computes the loss and its gradients; None without one."""
     if closure is None:
         return None
     with torch.enable_grad():
@@ -93,6 +93,6 @@ def evaluated(closure: Callable[[], Any] | None) -> Any:
 
 
 def moving(optimizer: Optimizer) -> list[Tensor]:
-    """The parameters that a step will move: those with a gradient."""
+    """The parameters that a step changes: those with a gradient."""
     parameters = (p for group in optimizer.param_groups for p in group["params"])
     return [p for p in parameters if p.grad is not None]

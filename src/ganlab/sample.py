@@ -22,18 +22,18 @@ def sample(
     output: str | None = None,
     trust: bool = False,
 ) -> list[Path]:
-    """Draws from a checkpoint of a run; returns the files and folders written.
+    """Generates images from a checkpoint of a run; returns the files and folders written.
 
     Args:
         run: the run's folder; last: the newest below outputs/.
         n: images in the grid; null: 64, or 2,500 points.
         seed: of the noise; the same seed and run give the same images.
         columns: images per row of the grid; null: a square.
-        singles: save each image as a PNG of its own, too.
-        interpolate: rows of a second grid that walk from one latent point to another.
+        singles: also save each image as a separate PNG.
+        interpolate: rows of a second grid, each interpolating between two latent points.
         steps: images in such a row.
-        labels: classes to draw, one after the other, where G is told one; null: all.
-        sheets: save the pictures that show what each code does: classes, infoGAN's codes.
+        labels: classes to draw in turn, if G is conditioned on the class; null: all.
+        sheets: also save pictures that show the effect of each code: classes, InfoGAN's codes.
         checkpoint: last: the newest; best: the one with the best score in training.
         output: folder for the files; null: RUN/sampled.
         trust: build parts that are not ganlab's own, if the run's config names any.

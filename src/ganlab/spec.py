@@ -1,4 +1,4 @@
-"""What a network may know about the data, and the sentences that refuse a value out of range."""
+"""Specs, which describe data to networks, and checks of parameters."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ def _refuse(sentences: Iterable[str]) -> None:
 
 
 def seed_range(seed: int) -> None:
-    """Raise ValueError unless `seed` is in [0, 2^32): beyond, streams of noise would collide."""
+    """Raise ValueError unless `seed` is in [0, 2^32); larger seeds would share random streams."""
     at_least(0, seed=seed)
     if seed >= 2**32:
         raise ValueError(f"seed must be less than 2^32, got {seed}")
@@ -50,7 +50,7 @@ class ImageSpec:
     Args:
         channels: 1 (grey) or 3 (RGB).
         size: height and width, in pixels.
-        classes: number of classes; 0 where images carry no labels.
+        classes: number of classes; 0 if images have no labels.
     """
 
     channels: int
@@ -67,7 +67,7 @@ class ImageSpec:
         return self.channels, self.size, self.size
 
     def widened(self, n: int) -> "ImageSpec":
-        """With n planes more."""
+        """The spec with n more channels."""
         return replace(self, channels=self.channels + n)
 
     def __str__(self) -> str:
@@ -76,13 +76,13 @@ class ImageSpec:
 
 @dataclass(frozen=True)
 class PointSpec:
-    """Data without pixels: points whose distribution is known (data/points.py).
+    """Dimension of points and number of modes, for data without pixels (data/points.py).
 
     Points are float tensors (N, dim), in the data's own units.
 
     Args:
-        dim: numbers of one point.
-        classes: number of modes; 0 where the points carry no labels.
+        dim: dimension of the points.
+        classes: number of modes; 0 if points have no labels.
     """
 
     dim: int
@@ -98,7 +98,7 @@ class PointSpec:
         return (self.dim,)
 
     def widened(self, n: int) -> "PointSpec":
-        """With n numbers more."""
+        """The spec with n more dimensions."""
         return replace(self, dim=self.dim + n)
 
     def __str__(self) -> str:
@@ -109,5 +109,5 @@ Spec = ImageSpec | PointSpec
 
 
 def spec_of(saved: Mapping[str, int]) -> Spec:
-    """The spec whose fields a checkpoint has kept."""
+    """The spec from its fields, as saved in a checkpoint."""
     return PointSpec(**saved) if "dim" in saved else ImageSpec(**saved)

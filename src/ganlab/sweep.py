@@ -1,4 +1,4 @@
-"""What a sweep has done and found: `python -m ganlab.sweep status|table|best|plot DIR`."""
+"""State and results of a sweep: `python -m ganlab.sweep status|table|best|plot DIR`."""
 
 import shlex
 from collections import Counter
@@ -37,10 +37,10 @@ COLUMNS = ("frechet", "is", "kernel", "precision", "recall")
 
 
 def status(folder: str, format: Literal["markdown", "json"] = "markdown") -> None:  # noqa: A002
-    """How every run of a sweep stands, and how far it has come.
+    """Prints the state and progress of every run of a sweep.
 
     Args:
-        folder: a sweep's, such as outputs/sweeps/1a2b3c4d, or any folder with runs below it; last:
+        folder: of a sweep, such as outputs/sweeps/1a2b3c4d, or any folder with runs below it; last:
             the newest sweep below outputs/sweeps.
         format: json is one document.
     """
@@ -64,18 +64,18 @@ def table(
     format: Literal["markdown", "csv", "json"] = "markdown",  # noqa: A002 - as people say it
     seeds: Literal["together", "apart"] = "together",
 ) -> None:
-    """The scores of all experiments, the best first.
+    """Prints the scores of all experiments, the best first.
 
-    Of a study: each method's best point, and what it scores with seeds that chose nothing.
+    For a study: each method's best point, and its scores with fresh seeds.
 
     Args:
-        folder: a sweep's, or any folder with runs below it; last: the newest sweep.
-        by: the score that orders, by short or full name (frechet, fid); null: the one that the
-            runs judge by.
+        folder: of a sweep, or any folder with runs below it; last: the newest sweep.
+        by: the score to sort by, by short or full name (frechet, fid); null: metrics.best of the
+            runs.
         checkpoint: of each run; best: the one with the best score; last: the newest.
-        format: csv has standard deviations in columns of their own; json is one document, with
-            every score and its protocol.
-        seeds: together: mean and standard deviation; apart: a row for each run.
+        format: csv has standard deviations in separate columns; json is one document, with every
+            score and its protocol.
+        seeds: together: mean and standard deviation over seeds; apart: a row per run.
     """
     said, folder = folder, str(folder_named(folder, "sweep"))
     by, found = judged(folder, by, checkpoint)
@@ -102,15 +102,15 @@ def best(
     top: int = 1,
     format: Literal["text", "json"] = "text",  # noqa: A002 - as people say it
 ) -> None:
-    """The best experiment by its mean over seeds, its best run, and how to see its images.
+    """Prints the best experiment by its mean over seeds, its best run, and a command to sample it.
 
-    Of a study the seeds that have taken no part in the search.
+    For a study, only runs with fresh seeds count, if there are any.
 
     Args:
-        folder: a sweep's, or any folder with runs below it; last: the newest sweep.
-        by: the score, by short or full name (frechet, fid); null: the one that the runs judge by.
+        folder: of a sweep, or any folder with runs below it; last: the newest sweep.
+        by: the score, by short or full name (frechet, fid); null: metrics.best of the runs.
         checkpoint: of each run; best: the one with the best score; last: the newest.
-        top: how many experiments.
+        top: number of experiments.
         format: json is one document, with every score and its protocol.
     """
     at_least(1, top=top)
@@ -128,13 +128,13 @@ def best(
 def plot(
     folder: str, by: str | None = None, checkpoint: Which = "best", output: str | None = None
 ) -> Path:
-    """Draws the scores: over iterations and of each run; of a study, what a budget is worth.
+    """Draws scores over iterations and per run; for a study, the expected best score by budget.
 
     Args:
-        folder: a sweep's, or any folder with runs below it; last: the newest sweep.
-        by: the score, by short or full name (frechet, fid); null: the one that the runs judge by.
+        folder: of a sweep, or any folder with runs below it; last: the newest sweep.
+        by: the score, by short or full name (frechet, fid); null: metrics.best of the runs.
         checkpoint: of each run; best: the one with the best score; last: the newest.
-        output: the PNG; null: DIR/SCORE.png.
+        output: the PNG file; null: DIR/SCORE.png.
     """
     from ganlab.plots import figures, pictures
     from ganlab.sweeps import charts
@@ -153,15 +153,15 @@ def plot(
 def judged(
     folder: str, by: str | None = None, checkpoint: Which = "best"
 ) -> tuple[str, list[Result]]:
-    """The score that decides, and what every run has found.
+    """The short name of the score that decides, and the results of all runs.
 
     Raises:
-        ConfigError: there is no run, or none with the score that is asked for.
-        ProtocolMismatchError: scores of one name cannot be compared.
+        ConfigError: there are no runs, or none has the requested score.
+        ProtocolMismatchError: scores with the same name are not comparable.
     """
     jobs, asked = jobs_in(Path(folder)), by
     by = by or deciding(jobs)
-    short = score_named(by) or by  # 'fid' is frechet by one protocol; 'is' is short already
+    short = score_named(by) or by  # 'fid' is frechet by one protocol; 'is' is already short
     name, by = (by if short != by else None), short
     found = results(jobs, by, checkpoint, name or shared(jobs, by))
     if asked is not None:
@@ -177,19 +177,19 @@ def judged(
 
 
 def require_scored(found: Sequence[Result], by: str, folder: str) -> None:
-    """Raises ConfigError unless some run has a score."""
+    """Raises ConfigError if no run has a score."""
     if all(result.card is None for result in found):
         raise ConfigError([f"by: no run of '{folder}' has a score '{by}'"])
 
 
 def introduce(said: str, folder: str) -> None:
-    """Says which sweep it is, if somebody has said `last`."""
+    """Prints the folder of the sweep if the user gave `last`."""
     if said == LAST:
         print(f"{folder}\n")
 
 
 def status_row(result: Result, state: str) -> Row:
-    """One run: its state, how far it is, what it is."""
+    """The table row of one run: state, progress, folder and settings."""
     job = result.job
     total = job.run.config()["iterations"] if job.run.config_file.exists() else None
     how_far = f"{job.run.reached():,} of {total:,}" if total is not None else ""
@@ -199,7 +199,7 @@ def status_row(result: Result, state: str) -> Row:
 
 
 def run_row(result: Result) -> Row:
-    """One run with its scores."""
+    """The table row of one run: settings and scores."""
     row: Row = {"run": str(result.job.run.path), **result.settings}
     if seed := result.seed:
         row["seed"] = seed
@@ -209,7 +209,7 @@ def run_row(result: Result) -> Row:
 
 
 def experiment_row(one: ExperimentScores) -> Row:
-    """Runs that differ by their seed alone, with mean and standard deviation of their scores."""
+    """The table row of an experiment: mean and standard deviation of scores over its seeds."""
     reached = sorted({card.iterations for card in one.cards})
     some = f"{len(one.cards)} of {len(one.results)}"
     runs = some if len(one.cards) < len(one.results) else str(len(one.results))
@@ -219,7 +219,7 @@ def experiment_row(one: ExperimentScores) -> Row:
 
 
 def study_rows(found: Sequence[Result], by: str) -> list[Row]:
-    """A row for each method: its best point, and that point again with fresh seeds."""
+    """A table row per method: its best point, and the scores of that point with fresh seeds."""
     rows: list[tuple[float, Row]] = []
     for method, tried in by_method(found).items():
         searched = [result for result in tried if result.job.stage != AGAIN]
@@ -238,7 +238,7 @@ def study_rows(found: Sequence[Result], by: str) -> list[Row]:
 
 
 def scores_of(cards: Sequence[Scorecard], names: Sequence[str] = COLUMNS) -> Row:
-    """Mean and standard deviation over runs of each score, by full name."""
+    """Full name of each score -> mean and standard deviation over runs."""
     values: dict[str, list[float]] = {}
     for card in cards:
         for name in names:
@@ -248,7 +248,7 @@ def scores_of(cards: Sequence[Scorecard], names: Sequence[str] = COLUMNS) -> Row
 
 
 def praise(one: ExperimentScores, by: str, checkpoint: Which) -> str:
-    """The best experiment's score and how to look at its best run."""
+    """Text on an experiment: its score, its best run, and the command that samples from it."""
     run, n = one.best(by).job.run, len(one.cards)
     seeds = f" over {n} seeds" if n > 1 else ""
     name, score = one.cards[0].protocol.name(by), tables.cell(one.score or "")

@@ -1,4 +1,4 @@
-"""Runs on Weights & Biases: `ganlab wandb sync DIR` uploads, `ganlab wandb dashboard DIR` draws."""
+"""Weights & Biases: `ganlab wandb sync DIR` uploads runs, `... dashboard DIR` makes a workspace."""
 
 import os
 import re
@@ -16,13 +16,13 @@ from ganlab.sweeps.record import runs_of
 
 
 def sync(folder: str) -> None:
-    """Uploads the offline runs in or below a folder; what is uploaded already is left alone.
+    """Uploads the offline runs in or below a folder, except those already uploaded.
 
-    The parts of a run that was interrupted become one run, in the order of their time.  A run that
-    is still at work is left for later.
+    The parts of a resumed run become one W&B run, in chronological order.  Runs that are still
+    training are skipped.
 
     Args:
-        folder: of a run, of a sweep, or any above runs; last: the newest run below outputs/.
+        folder: of a run, of a sweep, or above runs; last: the newest run below outputs/.
     """
     folder = str(folder_named(folder))
     runs = [run for run in runs_of(Path(folder)) if parts(run)]
@@ -34,26 +34,26 @@ def sync(folder: str) -> None:
     missing = [run for run in ready if unsent(run)]
     for run in waiting:
         outcome = "not uploaded" if run in missing else "uploaded"
-        print(f"{run.path}: {outcome if run in ready else 'at work, to upload when it has ended'}")
+        print(f"{run.path}: {outcome if run in ready else 'still running; upload it later'}")
     print(f"{len(ready) - len(missing)} uploaded, {len(runs) - len(waiting)} were already")
     if missing:
-        sys.stderr.write(f"ganlab: not all is uploaded, and nothing is lost: {reason(said)}\n")
+        sys.stderr.write(f"ganlab: some uploads failed, but nothing is lost: {reason(said)}\n")
         raise JobFailedError
 
 
 def dashboard(
     folder: str, project: str | None = None, entity: str | None = None, file: str | None = None
 ) -> None:
-    """Makes a workspace with panels of all that the runs in or below a folder have logged.
+    """Makes a workspace with panels for everything that the runs in or below a folder have logged.
 
-    With an account it is put up and its address printed; without one, or with file=..., its JSON
-    is written, to look at or to keep.
+    With an account, the workspace is created in W&B and its address printed.  Without one, or with
+    file=..., its JSON is written to a file.
 
     Args:
-        folder: of a run, of a sweep, or any above runs; last: the newest run below outputs/.
-        project: where it is put up; null: where the runs are.
-        entity: user or team; null: the runs', or the account's default.
-        file: write it here; null: DIR/workspace.json, if it cannot be put up.
+        folder: of a run, of a sweep, or above runs; last: the newest run below outputs/.
+        project: of the workspace; null: the project of the runs.
+        entity: user or team; null: that of the runs, or the account's default.
+        file: of the JSON; null: DIR/workspace.json, only if the workspace cannot be created.
     """
     from ganlab.loggers.wandb import wandb_mode
     from ganlab.loggers.workspace import Logged, as_json, put_up, workspace
@@ -73,34 +73,28 @@ def dashboard(
             return
     path = Path(file) if file else Path(folder) / "workspace.json"
     files.write(path, as_json(made))
-    print(f"{path}\nto put it up, once logged in: ganlab wandb dashboard {folder}")
+    print(f"{path}\nto create it, once logged in: ganlab wandb dashboard {folder}")
 
 
 def parts(run: Run) -> list[Path]:
-    """The files of its offline parts, in the order of their time."""
+    """The files of a run's offline parts, in chronological order."""
     return sorted(run.path.glob("wandb/offline-run-*/*.wandb"))
 
 
 def unsent(run: Run) -> list[Path]:
-    """Those of its offline parts that W&B has not marked as uploaded."""
+    """The files of a run's offline parts that W&B has not marked as uploaded."""
     return [file for file in parts(run) if not file.with_suffix(".wandb.synced").exists()]
 
 
 def upload(segments: Iterable[Path]) -> str:
-    """What `wandb sync` says; its exit code is 0 even where it has failed."""
-    patience = {"WANDB_X_GRAPHQL_RETRY_MAX": "2"}  # tries anew; W&B itself does not end
+    """Runs `wandb sync`; returns its output, because its exit code is 0 even if it failed."""
+    patience = {"WANDB_X_GRAPHQL_RETRY_MAX": "2"}  # by default, W&B retries without end
+    files = [str(segment.absolute()) for segment in segments]
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(  # noqa: S603 - a fixed command
-            [
-                sys.executable,
-                "-m",
-                "wandb",
-                "sync",
-                "--yes",
-                *(str(s.absolute()) for s in segments),
-            ],
-            cwd=folder,  # W&B reads settings, and an address to send the key to, from where it is
-            env={**patience, **os.environ, "WANDB_DIR": folder},  # its own log goes there
+            [sys.executable, "-m", "wandb", "sync", "--yes", *files],
+            cwd=folder,  # W&B reads settings there, such as the address that gets the key
+            env={**patience, **os.environ, "WANDB_DIR": folder},  # for the log of the command
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -110,9 +104,9 @@ def upload(segments: Iterable[Path]) -> str:
 
 
 def reason(said: str) -> str:
-    """The last complaint in what W&B said."""
+    """The last error in W&B's output."""
     complaints = re.findall(r"\b(?:ERROR|Error:) (.*)", said)
-    return complaints[-1] if complaints else "W&B does not say why"
+    return complaints[-1] if complaints else "W&B gives no reason"
 
 
 VERBS = {"sync": sync, "dashboard": dashboard}

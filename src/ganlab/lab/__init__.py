@@ -1,7 +1,7 @@
-"""The laboratory: experiments on data where the truth is known, each a command.
+"""The laboratory: experiments on data with a known distribution, each a command.
 
-`ganlab lab NAME [name=value ...]`.  Words that a laboratory's own function takes are its options;
-all others go to the config of what it trains, as on the command line of `ganlab train`.
+`ganlab lab NAME [name=value ...]`.  Parameters of the laboratory's function are its options; all
+other words are overrides for the runs that it trains, as on the command line of `ganlab train`.
 
 May import: __init__, callbacks, commands, config, data, errors, experiments, gan, health, latent,
 losses, optimizers, plots, runs, scoring, spec, storage, sweeps, train.
@@ -18,23 +18,23 @@ from ganlab.config.targets import parameters
 from ganlab.config.words import nearest
 from ganlab.errors import ConfigError
 
-# name -> where its function is, imported when it is asked for; what it shows, in a line
+# name -> (module:function, imported on use; what it shows, in a line)
 LABS = {
     "figure-1": (
         "ganlab.lab.figure_1:figure_1",
-        "figure 1 of Goodfellow et al. 2014, live: p_g walks onto p_data, D to 1/2",
+        "figure 1 of Goodfellow et al. 2014, live: p_g moves to p_data, D to 1/2",
     ),
     "proposition-1": (
         "ganlab.lab.proposition_1:proposition_1",
-        "G stands still, and D trains towards D* = p_data / (p_data + p_g)",
+        "G is fixed, and D trains towards D* = p_data / (p_data + p_g)",
     ),
     "vanishing-gradient": (
         "ganlab.lab.vanishing_gradient:vanishing_gradient",
-        "far apart JSD is flat and saturates, Wasserstein-1 has a slope",
+        "for distant distributions JSD is flat, Wasserstein-1 has a slope",
     ),
     "saddle-point": (
         "ganlab.lab.saddle_point:saddle_point",
-        "two players on saddle points: who meets, who circles, who leaves",
+        "two players on saddle points: which methods converge, cycle or diverge",
     ),
     "grid": ("ganlab.lab.grid:grid", "which losses find all 25 Gaussians of a grid"),
     "mode-collapse": (
@@ -48,23 +48,26 @@ LABS = {
     ),
     "overpowered-discriminator": (
         "ganlab.lab.failures:overpowered_discriminator",
-        "fails on purpose: D is so sure that G learns nothing",
+        "fails on purpose: D is so confident that G learns nothing",
     ),
 }
 
 
 def run(words: Sequence[str]) -> list[Path]:
-    """The files that the laboratory named by the first word has written, told the others.
+    """Runs a laboratory; returns the files it has written.
+
+    Args:
+        words: its name, then its options and overrides.
 
     Raises:
-        ConfigError: there is no such laboratory, or a word is wrong.
+        ConfigError: there is no such laboratory, or a word is invalid.
     """
     name, *rest = words
     return called(located(name), rest)
 
 
 def located(name: str) -> Callable[..., list[Path]]:
-    """A laboratory's function.
+    """The function of a laboratory.
 
     Raises:
         ConfigError: there is no such laboratory.
@@ -77,7 +80,7 @@ def located(name: str) -> Callable[..., list[Path]]:
 
 
 def called(function: Callable[..., Any], words: Sequence[str]) -> Any:
-    """Calls a laboratory with the options that are its own, and the rest as `overrides`."""
+    """Calls a laboratory with its own options, and all other words as `overrides`."""
     if command_line.HELP & set(words) or "overrides" not in parameters(function):
         return command_line.called(function, list(words))
     own, others = split(function, words)
@@ -85,7 +88,7 @@ def called(function: Callable[..., Any], words: Sequence[str]) -> Any:
 
 
 def split(function: Callable[..., Any], words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words that are a laboratory's own options, and those for what it trains."""
+    """Splits words into a laboratory's own options and overrides for the runs that it trains."""
     options = parameters(function).keys() - {"overrides"}
     own = [word for word in words if word.partition("=")[0] in options]
     return own, [word for word in words if word not in own]

@@ -1,4 +1,4 @@
-"""`python -m ganlab.lab NAME [name=value ...]`; without a name, what there is."""
+"""`python -m ganlab.lab NAME [name=value ...]`; without a name, lists all laboratories."""
 
 import sys
 
@@ -14,7 +14,7 @@ usage: ganlab lab NAME [name=value ...]
 
 
 def main() -> None:
-    """The command, on sys.argv."""
+    """Runs the command in sys.argv."""
     words = sys.argv[1:]
     if not words or words[0] in command_line.HELP:
         width = max(map(len, lab.LABS))

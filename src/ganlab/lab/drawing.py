@@ -1,4 +1,4 @@
-"""Pictures of a GAN on the line, in the manner of figure 1 of Goodfellow et al. 2014."""
+"""Pictures of a 1-d GAN, in the style of figure 1 of Goodfellow et al. 2014."""
 
 import math
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-TOP = 1.3  # of the axis that densities and D share; a narrow p_g goes beyond
+TOP = 1.3  # upper limit of the axis of densities and D; a narrow p_g may exceed it
 GREY = "#8C8C8C"
 
 
 class Frame(NamedTuple):
-    """One moment of training.
+    """The GAN at one iteration.
 
     Args:
-        iteration: when.
+        iteration: of training.
         state: densities and D.
         arrows: z and G(z), (K,) each.
     """
@@ -37,7 +37,7 @@ class Frame(NamedTuple):
 
 
 def film_frame(frames: Sequence[Frame], i: int, limits: tuple[float, float]) -> np.ndarray:
-    """One picture of an animation: the GAN at moment i, and how it has come there."""
+    """Frame i of an animation: the GAN at that iteration, and its curves so far."""
     from matplotlib.figure import Figure
 
     figure = Figure((7.6, 3.9), dpi=66, layout="constrained", facecolor="white")
@@ -48,19 +48,19 @@ def film_frame(frames: Sequence[Frame], i: int, limits: tuple[float, float]) -> 
 
 
 def beside(figure: "Figure", n: int, **options: Any) -> list["SubFigure"]:
-    """n figures in a row."""
+    """n subfigures in a row."""
     made: Any = figure.subfigures(1, n, squeeze=False, **options)
     return list(made[0])
 
 
 def few_colors(pixels: np.ndarray, n: int = 20) -> np.ndarray:
-    """uint8 (H, W, 3) in n colours: lines need no more, and an animation is half as large."""
+    """Reduces uint8 (H, W, 3) to n colours, which are enough for lines and halve an animation."""
     palette = Image.fromarray(pixels).quantize(n, dither=Image.Dither.NONE)
     return np.asarray(palette.convert("RGB"))
 
 
 def panels(frames: Sequence[Frame], limits: tuple[float, float]) -> np.ndarray:
-    """Panels (a), (b), ... of chosen moments beside each other."""
+    """Panels (a), (b), ... of some frames, side by side."""
     from matplotlib.figure import Figure
 
     figure = Figure((3.1 * len(frames), 3.9), dpi=DPI, layout="constrained", facecolor="white")
@@ -72,7 +72,7 @@ def panels(frames: Sequence[Frame], limits: tuple[float, float]) -> np.ndarray:
 
 
 def curves(frames: Sequence[Frame]) -> np.ndarray:
-    """The value of the game, the divergence and D over all of training."""
+    """The value of the game, the JSD and D's distance from 1/2 over all iterations."""
     from matplotlib.figure import Figure
 
     figure = Figure((7.0, 6.0), dpi=DPI, layout="constrained", facecolor="white")
@@ -82,7 +82,7 @@ def curves(frames: Sequence[Frame]) -> np.ndarray:
 
 
 def still_generator(frames: Sequence[Frame], limits: tuple[float, float]) -> np.ndarray:
-    """D beside D* at the end, where they differ by how much, and the most of it over time."""
+    """D and D* at the end, |D - D*| over x, and its maximum over iterations."""
     from matplotlib.figure import Figure
 
     figure = Figure((10.0, 4.0), dpi=DPI, layout="constrained", facecolor="white")
@@ -118,7 +118,7 @@ def draw_moment(
     *,
     legend: bool = True,
 ) -> None:
-    """Densities and D above, z and where it goes below."""
+    """Draws densities and D above, and arrows from z to G(z) below."""
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     draw_densities(above, frame.state)
     above.set_title(title, loc="left", fontsize=10, color=INK)
@@ -129,7 +129,7 @@ def draw_moment(
 
 
 def draw_densities(axes: "Axes", state: State) -> None:
-    """p_data dotted, p_g solid, D dashed and D* thin."""
+    """Draws p_data (dotted), p_g (solid), D (dashed) and D* (thin)."""
     x = state.x.numpy()
     optimal = torch.where(state.support(0.001), state.optimal, torch.nan)
     axes.plot(x, optimal.numpy(), "-", color=GREY, lw=0.9, label="D* for this G")
@@ -142,7 +142,7 @@ def draw_densities(axes: "Axes", state: State) -> None:
 
 
 def draw_arrows(axes: "Axes", arrows: tuple[Tensor, Tensor], limits: tuple[float, float]) -> None:
-    """From z, at equal steps of probability, to x = G(z); z has a scale of its own."""
+    """Draws arrows from z, at equal steps of probability, to x = G(z); z has its own scale."""
     z, x = (tensor.double() for tensor in arrows)
     middle, half = sum(limits) / 2, 0.42 * (limits[1] - limits[0])
     starts = middle + half * (2 * (z - z[0]) / (z[-1] - z[0]) - 1)
@@ -159,7 +159,7 @@ def draw_arrows(axes: "Axes", arrows: tuple[Tensor, Tensor], limits: tuple[float
 
 
 def draw_curves(axes: Sequence["Axes"], frames: Sequence[Frame], shown: int) -> None:
-    """V(D, G) beside C(G) and its bound, the JSD, and as a third one D's distance from 1/2."""
+    """Draws V(D, G) with C(G) and its bound, the JSD, and (with three axes) D's distance to 1/2."""
     states, times = [f.state for f in frames], [max(f.iteration, 0.8) for f in frames]
     game = axes[0]
     game.axhline(theory.BOUND, color=INK, lw=0.9, ls=":")

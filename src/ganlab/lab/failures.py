@@ -1,4 +1,4 @@
-"""GANs that fail on purpose, and what the run itself says of it."""
+"""GANs that fail on purpose, and the health verdicts on them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ Data = Literal["mnist", "stacked_mnist", "ring_2d"]
 
 
 def mode_collapse(on: Data = "mnist", overrides: Sequence[str] = ()) -> list[Path]:
-    """A generator that makes few images only, whatever the noise.
+    """A generator that makes only a few different images, whatever the noise.
 
     Args:
         on: the data: mnist, stacked_mnist or ring_2d.
@@ -26,14 +26,14 @@ def one_image(on: Images = "mnist", overrides: Sequence[str] = ()) -> list[Path]
     """Total collapse: all samples are the same image.
 
     Args:
-        on: the data: mnist or stacked_mnist; on a plane without an edge G would run away for ever.
+        on: the data: mnist or stacked_mnist; on unbounded points, G would diverge.
         overrides: as `ganlab train` takes them.
     """
     return failing("one_image", on, overrides)
 
 
 def oscillation(on: Data = "mnist", overrides: Sequence[str] = ()) -> list[Path]:
-    """A generator that goes from image to image and never settles.
+    """A generator that jumps from image to image and never converges.
 
     Args:
         on: the data: mnist, stacked_mnist or ring_2d.
@@ -43,7 +43,7 @@ def oscillation(on: Data = "mnist", overrides: Sequence[str] = ()) -> list[Path]
 
 
 def overpowered_discriminator(on: Data = "mnist", overrides: Sequence[str] = ()) -> list[Path]:
-    """A discriminator that is so sure of itself that the generator learns nothing from it.
+    """A discriminator that is so confident that the generator learns nothing from it.
 
     Args:
         on: the data: mnist, stacked_mnist or ring_2d.
@@ -53,13 +53,13 @@ def overpowered_discriminator(on: Data = "mnist", overrides: Sequence[str] = ())
 
 
 def failing(name: str, on: Data, overrides: Sequence[str]) -> list[Path]:
-    """Trains an experiment of conf/experiment/failure, or finds it trained; says what ails it.
+    """Trains an experiment of conf/experiment/failure unless it is trained; prints its verdicts.
 
     Returns:
         The animation of its samples and its curves.
 
     Raises:
-        ConfigError: all mistakes.
+        ConfigError: the overrides are invalid; lists all mistakes.
         JobFailedError: health.action has ended the run.
     """
     run = trained(planned([*words(name, on), *overrides]))
@@ -69,7 +69,7 @@ def failing(name: str, on: Data, overrides: Sequence[str]) -> list[Path]:
 
 
 def words(name: str, on: Data) -> list[str]:
-    """What to say to `ganlab train`: some failures take a recipe of their own on other data."""
+    """Overrides that select the experiment; some failures have separate recipes per data set."""
     own = f"failure/{on.partition('_')[0]}/{name}"
     if (conf_dir() / "experiment" / f"{own}.yaml").exists():
         return [f"experiment={own}"]

@@ -1,4 +1,4 @@
-"""Figure 1 of Goodfellow et al. 2014, live: an ordinary run on the line, and a film of it."""
+"""Figure 1 of Goodfellow et al. 2014, live: a run on 1-d data, and an animation of it."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from ganlab.spec import at_least
 from ganlab.storage import files
 
 ARROWS = 15
-NEAR = 0.1  # of JSD / log 2, at whose first moment panel (c) is
+NEAR = 0.1  # panel (c) is the first frame with JSD / log 2 below this
 
 
 def figure_1(
@@ -27,19 +27,19 @@ def figure_1(
     panels: list[int] | None = None,
     output_dir: str = "outputs",
 ) -> list[Path]:
-    """Figure 1 of Goodfellow et al. 2014, live: p_g (solid) walks onto p_data (dotted), D to 1/2.
+    """Figure 1 of Goodfellow et al. 2014, live: p_g (solid) moves to p_data (dotted), D to 1/2.
 
-    Trains experiment=figure_1 in OUTPUT_DIR/lab/figure-1 as any run, and draws into its folder:
-    figure-1.png, four moments as in the paper; figure-1.gif, the film; value.png, V(D, G) and its
-    bound C(G), the Jensen-Shannon divergence and D's distance from 1/2; results.json.  p_g and all
-    integrals are exact up to a grid: nothing is estimated from samples.
+    Trains experiment=figure_1 in OUTPUT_DIR/lab/figure-1 as an ordinary run, and writes to its
+    folder: figure-1.png, four panels as in the paper; figure-1.gif, an animation; value.png, with
+    V(D, G) and its bound C(G), the Jensen-Shannon divergence and D's distance from 1/2;
+    results.json.  p_g and all integrals are computed on a grid, not estimated from samples.
 
     Args:
-        frames: moments of the film, further apart as training goes on.
+        frames: frames of the animation, at logarithmically spaced iterations.
         panels: iterations of the panels; null: the first, the one at which D is best, one where p_g
             is near, the last.
         output_dir: where results go.
-        NAME=VALUE: all else is for the training's config: seed=1, data.means=[-1,2], ...
+        NAME=VALUE: any other word overrides the config of the run: seed=1, data.means=[-1,2], ...
     """
     at_least(2, frames=frames)
     folder = f"output_dir={Path(output_dir) / 'lab' / 'figure-1'}"
@@ -56,20 +56,20 @@ def figure_1(
 
 
 def moments(iterations: int, n: int) -> set[int]:
-    """0 and n - 1 iterations more, ever further apart, to the last."""
+    """0 and up to n - 1 logarithmically spaced iterations, including the last."""
     steps = torch.logspace(0, math.log10(iterations), n - 1).tolist()
     return {0, iterations, *(min(iterations, round(step)) for step in steps)}
 
 
 def moment(line: Line, iteration: int, weights: dict[str, torch.Tensor]) -> Frame:
-    """What is drawn of one snapshot; arrows start at equal steps of probability."""
+    """The frame of one snapshot; arrows start at equal steps of probability."""
     state = line.state(weights)
     z = line.quantiles(ARROWS)
     return Frame(iteration, state, (z, line.images(z)))
 
 
 def typical(film: Sequence[Frame]) -> list[Frame]:
-    """The first moment, the one with the greatest V, the first with a small JSD, and the last."""
+    """The first frame, the one with the greatest V, the first with a small JSD, and the last."""
     best = max(range(len(film)), key=lambda i: film[i].state.value)
     near = (i for i, frame in enumerate(film) if frame.state.jsd < NEAR * math.log(2))
     return [film[i] for i in sorted({0, best, next(near, 0), len(film) - 1})]
@@ -78,7 +78,7 @@ def typical(film: Sequence[Frame]) -> list[Frame]:
 def write(
     run: Run, film: Sequence[Frame], chosen: Sequence[Frame], limits: tuple[float, float]
 ) -> list[Path]:
-    """All pictures and numbers, in the run's folder."""
+    """Writes all pictures and results.json to the run's folder; prints the final values."""
     names = ("figure-1.png", "figure-1.gif", "value.png", "results.json")
     still, moving, value, results = (run.path / name for name in names)
     pictures.save(still, drawing.panels(chosen, limits))
@@ -97,7 +97,7 @@ def write(
 
 
 def summary(run: Run, film: Sequence[Frame]) -> dict[str, Any]:
-    """results.json: the last moment, and how it was reached."""
+    """The content of results.json: the numbers of the last frame and of all frames."""
 
     def told(frame: Frame) -> dict[str, float]:
         state = frame.state

@@ -1,8 +1,9 @@
-"""Games of two numbers, x and y, and the methods by which both players go downhill.
+"""Games of two scalars, x and y, and the gradient methods by which both players play.
 
-The equilibrium of each game is (0, 0).  A method is an optimizer that trains GANs, too, and
-whether the players move at once or one after the other; beside it stands its update near the
-equilibrium as a matrix, whose greatest eigenvalue is the theory that the play is held against.
+The equilibrium of each game is (0, 0).  A method consists of an optimizer, also used to train GANs,
+and of the order of moves: simultaneous or alternating.  It also has the matrix of its update near
+the equilibrium.  The spectral radius of this matrix is the theoretical rate, with which the
+measured one is compared.
 """
 
 from collections.abc import Callable
@@ -30,8 +31,8 @@ class Game:
 
     Args:
         name: in tables and pictures.
-        losses: of points x (n,) and y (n,), each summed over the points: what x, what y minimises.
-        jacobian: of (d x_loss / dx, d y_loss / dy) by (x, y), at the equilibrium.
+        losses: points x (n,) and y (n,) -> (loss of x, loss of y), each summed over the points.
+        jacobian: of (d x_loss / dx, d y_loss / dy) with respect to (x, y), at the equilibrium.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Game:
     jacobian: tuple[tuple[float, float], tuple[float, float]]
 
     def gradients(self, x: Tensor, y: Tensor, players: tuple[int, ...] = (X, Y)) -> list[Tensor]:
-        """What each of these players descends, (n,) each."""
+        """The gradient of each player's loss with respect to that player, (n,) each."""
         losses, places = self.losses(x, y), (x, y)
         return [
             torch.autograd.grad(losses[player], places[player], retain_graph=True)[0]
@@ -48,7 +49,7 @@ class Game:
 
 
 def zero_sum(value: Callable[[Tensor, Tensor], Tensor]) -> Losses:
-    """x minimises the value that y maximises."""
+    """Losses of a zero-sum game: x minimises the value, y maximises it."""
 
     def losses(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         total = value(x, y).sum()
@@ -99,14 +100,14 @@ Turns = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True)
 class Method:
-    """How both players go downhill.
+    """A gradient method for both players.
 
     Args:
         name: in tables and pictures.
         optimizer: factory, called with parameters and `lr`.
-        turns: groups of players who move at once, one group after the other.
-        update: (jacobian, learning rate, turns) -> the matrix that one round multiplies the state
-            with, near the equilibrium; the state is (x, y) and, it may be, a memory.
+        turns: groups of players; players of a group move simultaneously, groups in sequence.
+        update: (jacobian, learning rate, turns) -> matrix of one round near the equilibrium; it
+            acts on a state of (x, y) and, for some methods, a memory.
     """
 
     name: str
@@ -115,25 +116,25 @@ class Method:
     update: Callable[[Matrix, float, Turns], Matrix]
 
     def factor(self, game: Game, rate: float) -> float:
-        """By which the distance to the equilibrium changes in a round, in the long run."""
+        """Asymptotic factor per round of the distance to the equilibrium: the spectral radius."""
         matrix = self.update(np.array(game.jacobian, dtype=float), rate, self.turns)
         return float(np.abs(np.linalg.eigvals(matrix)).max())
 
 
 def heavy_ball(parameters: list[Tensor], lr: float, momentum: float) -> SGD:
-    """SGD with momentum; torch's constructor refuses a negative one, its step does not."""
+    """SGD with momentum, which may be negative: only torch's constructor rejects that."""
     optimizer = SGD(parameters, lr=lr, momentum=abs(momentum))
     optimizer.param_groups[0]["momentum"] = momentum
     return optimizer
 
 
 def chosen(players: tuple[int, ...]) -> Matrix:
-    """The diagonal matrix that keeps what is these players'."""
+    """The diagonal projection matrix on the coordinates of these players."""
     return np.diag([float(player in players) for player in (X, Y)])
 
 
 def in_order(turns: list[Matrix]) -> Matrix:
-    """The product that applies the first one first."""
+    """The product of matrices that applies the first one first."""
     return reduce(lambda done, turn: turn @ done, turns)
 
 
@@ -149,7 +150,7 @@ def momentum_update(jacobian: Matrix, rate: float, turns: Turns, momentum: float
 
 
 def extragradient_update(jacobian: Matrix, rate: float, turns: Turns) -> Matrix:
-    """All look ahead; then w+ = w - rate J v, with v where the players are at that moment."""
+    """All players extrapolate; then w+ = w - rate J v, with v the current positions, on w."""
     one, none = np.eye(2), np.zeros((2, 2))
     moves = [  # on the state (v, w)
         np.block([[one - p - rate * p @ jacobian, p], [none, one]]) for p in map(chosen, turns)
@@ -188,7 +189,7 @@ METHODS = (
 
 
 def play(game: Game, method: Method, starts: Matrix, rate: float, rounds: int) -> Matrix:
-    """Where the players are: float64 (rounds + 1, n, 2), from n starting points (n, 2)."""
+    """Positions of the players, float64 (rounds + 1, n, 2), from n starting points (n, 2)."""
     players = [Parameter(torch.from_numpy(column.copy())) for column in starts.T]
     optimizers = [method.optimizer([player], lr=rate) for player in players]
 
@@ -212,10 +213,10 @@ def play(game: Game, method: Method, starts: Matrix, rate: float, rounds: int) -
 
 @dataclass(frozen=True)
 class Play:
-    """A game as one method plays it.
+    """A game played by one method.
 
-    `paths` (steps + 1, n, 2) begin at distance 1; `distances` (steps + 1,) are relative to
-    the start, near the equilibrium; `theory` and `measured` are factors in a round.
+    `paths` (steps + 1, n, 2) start at distance 1.  `distances` (steps + 1,) are measured near the
+    equilibrium, relative to the start.  `theory` and `measured` are factors per round.
     """
 
     game: Game
@@ -226,7 +227,7 @@ class Play:
     measured: float
 
     def record(self) -> dict[str, str | float]:
-        """The line of results.json."""
+        """The entry in results.json."""
         return {
             "game": self.game.name,
             "method": self.method.name,

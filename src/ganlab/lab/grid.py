@@ -1,4 +1,4 @@
-"""Which losses find all Gaussians of a grid: a small sweep, its table and its picture."""
+"""Which losses find all Gaussians of a grid: a small sweep, with a table and a picture."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ from ganlab.spec import at_least
 from ganlab.storage import files
 from ganlab.sweeps.record import Job, Sweep
 
-NEEDS = {  # what a loss cannot do without; data of a few units needs a weak penalty
+NEEDS = {  # loss -> required overrides; the data is a few units wide, so the penalty is weak
     "wasserstein": ("regularizer=gradient_penalty", "regularizer.gradient_penalty.weight=0.1"),
 }
 LOSSES = (
@@ -32,7 +32,7 @@ LOSSES = (
     *("relativistic", "relativistic_average"),
 )
 COLUMNS = ("modes_covered", "high_quality", "kl_modes")
-Found = Mapping[str, Sequence[dict[str, float]]]  # loss -> readings of each seed that has finished
+Found = Mapping[str, Sequence[dict[str, float]]]  # loss -> last readings of each finished run
 
 
 def grid(
@@ -42,21 +42,21 @@ def grid(
     r1: float = 0.0,
     output_dir: str = "outputs",
 ) -> list[Path]:
-    """Which losses find all 25 Gaussians, and how many samples are near one?
+    """Which losses find all 25 Gaussians, and how many samples are close to one?
 
-    A sweep of experiment=grid_2d over losses and seeds, recorded in OUTPUT_DIR/lab/grid as any
-    other: `ganlab sweep status OUTPUT_DIR/lab/grid`.  A run that is finished is only read.  Writes
-    table.md, grid.png with the samples of each loss's first seed, and results.json: from 2,500
-    samples at the end modes_covered, those with a sample within 3 standard deviations,
-    high_quality, the share of such samples, and kl_modes.
+    Runs a sweep of experiment=grid_2d over losses and seeds, recorded in OUTPUT_DIR/lab/grid like
+    any other: `ganlab sweep status OUTPUT_DIR/lab/grid`.  Finished runs are not repeated.  Writes
+    table.md, grid.png with samples of the first seed of each loss, and results.json.  From 2,500
+    samples at the end: modes_covered, the modes with a sample within 3 standard deviations;
+    high_quality, the share of such samples; kl_modes.
 
     Args:
-        losses: of the config group; wasserstein comes with a gradient penalty.
-        seeds: runs of each, with seeds 0, 1, ...
-        r1: weight of the penalty of D's gradient on the data, for all losses and in place of
-            wasserstein's (Mescheder et al. 2018); OUTPUT_DIR/lab/grid-r1-WEIGHT then has it all.
+        losses: names in the config group loss; wasserstein gets a gradient penalty.
+        seeds: runs per loss, with seeds 0, 1, ...
+        r1: weight of the R1 penalty for all losses, which also replaces wasserstein's (Mescheder et
+            al. 2018); if it is not 0, results go to OUTPUT_DIR/lab/grid-r1-WEIGHT.
         output_dir: where results go.
-        NAME=VALUE: all else is for the config of every run: data=ring_2d, iterations=500, ...
+        NAME=VALUE: any other word overrides the config of all runs: data=ring_2d, iterations=500
     """
     at_least(1, seeds=seeds, losses=len(losses))
     at_least(0, r1=r1)
@@ -69,7 +69,7 @@ def grid(
     Sweep(folder).add(Job(p.run, (f"loss={n}", f"seed={s}")) for n, s, p in listed(plans))
     for loss, seed, plan in listed(plans):
         print(f"\n{loss}, seed {seed}", flush=True)
-        with contextlib.suppress(JobFailedError):  # it has been said; the others go on
+        with contextlib.suppress(JobFailedError):  # already reported; go on with the others
             trained(plan)
     found = {n: [last(p.run) for p in tried if p.run.finished] for n, tried in plans.items()}
     text = tables.as_markdown([row(loss, cards) for loss, cards in found.items()])
@@ -83,18 +83,18 @@ def grid(
 
 
 def needed(loss: str, r1: float) -> Sequence[str]:
-    """The regularizer that D has under a loss."""
+    """Overrides for the regularizer of D under a loss."""
     return ("regularizer=r1", f"regularizer.r1.gamma={r1}") if r1 else NEEDS.get(loss, ())
 
 
 def points(loss: str, seeds: int, words: Sequence[str], composer: Composer) -> list[Planned]:
-    """A loss's runs, all of them checked."""
+    """The runs of a loss, composed and checked."""
     words = ["experiment=grid_2d", "logger=csv", "trainer=cpu", f"loss={loss}", *words]
     return [planned([*words, f"seed={seed}"], composer) for seed in range(seeds)]
 
 
 def listed(plans: Mapping[str, Sequence[Planned]]) -> list[tuple[str, int, Planned]]:
-    """(loss, seed, run) of all."""
+    """(loss, seed, planned run) of all runs."""
     return [(loss, seed, plan) for loss, tried in plans.items() for seed, plan in enumerate(tried)]
 
 
@@ -105,19 +105,19 @@ def require_modes(plan: Planned) -> None:
 
 
 def last(run: Run) -> dict[str, float]:
-    """A run's last readings of its modes."""
+    """The last readings of a run's mode coverage."""
     rows = [row for row in readings(run.path / "metrics.csv") if "modes_covered" in row]
     return {name: rows[-1][name] for name in COLUMNS}
 
 
 def row(loss: str, cards: Sequence[Mapping[str, float]]) -> Row:
-    """A loss with mean and standard deviation over its seeds."""
+    """The table row of a loss: mean and standard deviation over its seeds."""
     about: Row = {"loss": loss, "runs": str(len(cards))}
     return about | {name: spread([card[name] for card in cards]) for name in COLUMNS if cards}
 
 
 def draw(plans: Mapping[str, Planned], found: Found) -> np.ndarray:
-    """A panel of samples for each loss: its first seed's, over points of the data."""
+    """A panel per loss: samples of the first seed over points of the data."""
     from matplotlib.figure import Figure
 
     columns = min(4, len(plans))
@@ -142,5 +142,5 @@ def draw(plans: Mapping[str, Planned], found: Found) -> np.ndarray:
 
 
 def cloud_of(experiment: Experiment) -> Cloud:
-    """What draws samples over the experiment's data."""
+    """The cloud that draws samples over the experiment's data."""
     return Cloud(experiment.source.read().images, density_of(experiment.source))

@@ -1,4 +1,4 @@
-"""A GAN on the line, where all integrals can be had: densities, D, D* and the value of the game."""
+"""A 1-d GAN, for which all integrals can be computed: densities, D, D*, the value of the game."""
 
 from typing import NamedTuple
 
@@ -12,19 +12,19 @@ from ganlab.experiments.experiment import Experiment
 from ganlab.lab import theory
 from ganlab.latent import Gaussian, Latent, Uniform
 
-CELLS, STRETCHES = 1000, 8192  # of the line that is shown, and of the noise
+CELLS, STRETCHES = 1000, 8192  # cells of the visible range, and intervals of the noise
 
 
 class State(NamedTuple):
-    """What a GAN is at one moment; x (M,), the middles of equal cells, and (M,) for each of them.
+    """The state of a GAN on M cells of equal width.
 
-    The first and the last cell have all that lies beyond them, too.
+    The first and the last cell include all mass beyond them.
 
     Args:
-        x: middles.
+        x: centres of the cells, (M,).
         width: of a cell.
-        data, generated: masses.
-        logits: of D.
+        data, generated: probability masses of the cells, (M,).
+        logits: of D at the centres, (M,).
     """
 
     x: Tensor
@@ -40,26 +40,26 @@ class State(NamedTuple):
 
     @property
     def criterion(self) -> float:
-        """C(G), what V would be with the best D."""
+        """C(G), the value V for the optimal D."""
         return theory.virtual_criterion(self.data, self.generated)
 
     @property
     def jsd(self) -> float:
-        """The Jensen-Shannon divergence of data and generated."""
+        """The Jensen-Shannon divergence between p_data and p_g, in nats."""
         return theory.jsd(self.data, self.generated)
 
     @property
     def optimal(self) -> Tensor:
-        """D*; nan where there is no mass at all."""
+        """D*, (M,); nan in cells without mass."""
         return theory.optimal_discriminator(self.data, self.generated)
 
     def support(self, share: float = 0.01) -> Tensor:
-        """Where p_data + p_g is more than a share of its maximum: bool (M,)."""
+        """Whether p_data + p_g is more than `share` of its maximum: bool (M,)."""
         both = self.data + self.generated
         return both > share * both.max()
 
     def deviation(self) -> Tensor:
-        """|D - D*|, nan outside of the support."""
+        """|D - D*|, (M,); nan outside of the support."""
         apart = (self.logits.double().sigmoid() - self.optimal).abs()
         return torch.where(self.support(), apart, torch.nan)
 
@@ -68,72 +68,76 @@ class State(NamedTuple):
         return self.deviation().nan_to_num(0).max().item()
 
     def distance_to_half(self) -> float:
-        """E|D(x) - 1/2| over x from data and generated alike."""
+        """E|D(x) - 1/2| over the equal mixture of p_data and p_g."""
         apart = (self.logits.double().sigmoid() - 0.5).abs()
         return ((self.data + self.generated) / 2 @ apart).item()
 
 
 class Line:
-    """Measures GANs of one experiment; its data and its noise are of one number.
+    """Measures the GANs of an experiment with 1-d data and 1-d noise.
 
-    p_g is not estimated: G, evaluated on a fine grid of z, is taken for linear between its points,
-    and p_g is then exact (theory.pushed_forward).
+    p_g is not estimated from samples: G is evaluated on a fine grid of z and interpolated linearly,
+    for which p_g is exact (theory.pushed_forward).
 
     Raises:
-        ConfigError: the experiment is of something else.
+        ConfigError: the data or the noise is not 1-d, or G gets a code.
     """
 
     def __init__(self, experiment: Experiment) -> None:
         known = distribution_of(experiment.source)
         if not isinstance(known, Mixture) or known.dim != 1:
-            raise ConfigError(["data: this laboratory is of the line; set data=gaussian_1d"])
+            raise ConfigError(["data: this laboratory needs 1-d data; set data=gaussian_1d"])
         self.known, self.experiment = known, experiment
         self.gan = experiment.build_gan()
         if self.gan.latent.dim != 1 or self.gan.conditioning.code_dim:
-            raise ConfigError(["latent: this laboratory pushes one number; set latent.dim=1"])
+            raise ConfigError(["latent: this laboratory needs 1-d noise; set latent.dim=1"])
         self.low = (known.means[:, 0] - 5 * known.stds).min().item()
         self.high = (known.means[:, 0] + 5 * known.stds).max().item()
         self.z, self.masses = stretches(self.gan.latent)
 
     @torch.no_grad()
     def state(self, weights: dict[str, Tensor]) -> State:
-        """What the GAN with these weights is."""
+        """The state of the GAN with these weights."""
         self.gan.load_state_dict(weights)
         images = self.images(self.z)
         width = (self.high - self.low) / CELLS
-        # G may put mass where the data has none: as many cells more as that takes, within reason.
+        # G may put mass outside of the data's range: adds up to CELLS cells on each side.
         before = min(CELLS, max(0, int((self.low - images.min().item()) / width) + 1))
         after = min(CELLS, max(0, int((images.max().item() - self.high) / width) + 1))
         steps = torch.arange(-before, CELLS + after + 1, dtype=torch.float64)
         edges = self.low + width * steps
         x = (edges[:-1] + edges[1:]) / 2
-        edges[0], edges[-1] = -torch.inf, torch.inf  # nothing is lost, however far away
+        edges[0], edges[-1] = -torch.inf, torch.inf  # includes all mass farther away
         generated = theory.pushed_forward(images, self.masses, edges)
         return State(x, width, self.known.cdf(edges).diff(), generated, self.logits(x))
 
     def quantiles(self, n: int) -> Tensor:
-        """n values of z (n,), in the middle of stretches of equal probability."""
+        """n values of z, (n,), at the centres of intervals of equal probability."""
         wanted = (torch.arange(n, dtype=torch.float64) + 0.5) / n
         return self.z[torch.searchsorted(self.masses.double().cumsum(dim=0), wanted)]
 
     @torch.no_grad()
     def images(self, z: Tensor) -> Tensor:
-        """G(z) of numbers (K,) by the weights at hand, not their average: (K,)."""
+        """G(z) for z (K,), with the current weights, not their average: (K,)."""
         self.gan.eval()
         return self.gan.generator(z.float()[:, None])[:, 0]
 
     def logits(self, x: Tensor) -> Tensor:
-        """D's of numbers (M,)."""
+        """D's logits at x (M,): (M,)."""
         none = torch.zeros(len(x), 0)
         return self.gan.discriminate(x.float()[:, None], none).logits
 
 
 def stretches(latent: Latent, n: int = STRETCHES) -> tuple[Tensor, Tensor]:
-    """n + 1 increasing z and the masses (n,) between them, for a prior of one number."""
+    """n + 1 increasing z and the probability masses (n,) between them, for a 1-d prior.
+
+    Raises:
+        ConfigError: the prior is neither Gaussian nor uniform.
+    """
     if isinstance(latent, Uniform):
         return torch.linspace(latent.low, latent.high, n + 1), torch.full((n,), 1 / n)
     if not isinstance(latent, Gaussian):
-        raise ConfigError([f"latent: no grid is known for {type(latent).__name__}"])
+        raise ConfigError([f"latent: {type(latent).__name__} is neither Gaussian nor Uniform"])
     z = torch.linspace(-6, 6, n + 1, dtype=torch.float64)
     masses = torch.special.ndtr(z).diff()
     return z, masses / masses.sum()

@@ -1,4 +1,4 @@
-"""Proposition 1 of Goodfellow et al. 2014: for a G that stands still, D trains towards D*."""
+"""Proposition 1 of Goodfellow et al. 2014: for a fixed G, D converges to D*."""
 
 import json
 from collections.abc import Sequence
@@ -27,19 +27,19 @@ def proposition_1(
     frames: int = 24,
     output_dir: str = "outputs",
 ) -> list[Path]:
-    """G stands still and D trains: how near does it come to D* = p_data / (p_data + p_g)?
+    """G is fixed and D trains: how close does D get to D* = p_data / (p_data + p_g)?
 
     First both players of experiment=proposition_1 train for G_ITERATIONS, so that G is neither
-    blank nor good; then a new D trains against this G.  Both are ordinary runs in
-    OUTPUT_DIR/lab/proposition-1.  Writes proposition-1.png, D beside D* and its deviation over the
-    updates, and results.json.  The deviation is the greatest |D - D*| on the support: where
+    untrained nor good.  Then a new D trains against this fixed G.  Both are ordinary runs in
+    OUTPUT_DIR/lab/proposition-1.  Writes proposition-1.png, with D, D* and their deviation over
+    iterations, and results.json.  The deviation is the greatest |D - D*| on the support, where
     p_data + p_g is more than 1 % of its maximum.
 
     Args:
-        g_iterations: of G's training, before it stands still.
-        frames: moments at which D is measured.
+        g_iterations: iterations of G's training, before it is fixed.
+        frames: number of iterations at which D is measured.
         output_dir: where results go.
-        NAME=VALUE: all else is for the training's config: seed=1, iterations=500, ...
+        NAME=VALUE: any other word overrides the config of the runs: seed=1, iterations=500, ...
     """
     at_least(1, g_iterations=g_iterations)
     at_least(2, frames=frames)
@@ -73,7 +73,7 @@ def proposition_1(
 
 
 class StartFrom(ModelCallback):
-    """A new run's G begins with given weights; a run that goes on has its own."""
+    """Loads given weights into the G of a new run; does nothing in a resumed run."""
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
         mine = "generator."

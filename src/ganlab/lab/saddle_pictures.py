@@ -1,4 +1,4 @@
-"""The pictures of `saddle_point`.  Only drawing needs matplotlib, and never pyplot."""
+"""The pictures of `saddle_point`.  Only drawing imports matplotlib, not pyplot."""
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,14 +42,14 @@ COLORS = dict(
         strict=True,
     )
 )
-EDGE = 1.6  # the pictures show |x|, |y| up to here
-FRAMES, PER_FRAME = 60, 2  # of the animation: rounds between two of them
+EDGE = 1.6  # limit of |x| and |y| in the pictures
+FRAMES, PER_FRAME = 60, 2  # frames of the animation, and rounds per frame
 ANIMATED = (SIMULTANEOUS, ALTERNATING, NEGATIVE, EXTRAGRADIENT, OPTIMISTIC)
 Cells = Mapping[tuple[str, str], Play]
 
 
 def write(plays: Sequence[Play], rate: float, folder: Path) -> Iterator[Path]:
-    """Draws and writes all pictures; yields each path when it is there."""
+    """Draws and writes all pictures; yields each path once it is written."""
     cells = {(one.game.name, one.method.name): one for one in plays}
     drawings: dict[str, Callable[[], Figure]] = {
         "surface": lambda: surfaces(rate),
@@ -66,7 +66,7 @@ def write(plays: Sequence[Play], rate: float, folder: Path) -> Iterator[Path]:
 
 
 def blank(width: float, height: float) -> "Figure":
-    """An empty figure, in inches."""
+    """An empty figure; sizes in inches."""
     from matplotlib.figure import Figure
 
     return Figure((width, height), dpi=DPI, layout="constrained", facecolor="white")
@@ -77,7 +77,7 @@ def blank(width: float, height: float) -> "Figure":
 
 @dataclass(frozen=True)
 class Walk:
-    """One path upon a surface, and what is written about it."""
+    """One path on a surface, and its label."""
 
     game: Game
     method: Method
@@ -87,7 +87,7 @@ class Walk:
     label: str
 
 
-VIEWS = {  # the surface's game -> what is written above it, and the paths
+VIEWS = {  # game of the surface -> its title, and the paths
     SADDLE: (
         "z = x² − y²: each player has a slope",
         (
@@ -107,7 +107,7 @@ VIEWS = {  # the surface's game -> what is written above it, and the paths
 
 
 def surfaces(rate: float) -> "Figure":
-    """The same surface twice, turned by 45 degrees and flatter, and players' paths upon it."""
+    """The surfaces of two games and paths on them; the second is the first, rotated and flatter."""
     figure = blank(9.6, 5)
     for place, (game, (title, walks)) in enumerate(VIEWS.items(), 1):
         axes: Any = figure.add_subplot(1, 2, place, projection="3d", computed_zorder=False)
@@ -123,13 +123,13 @@ def surfaces(rate: float) -> "Figure":
 
 
 def height(game: Game, x: Matrix, y: Matrix) -> Matrix:
-    """What x loses at each point, which is z."""
+    """The loss of x at each point, which is the height of the surface."""
     z = [game.losses(*torch.tensor([[a], [b]]))[0] for a, b in zip(x.flat, y.flat, strict=True)]
     return torch.stack(z).numpy().reshape(x.shape)
 
 
 def landscape(axes: Any, game: Game) -> None:
-    """The surface, pale so that paths are seen, and its level lines on the floor."""
+    """Draws the surface, in pale colours so that paths stand out, and its contours on the floor."""
     from matplotlib.colors import LinearSegmentedColormap
 
     ticks = np.linspace(-EDGE, EDGE, 61)
@@ -150,7 +150,7 @@ def landscape(axes: Any, game: Game) -> None:
 
 
 def draw_walk(axes: Any, z: Matrix, path: Matrix, color: str) -> None:
-    """A path on the surface, its start, and its shadow on the floor."""
+    """Draws a path on the surface, its start, and its projection on the floor."""
     x, y = path.T
     floor, lifted = np.full_like(x, axes.get_zlim()[0]), z + 0.03
     axes.plot(x, y, floor, color=color, lw=0.8, alpha=0.5, zorder=1)
@@ -163,7 +163,7 @@ def draw_walk(axes: Any, z: Matrix, path: Matrix, color: str) -> None:
 
 
 def paths(cells: Cells) -> "Figure":
-    """A panel for each game and method: the directions of descent, and paths from distance 1."""
+    """A panel per game and method: directions of descent, and paths from distance 1."""
     figure = blank(10.4, 9.4)
     grid = figure.subplots(len(GAMES), len(METHODS), sharex=True, sharey=True)
     for row, game in zip(grid, GAMES, strict=True):
@@ -179,7 +179,7 @@ def paths(cells: Cells) -> "Figure":
 
 
 def panel(axes: "Axes", one: Play) -> None:
-    """Arrows where both players' gradients point, paths, and the factor in a round."""
+    """Draws arrows along both players' gradients, paths, and the factor per round."""
     arrows(axes, one.game)
     color = COLORS[one.method.name]
     for path in one.paths.transpose(1, 0, 2)[:2]:
@@ -197,7 +197,7 @@ def panel(axes: "Axes", one: Play) -> None:
 
 
 def arrows(axes: "Axes", game: Game) -> None:
-    """Which way both players are drawn, all arrows of one length."""
+    """Draws the directions in which both players descend, as arrows of equal length."""
     ticks = np.linspace(-EDGE, EDGE, 11)[1:-1]
     x, y = (torch.tensor(side.ravel(), requires_grad=True) for side in np.meshgrid(ticks, ticks))
     u, v = (-gradient.numpy() for gradient in game.gradients(x, y))
@@ -213,7 +213,7 @@ SHOWN = 1e-8, 1e6  # distances, relative to the start
 
 
 def distances(cells: Cells) -> "Figure":
-    """Distance to the equilibrium, measured close to it, and theory's straight lines upon it."""
+    """Distance to the equilibrium over rounds, measured close to it, and theory's lines."""
     figure = blank(10, 6.2)
     grid = figure.subplots(2, len(GAMES) // 2, sharex=True, squeeze=False)
     for axes, game in zip(grid.flat, GAMES, strict=True):
@@ -237,7 +237,7 @@ def distances(cells: Cells) -> "Figure":
 
 
 def beside_theory(axes: "Axes", one: Play) -> None:
-    """What was measured, broad, and what theory says, dotted, through a common point."""
+    """Draws the measured distance (broad) and the theory (dotted) through a common point."""
     color, measured = COLORS[one.method.name], one.distances
     rounds = np.arange(len(measured))
     seen = (measured > SHOWN[0] / 10) & (measured < SHOWN[1] * 10)
@@ -252,7 +252,7 @@ def beside_theory(axes: "Axes", one: Play) -> None:
 
 
 def race(plays: Sequence[Play]) -> Iterator[np.ndarray]:
-    """Frames of several methods that play the same game from the same start: uint8 (H, W, 3)."""
+    """Frames, uint8 (H, W, 3), of several methods playing the same game from the same start."""
     rounds = min(FRAMES * PER_FRAME, len(plays[0].paths) - 1)
     figure = blank(6.6, 3.4)
     board, chart = figure.subplots(1, 2, width_ratios=(1, 1.05))
@@ -271,11 +271,11 @@ def race(plays: Sequence[Play]) -> Iterator[np.ndarray]:
         quiet(chart)
         chart.legend(loc="lower left", frameon=False, fontsize=8, labelcolor="linecolor")
         yield to_pixels(figure)
-        figure.set_layout_engine("none")  # everything keeps the place that it found
+        figure.set_layout_engine("none")  # keeps the layout of the first frame
 
 
 def runner(board: "Axes", chart: "Axes", one: Play, now: int) -> None:
-    """Where one method is, the way it came of late, and its distances so far."""
+    """Draws the position of one method, its recent path, and its distances so far."""
     color, path = COLORS[one.method.name], one.paths[: now + 1, 0]
     board.plot(*path[-12:].T, color=color, lw=1.4, alpha=0.7)
     board.plot(*path[-1], "o", color=color, ms=6, mec="white", mew=0.8)
@@ -283,7 +283,7 @@ def runner(board: "Axes", chart: "Axes", one: Play, now: int) -> None:
 
 
 def gif(frames: Iterable[np.ndarray], seconds: float = 0.1) -> bytes:
-    """A looping GIF of uint8 pictures (H, W, 3), in few colours and so a small one."""
+    """A looping GIF of uint8 pictures (H, W, 3), in few colours to keep it small."""
     stack = np.stack(list(frames))
     n, high, wide, _ = stack.shape
     sheet = Image.fromarray(stack.reshape(n * high, wide, 3)).quantize(48)  # one palette for all

@@ -1,7 +1,7 @@
-"""Saddle points: how two players who go downhill approach an equilibrium, circle it or leave it.
+"""Saddle points: how gradient methods of two players converge, cycle or diverge.
 
-Every game is played with the optimizers that train GANs, and the factor by which the distance to
-the equilibrium changes in a round is measured and held against theory.
+Every game is played with the optimizers that train GANs.  The factor by which the distance to the
+equilibrium changes per round is measured and compared with theory.
 """
 
 import json
@@ -17,14 +17,14 @@ from ganlab.runs.folder import require_writable
 from ganlab.spec import at_least, positive, seed_range
 from ganlab.storage import files
 
-NEAR = 1e-30  # so close to the equilibrium every game is as good as linear
-WINDOW = 1e-300, 1e-3  # distances that can be measured, and at which that is still so
-STARTS, RING = 3, 16  # paths to be drawn, and starting points around the equilibrium
+NEAR = 1e-30  # starting distance, at which every game is practically linear
+WINDOW = 1e-300, 1e-3  # range of distances that float64 resolves and where games are linear
+STARTS, RING = 3, 16  # paths to draw, and starting points around the equilibrium
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is played: the learning rate of both players, the rounds, the seed of the starts."""
+    """The learning rate of both players, the number of rounds, the seed of the starting points."""
 
     step: float = 0.2
     steps: int = 300
@@ -44,9 +44,9 @@ def saddle_point(
     seed: int = Options.seed,
     output_dir: str = "outputs",
 ) -> list[Path]:
-    """Two players on saddle points: pictures, an animation, a table of theory and measurement.
+    """Two players on saddle points: pictures, an animation, and a table of measured rates.
 
-    Prints the table; returns the files written.
+    Prints the table, which compares the rates with theory; returns the files written.
 
     Args:
         step: learning rate of both players, greater than 0 and at most 1.
@@ -66,7 +66,7 @@ def saddle_point(
 
 
 def played(game: Game, method: Method, options: Options) -> Play:
-    """Plays a game from some points at distance 1 and from a ring close to the equilibrium."""
+    """Plays a game from points at distance 1, and from a ring close to the equilibrium."""
     starts = np.concatenate([circle(STARTS, options.seed), NEAR * circle(RING, options.seed)])
     path = play(game, method, starts, options.step, options.steps)
     distances = mean_distance(path[:, STARTS:]) / NEAR
@@ -75,22 +75,22 @@ def played(game: Game, method: Method, options: Options) -> Play:
 
 
 def circle(n: int, seed: int) -> Matrix:
-    """n points at distance 1 from the origin, evenly spaced from an angle that the seed decides."""
+    """n evenly spaced points (n, 2) on the unit circle; the seed sets the first angle."""
     first = np.random.default_rng(seed).uniform(0, 2 * np.pi)
     angles = first + 2 * np.pi * np.arange(n) / n
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 def mean_distance(points: Matrix) -> Matrix:
-    """The geometric mean over a ring (t, n, 2): orbits are ellipses, whose phases it averages."""
+    """Geometric mean distance (t,) of a ring (t, n, 2); it averages over phases of the orbits."""
     with np.errstate(divide="ignore"):
         return np.exp(np.log(np.hypot(points[..., 0], points[..., 1])).mean(axis=1))
 
 
 def factor(distances: Matrix) -> float:
-    """Growth in a round: the slope of log distance in the second half of what can be measured.
+    """Factor per round, from the slope of the log distance in the second half of WINDOW's rounds.
 
-    0 where nothing can, because the equilibrium is met at once and for good.
+    0 if the distance leaves WINDOW at once, because the method jumps to the equilibrium.
     """
     low, high = (bound / NEAR for bound in WINDOW)
     left = np.append(distances > high, True)
@@ -103,12 +103,12 @@ def factor(distances: Matrix) -> float:
 
 
 def table(plays: list[Play]) -> Iterator[str]:
-    """Lines for people, a block for each game."""
+    """The lines of the table, with a block per game."""
     width = max(len(one.method.name) for one in plays)
     last = None
     for one in plays:
         if one.game is not last:
-            yield "" if last is not None else "distance to the equilibrium, times in a round:\n"
+            yield "" if last is not None else "distance to the equilibrium, factor per round:\n"
             yield f"{one.game.name:{width + 2}}  {'theory':>8} {'measured':>9} {'difference':>11}"
             last = one.game
         numbers = f"{one.theory:8.4f} {one.measured:9.4f} {one.measured - one.theory:+11.5f}"

@@ -1,7 +1,7 @@
-"""What is known in closed form of the games (Goodfellow et al. 2014; Arjovsky et al. 2017).
+"""Closed forms of divergences and games (Goodfellow et al. 2014; Arjovsky et al. 2017).
 
-Distributions are given by their masses on common cells, float64 (M,) that sum to 1, or by the
-parameters of a family.  Everything is in nats.
+Distributions are given by probability masses on common cells, float64 (M,) that sum to 1, or by the
+parameters of a family.  Divergences are in nats.
 """
 
 import math
@@ -19,10 +19,10 @@ def optimal_discriminator(data: Tensor, generated: Tensor) -> Tensor:
     """D*(x) = p_data / (p_data + p_g) (Goodfellow et al. 2014, eq. 2).
 
     Args:
-        data, generated: densities, or masses, of any one shape.
+        data, generated: densities or masses, of the same shape.
 
     Returns:
-        In [0, 1]; nan where neither is.
+        In [0, 1]; nan where both are 0.
     """
     return data / (data + generated)
 
@@ -46,7 +46,7 @@ def kl(p: Tensor, q: Tensor) -> float:
 def jsd(p: Tensor, q: Tensor) -> float:
     """Jensen-Shannon divergence of masses (M,), in [0, log 2]."""
     p, q = p.double(), q.double()
-    both = p + q  # not its half, the mixture, which may be less than the smallest number
+    both = p + q  # not (p + q) / 2, which may underflow
     return (math.log(2) * both.sum().item() + kl(p, both) + kl(q, both)) / 2
 
 
@@ -56,28 +56,28 @@ def virtual_criterion(data: Tensor, generated: Tensor) -> float:
 
 
 def wasserstein(p: Tensor, q: Tensor, width: float) -> float:
-    """W1 of masses (M,) on cells of one width in a row: the area between the two cdfs."""
+    """W1 of masses (M,) on adjacent cells of equal width: the area between the two cdfs."""
     return width * (p - q).cumsum(dim=0).abs().sum().item()
 
 
 def parallel_lines(distance: float) -> tuple[float, float]:
     """(JSD, W1) of two parallel unit segments (Arjovsky et al. 2017, example 1).
 
-    JSD is log 2 for every distance but 0, where it is 0; W1 is the distance.
+    JSD is log 2 for every distance except 0, where it is 0; W1 is the distance.
     """
     return (math.log(2) if distance else 0.0), abs(distance)
 
 
 def gaussians_wasserstein(distance: float) -> float:
-    """W1 of two Gaussians of one covariance whose means are so far apart: a translation."""
+    """W1 of two Gaussians with equal covariance: the distance of their means."""
     return abs(distance)
 
 
 def gaussians_jsd(distance: float, std: float = 1.0, steps: int = 20_001) -> float:
     """JSD of N(0, std^2) and N(distance, std^2): log 2 - E_p[softplus(-l)], l = log p - log q.
 
-    There is no closed form; this is the integral of one smooth function on the line by the
-    trapezoidal rule, which converges faster than any power: exact to 1e-12.
+    There is no closed form.  This integrates a smooth function by the trapezoidal rule, which
+    converges faster than any power; the result is accurate to 1e-12.
     """
     positive(std=std)
     at_least(3, steps=steps)
@@ -93,7 +93,7 @@ def gaussians_jsd(distance: float, std: float = 1.0, steps: int = 20_001) -> flo
 def generator_gradients(distance: float, std: float = 1.0, steps: int = 20_001) -> dict[str, float]:
     """|dL / d mean of p_g| of G's losses at the optimal D, p_g = N(distance, std^2), data N(0, .).
 
-    D* is held while G moves.  With l = log p_data - log p_g and x ~ p_g, dl/dx = -distance / std^2:
+    D* is fixed as G moves.  With l = log p_data - log p_g and x ~ p_g, dl/dx = -distance / std^2:
     saturating, E[log(1 - D)]: E[sigma(l)] distance / std^2 (Arjovsky & Bottou 2017, theorem 2.4);
     nonsaturating, E[-log D]: E[sigma(-l)] distance / std^2 (their theorem 2.5, section 2.2.2);
     wasserstein, E[-f] with f the optimal critic: 1.
@@ -112,22 +112,22 @@ def generator_gradients(distance: float, std: float = 1.0, steps: int = 20_001) 
 
 
 def pushed_forward(images: Tensor, masses: Tensor, edges: Tensor) -> Tensor:
-    """Masses (M,) of G(z) in the cells between `edges`, for a G from the line to the line.
+    """Masses (M,) of G(z) in the cells between `edges`, for 1-d z and G(z).
 
-    p_g(x) = sum over the z with G(z) = x of p_z(z) / |G'(z)|, where G is taken for linear between
-    neighbouring z: each stretch of z spreads its mass evenly from one image to the other.  Exact
-    for such a G, monotone or not, and what falls outside of all cells is left out.
+    p_g(x) = sum over the z with G(z) = x of p_z(z) / |G'(z)|.  G is interpolated linearly between
+    neighbouring z, so each interval of z spreads its mass evenly between the two images.  This is
+    exact for such a G, monotone or not.  Mass outside of all cells is dropped.
 
     Args:
         images: G(z) at K + 1 increasing z.
-        masses: p_z's, (K,), of the stretches between them.
+        masses: of p_z in the K intervals between them, (K,).
         edges: (M + 1,), increasing.
     """
     images, masses, edges = images.double(), masses.double(), edges.double()
     low = torch.minimum(images[:-1], images[1:])
     length = (images[1:] - images[:-1]).abs().clamp_min(1e-12)
     passed = torch.zeros_like(edges)
-    for i in range(0, len(low), 1024):  # cells x stretches at once would not fit into memory
+    for i in range(0, len(low), 1024):  # all cells x intervals at once would not fit into memory
         part = slice(i, i + 1024)
         passed += ((edges[:, None] - low[part]) / length[part]).clamp(0, 1) @ masses[part]
     return passed.diff()

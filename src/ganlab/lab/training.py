@@ -1,4 +1,4 @@
-"""What laboratories train: ordinary runs, composed, checked and resumed as any other."""
+"""Training for laboratories: ordinary runs, composed, checked and resumed like any other."""
 
 import io
 from collections.abc import Collection, Sequence
@@ -21,30 +21,30 @@ from ganlab.runs.folder import Run
 from ganlab.storage import files
 from ganlab.sweeps.study import Point
 
-STILL = ("g_optimizer.lr=0",)  # G takes part in every iteration, and stays where it is
+STILL = ("g_optimizer.lr=0",)  # G takes part in every iteration but does not change
 
 
 class Planned(NamedTuple):
-    """A run that can be made: what `ganlab train` would do with the same overrides."""
+    """A checked run, as `ganlab train` would start it with the same overrides."""
 
     config: dict[str, Any]
     run: Run
 
     @property
     def experiment(self) -> Experiment:
-        """What it trains."""
+        """The experiment of the run."""
         return Experiment(**self.config)
 
 
 def planned(overrides: Sequence[str], composer: Composer | None = None) -> Planned:
-    """Composes and rehearses a run; nothing is written.
+    """Composes and rehearses a run; writes nothing.
 
     Raises:
-        ConfigError: all mistakes.
+        ConfigError: the overrides are invalid; lists all mistakes.
     """
     composer = composer or Composer()
     if varying := [o for o in overrides if composer.varies(o)]:
-        raise ConfigError([f"'{o}': one value; a laboratory is no sweep" for o in varying])
+        raise ConfigError([f"'{o}': a laboratory takes one value, not a sweep" for o in varying])
     cfg, mistakes = composer.compose(list(overrides))
     try:
         config = checked(without_hydra(cfg))
@@ -56,11 +56,11 @@ def planned(overrides: Sequence[str], composer: Composer | None = None) -> Plann
 
 
 def trained(plan: Planned, callbacks: Sequence[Callback] = ()) -> Run:
-    """Trains a planned run to its end, goes on with it, or finds it finished.
+    """Trains or resumes a planned run until it is finished; does nothing if it is.
 
     Raises:
-        SystemExit: with 130 where a signal stopped it; the same command goes on.
-        JobFailedError: training cannot go on; the reason has been said.
+        SystemExit: with code 130 if a signal stopped it; the same command resumes it.
+        JobFailedError: training failed; the reason has been printed.
     """
     name = plan.run.path.parent.name
     with train.failures_said(swept=False):
@@ -72,11 +72,11 @@ def trained(plan: Planned, callbacks: Sequence[Callback] = ()) -> Run:
 
 
 class Snapshots(ModelCallback):
-    """Keeps all weights of chosen iterations, without which no film of them can be drawn.
+    """Saves all weights at given iterations, for pictures of them.
 
     Args:
         folder: where they go, RUN/snapshots.
-        iterations: when; 0 is before the first.
+        iterations: at which to save; 0 is before the first.
     """
 
     def __init__(self, folder: Path, iterations: Collection[int]) -> None:
@@ -90,7 +90,7 @@ class Snapshots(ModelCallback):
         self.keep(gan)
 
     def keep(self, gan: GAN) -> None:
-        """Saves the weights if it is time."""
+        """Saves the weights if this iteration is one of the given ones."""
         if gan.iterations in self.iterations:
             self.folder.mkdir(exist_ok=True)
             file = io.BytesIO()
@@ -101,11 +101,11 @@ class Snapshots(ModelCallback):
         """(iteration, weights), in order.
 
         Raises:
-            ConfigError: some are not there.
+            ConfigError: some are missing.
         """
         if missing := [i for i in self.iterations if not self._file(i).exists()]:
             raise ConfigError(
-                [f"'{self.folder}' has no iteration {missing[0]}; set resume=never to train anew"]
+                [f"'{self.folder}' has no iteration {missing[0]}; set resume=never to train again"]
             )
         return [(i, torch.load(self._file(i), weights_only=True)) for i in self.iterations]
 

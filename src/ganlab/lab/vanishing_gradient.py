@@ -1,4 +1,4 @@
-"""Why gradients vanish between distributions that are apart, in theory and with trained D's."""
+"""Why gradients vanish between distant distributions, in theory and with trained Ds."""
 
 import json
 import math
@@ -28,7 +28,7 @@ from ganlab.storage import files
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-GAMES = {  # loss -> what it cannot do without, and its colour
+GAMES = {  # loss -> (overrides that it requires, colour)
     "minimax": ((), G),
     "nonsaturating": ((), D),
     "wasserstein": (
@@ -43,20 +43,20 @@ Curve = list[tuple[int, float]]  # iteration, gradient of G's loss
 def vanishing_gradient(
     overrides: Sequence[str] = (), points: int = 20, output_dir: str = "outputs"
 ) -> list[Path]:
-    """Far apart JSD is flat at log 2, and what G learns from the best D depends on the loss.
+    """For distant distributions JSD is flat at log 2; G's gradient from D depends on the loss.
 
-    In closed form: two parallel lines (Arjovsky et al. 2017, example 1) and two Gaussians moved
-    apart: JSD, Wasserstein-1, and G's gradient at the optimal D by each loss (Goodfellow et al.
-    2014, section 3; Arjovsky & Bottou 2017, theorems 2.4 and 2.6).  Then with real D's: G stands
-    still as the identity, so that p_g is N(0, 1), the data is N(10, 1), D trains
-    (experiment=vanishing_gradient, a run for each loss in OUTPUT_DIR/lab/vanishing-gradient), and
-    the gradient of the mean of p_g is read on the way.  Writes vanishing-gradient.png, trained.png
-    and results.json.
+    In closed form, for two parallel lines (Arjovsky et al. 2017, example 1) and two Gaussians at
+    varying distance: JSD, Wasserstein-1, and G's gradient at the optimal D for each loss
+    (Goodfellow et al. 2014, section 3; Arjovsky & Bottou 2017, theorems 2.4 and 2.6).  Then with
+    trained Ds: G is fixed as the identity, so that p_g is N(0, 1); the data is N(10, 1); D trains
+    (experiment=vanishing_gradient, a run per loss in OUTPUT_DIR/lab/vanishing-gradient), and the
+    gradient with respect to the mean of p_g is measured.  Writes vanishing-gradient.png,
+    trained.png and results.json.
 
     Args:
-        points: readings of G's gradient on D's way.
+        points: measurements of G's gradient during D's training.
         output_dir: where results go.
-        NAME=VALUE: all else is for the config of all three runs: seed=1, data.means=[2], ...
+        NAME=VALUE: any other word overrides the config of all runs: seed=1, data.means=[2], ...
     """
     at_least(2, points=points)
     folder = Path(output_dir) / "lab" / "vanishing-gradient"
@@ -79,11 +79,11 @@ def vanishing_gradient(
 
 
 class GeneratorGradient(ModelCallback):
-    """Makes G the identity and notes |dL / d mean of p_g| as D trains, L without penalties.
+    """Makes G the identity and records |dL / d mean of p_g| while D trains, L without penalties.
 
     Args:
-        file: where readings are kept, so that a run that goes on has them all.
-        iterations: when.
+        file: stores the readings, so that a resumed run has all of them.
+        iterations: at which to measure.
     """
 
     def __init__(self, file: Path, iterations: Sequence[int]) -> None:
@@ -110,19 +110,19 @@ class GeneratorGradient(ModelCallback):
 
 
 def only_layer(generator: nn.Module) -> nn.Linear:
-    """The layer of an affine G, whose bias is the mean of p_g.
+    """The only layer of an affine G; its bias is the mean of p_g.
 
     Raises:
-        ConfigError: G is something else.
+        ConfigError: G is not affine.
     """
     layers = [module for module in generator.modules() if isinstance(module, nn.Linear)]
     if len(layers) != 1:
-        raise ConfigError(["model.generator.hidden: this laboratory's G is affine; leave it at []"])
+        raise ConfigError(["model.generator.hidden: this laboratory needs an affine G; keep it []"])
     return layers[0]
 
 
 def readings(plan: Planned, points: int) -> Curve:
-    """G's gradient while D trains and G stands still."""
+    """Trains D against the fixed G; returns G's gradient over iterations."""
     total = plan.config["iterations"]
     when = {round(step) for step in np.geomspace(1, total, points).tolist()}
     noted = GeneratorGradient(plan.run.path / "generator-gradient.json", sorted(when))
@@ -131,7 +131,7 @@ def readings(plan: Planned, points: int) -> Curve:
 
 
 def at_the_optimal(experiment: Experiment) -> dict[str, float] | None:
-    """G's gradients at the optimal D for p_g = N(0, 1); None: the data is not N(., 1)."""
+    """G's gradients at the optimal D for p_g = N(0, 1); None if the data is not N(., 1)."""
     known = distribution_of(experiment.source)
     if not isinstance(known, Mixture) or known.means.shape != (1, 1) or known.stds.item() != 1:
         return None
@@ -139,7 +139,7 @@ def at_the_optimal(experiment: Experiment) -> dict[str, float] | None:
 
 
 def closed_forms() -> dict[str, Any]:
-    """JSD, W1 and gradients at the optimal D, over distances of 0 to 10."""
+    """JSD, W1 and gradients at the optimal D, for distances from 0 to 10."""
     distances = torch.linspace(0, 10, 101).tolist()
     gradients = [theory.generator_gradients(d) for d in distances]
     return {
@@ -153,14 +153,14 @@ def closed_forms() -> dict[str, Any]:
 
 
 def draw_theory(known: dict[str, Any], distances: Sequence[float]) -> np.ndarray:
-    """Lines, Gaussians, and gradients beside each other."""
+    """Three panels: parallel lines, Gaussians, and gradients."""
     from matplotlib.figure import Figure
 
     figure = Figure((11.0, 3.4), dpi=DPI, layout="constrained", facecolor="white")
     lines, gaussians, slopes = figure.subplots(1, 3)
     for axes, name in ((lines, "parallel lines"), (gaussians, "gaussians")):
         jsd, w1 = known[name]
-        start = 1 if name == "parallel lines" else 0  # at 0 the lines are one: JSD jumps
+        start = 1 if name == "parallel lines" else 0  # at distance 0 the JSD of lines jumps to 0
         axes.plot(distances[start:], jsd[start:], color=G, lw=1.6, label="JSD")
         axes.plot(distances, [w / 10 for w in w1], color=OTHERS[0], lw=1.6, label="W1 / 10")
         if start:
@@ -183,7 +183,7 @@ def gradients_of(known: dict[str, Any]) -> Iterator[tuple[list[float], str]]:
 
 
 def draw_trained(found: dict[str, Curve], optimal: Mapping[str, float] | None = None) -> np.ndarray:
-    """G's gradient while D trains, a line for each loss; dotted what it is at the optimal D."""
+    """G's gradient while D trains, a line per loss; dotted: its value at the optimal D."""
     from matplotlib.figure import Figure
 
     figure = Figure((6.4, 3.8), dpi=DPI, layout="constrained", facecolor="white")
@@ -199,7 +199,7 @@ def draw_trained(found: dict[str, Curve], optimal: Mapping[str, float] | None = 
 
 
 def titled(axes: "Axes", title: str, below: str) -> None:
-    """What a panel shows."""
+    """Adds title, label of the x axis, legend and grid to a panel."""
     axes.set_title(title, loc="left", fontsize=10, color=INK)
     axes.set_xlabel(below, color=INK, fontsize=9)
     axes.legend(frameon=False, fontsize=8, labelcolor="linecolor")

@@ -1,4 +1,4 @@
-"""Generators and discriminators, one file per architecture; contract.py says what they must offer.
+"""Generators and discriminators, one file per architecture; contract.py has their base classes.
 
 May import: spec.
 Libraries: torch.

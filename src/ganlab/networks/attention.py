@@ -1,4 +1,4 @@
-"""Self-attention between the places of a feature map (Zhang et al. 2019, section 3)."""
+"""Self-attention between positions of a feature map (Zhang et al. 2019, section 3)."""
 
 import torch
 from torch import Tensor, nn
@@ -6,10 +6,10 @@ from torch.nn.functional import max_pool2d
 
 
 class SelfAttention(nn.Module):
-    """x (N, C, H, W) -> x + gamma attention(x), the same shape; gamma starts at 0, as nothing.
+    """x (N, C, H, W) -> x + gamma attention(x), of the same shape; gamma starts at 0.
 
-    As in the authors' code: keys and queries of C / 8 channels, values of C / 2; keys and values
-    are those of every 2 x 2 places together, by their maximum; no biases.
+    As in the authors' code, keys and queries have C / 8 channels and values C / 2.  Keys and values
+    are max-pooled over 2 x 2 positions.  There are no biases.
     """
 
     def __init__(self, channels: int) -> None:
@@ -24,7 +24,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         queries = self.query(x).flatten(2)
         keys, values = (max_pool2d(of(x), 2).flatten(2) for of in (self.key, self.value))
-        # Spelled out, since torch's fused attention has no second derivative for the penalties.
+        # Not torch's fused attention, which lacks the second derivative that penalties need.
         weights = torch.einsum("ncq,nck->nqk", queries, keys).softmax(dim=2)
         seen = torch.einsum("nqk,nck->ncq", weights, values).unflatten(2, x.shape[2:])
         return x + self.gamma * self.out(seen)

@@ -1,7 +1,7 @@
 """The discriminator of EBGAN and BEGAN: an autoencoder whose error is the energy of an image.
 
-Zhao et al. 2017, section 2.3; Berthelot et al. 2017, section 3.  One convolution and two dense
-layers, as in the collections of GANs on MNIST; both papers go deeper.
+Zhao et al. 2017, section 2.3; Berthelot et al. 2017, section 3.  It has one convolution and two
+dense layers, as in common collections of GANs for MNIST; both papers use deeper networks.
 """
 
 from typing import ClassVar
@@ -14,17 +14,17 @@ from ganlab.spec import ImageSpec, at_least, one_of
 
 
 class AutoencoderDiscriminator(Discriminator):
-    """Images (N, C, H, W) in [-1, 1] -> energies (N,) >= 0: low for images that D takes for real.
+    """Images (N, C, H, W) in [-1, 1] -> energies (N,) >= 0, low for images that D judges real.
 
-    The features are the codes (N, feature_dim).  The last layer is linear, as in both papers: a
-    tanh would have no gradient at the black and white of which digits are made.
+    The features are the codes (N, feature_dim).  The last layer is linear, as in both papers: the
+    gradient of a tanh would vanish at -1 and 1, the most common values in images of digits.
 
     Args:
         width: channels of the convolutions.
         code: width of the code between encoder and decoder.
-        error: what the energy averages over pixels: "l1" (BEGAN: |D(x) - x|) or "l2" (EBGAN).
-        norm: "layer", "batch", "spectral", "weight" or "none": of the decoder's hidden layer alone,
-            unless it is one of weights.
+        error: energy, as a mean over pixels: "l1" (BEGAN: |D(x) - x|) or "l2" (EBGAN, squared).
+        norm: "layer" or "batch": of the decoder's hidden layer; "spectral" or "weight": of all
+            layers' weights; or "none".
     """
 
     energy: ClassVar[bool] = True

@@ -1,7 +1,7 @@
-"""BigGAN's generator (Brock et al. 2019, section 3 and appendix B), in its form for 32 pixels.
+"""BigGAN's generator (Brock et al. 2019, section 3 and appendix B), in its variant for 32 pixels.
 
 Its discriminator is the residual one, 256 wide, with orthogonal initialisation: conf/model/biggan.
-Both have one width throughout, as the authors' code for 32 pixels has, at other sizes, too.
+Both have the same width in all blocks, as in the authors' code for 32 pixels, at any image size.
 """
 
 from torch import Tensor, cat, nn
@@ -16,7 +16,7 @@ from ganlab.spec import ImageSpec, at_least
 
 
 def share_sizes(total: int, shares: int) -> list[int]:
-    """Sizes of `shares` parts of `total` entries as `Tensor.tensor_split` makes them.
+    """Sizes of `shares` parts of `total` entries, as in `Tensor.tensor_split`.
 
     Raises:
         ValueError: there are fewer entries than parts.
@@ -29,15 +29,15 @@ def share_sizes(total: int, shares: int) -> list[int]:
 class BigGANGenerator(Generator):
     """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1].
 
-    The noise is split: a share for the first layer and one for each block, whose BatchNorms see it
-    along with an embedding of the code that all blocks share.  Without a code they see the noise
-    alone.  Spectral norm on all weights but the embedding's; orthogonal initialisation.
+    The noise is split into one part for the first layer and one per block.  The BatchNorms of a
+    block are conditioned on its part and on a shared embedding of the code, if there is a code.
+    All weights but the embedding's have spectral norm; initialisation is orthogonal.
 
     Args:
-        code_dim: how many entries at the end of z are the code.
+        code_dim: number of entries at the end of z that are the code.
         width: channels of every block.
-        embedding: width of the code's embedding.
-        attention: as in ResNetGenerator; the paper has it for images from 64 pixels on.
+        embedding: width of the embedding of the code.
+        attention: as in ResNetGenerator; the paper uses it for images of 64 pixels and more.
     """
 
     takes_code_dim = True
@@ -56,10 +56,10 @@ class BigGANGenerator(Generator):
         at_least(0, code_dim=code_dim)
         self.code_dim = code_dim
         first, *others = share_sizes(latent_dim - code_dim, power_of_two(spec, "biggan") + 1)
-        told = embedding if code_dim else 0
+        embedded = embedding if code_dim else 0
         self.stem = nn.Sequential(nn.Linear(first, width * 16), nn.Unflatten(1, (width, 4, 4)))
         self.blocks = nn.ModuleList(
-            UpBlock(width, width, "conditional_batch", told + share) for share in others
+            UpBlock(width, width, "conditional_batch", embedded + share) for share in others
         )
         self.attention = SelfAttention(width) if attention else nn.Identity()
         self.top = nn.Sequential(

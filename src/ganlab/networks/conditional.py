@@ -1,4 +1,4 @@
-"""Layers of a generator that are told the code: the class, or infoGAN's codes."""
+"""Generator layers that are conditioned on the code: the class, or InfoGAN's codes."""
 
 import torch
 from torch import Tensor, nn
@@ -14,21 +14,21 @@ class Conditional(nn.Module):
 
 
 def given(layer: nn.Module, x: Tensor, code: Tensor | None) -> Tensor:
-    """The layer's output; the code is for the layers that ask for it."""
+    """The output of a layer; only Conditional layers get the code."""
     return layer(x, code) if isinstance(layer, Conditional) else layer(x)
 
 
 class ConditionalBatchNorm2d(Conditional):
     """BatchNorm with a gain and a bias for each code (de Vries et al. 2017, section 3.2).
 
-    x (N, channels, H, W), code (N, code_dim) -> BN(x) (1 + code G) + code B.  A one-hot code picks
-    one row of each table, as Miyato & Koyama 2018 have it; it starts as BatchNorm itself.
+    x (N, channels, H, W), code (N, code_dim) -> BN(x) (1 + code G) + code B.  A one-hot code
+    selects a row of G and of B, as in Miyato & Koyama 2018.  G and B start at 0: plain BatchNorm.
     """
 
     def __init__(self, channels: int, code_dim: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, affine=False)
-        # No dense layers: the initialisations and norms of weights are for those, not for these.
+        # Parameters, not dense layers, so that weight initialisations and norms leave them alone.
         self.gain = nn.Parameter(torch.zeros(code_dim, channels))
         self.bias = nn.Parameter(torch.zeros(code_dim, channels))
 
@@ -38,7 +38,7 @@ class ConditionalBatchNorm2d(Conditional):
 
 
 def conditional_norm2d(kind: str, channels: int, code_dim: int) -> nn.Module:
-    """As `norm2d`, and "conditional_batch", which without a code is "batch"."""
+    """Like `norm2d`, with the additional kind "conditional_batch"; without a code it is "batch"."""
     one_of(CONDITIONAL_NORMS, norm=kind)
     if kind != "conditional_batch":
         return norm2d(kind, channels)

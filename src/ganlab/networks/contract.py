@@ -1,6 +1,7 @@
-"""What ganlab asks of a generator and of a discriminator: base classes with their declarations.
+"""Base classes of generators and discriminators.
 
-Any nn.Module with the same constructor and forward pass works, too; it is taken to declare nothing.
+Any other nn.Module with the same constructor and forward pass also works, with the class attributes
+below at their defaults.
 """
 
 from typing import ClassVar
@@ -11,8 +12,8 @@ from torch import Tensor, nn
 class Network(nn.Module):
     """Base of generators and discriminators.
 
-    `takes_points`: it also works on points (N, d), with a PointSpec; otherwise data of points is
-    refused.
+    `takes_points`: whether it also works on points (N, d), with a PointSpec; if not, data of points
+    is rejected.
     """
 
     takes_points: ClassVar[bool] = False
@@ -21,17 +22,17 @@ class Network(nn.Module):
 class Generator(Network):
     """Latents z (N, latent_dim) -> images (N, C, H, W) in [-1, 1], or points (N, d).
 
-    A subclass is constructed as `Generator(spec, latent_dim, ...)`; `latent_dim` counts the noise
+    A subclass is constructed as `Generator(spec, latent_dim, ...)`; `latent_dim` includes the noise
     and the code of conditioning, which follows the noise in z.
 
-    `takes_code_dim`: its constructor has a parameter `code_dim`, the width of the code, because it
-    treats the code apart from the noise.
+    `takes_code_dim`: whether its constructor has a parameter `code_dim`, the width of the code, to
+    treat code and noise separately.
     """
 
     takes_code_dim: ClassVar[bool] = False
 
     def generate(self, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Images, and by name what was computed on the way that terms of G's loss need."""
+        """Images, and intermediate results by name, for terms of G's loss that need them."""
         return self(z), {}
 
 
@@ -40,7 +41,7 @@ class Discriminator(Network):
 
     A subclass is constructed as `Discriminator(spec, ...)`.
 
-    `energy`: its output is an energy, low on real images and never negative.
+    `energy`: whether its output is an energy: low for real images and never negative.
     `feature_dim`: width of the features that `logits_and_features` returns.
     """
 
@@ -49,7 +50,7 @@ class Discriminator(Network):
 
     @property
     def has_spectral_head(self) -> bool:
-        """Whether spectral norm holds its last layer; heads that conditioning adds follow it."""
+        """Whether the last layer has spectral norm; heads of conditioning then have it, too."""
         return False
 
     def logits_and_features(self, x: Tensor) -> tuple[Tensor, Tensor]:

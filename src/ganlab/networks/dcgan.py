@@ -20,7 +20,7 @@ class DCGANGenerator(Generator):
     """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1].
 
     Args:
-        width: channels before the last layer; each layer below has twice as many.
+        width: channels before the last layer; each layer before has twice as many.
         norm: "batch" (the paper's), "layer", "spectral", "weight" or "none".
     """
 
@@ -53,8 +53,8 @@ class DCGANDiscriminator(FeatureDiscriminator):
 
     Args:
         width: channels after the first layer; each layer after it has twice as many.
-        norm: "batch" (the paper's), "layer", "spectral", "weight" or "none"; not on the first
-            layer, unless it is one of weights.
+        norm: "batch" (the paper's), "layer", "spectral", "weight" or "none"; the first layer has
+            only "spectral" and "weight".
         minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
     """
 

@@ -1,4 +1,4 @@
-"""Discriminators made of features and one linear head; what they see of a minibatch."""
+"""Discriminators with features and a linear head, and layers that compare images of a minibatch."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from ganlab.spec import one_of
 class MinibatchStd(nn.Module):
     """Adds one feature: the standard deviation over the minibatch, averaged over the features.
 
-    Images that are all alike are told by it (Karras et al. 2018, section 3).
+    It lets D detect minibatches of similar images (Karras et al. 2018, section 3).
     """
 
     extra = 1
@@ -28,9 +28,9 @@ class MinibatchStd(nn.Module):
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Adds `extra` features: closeness to the other images (Salimans et al. 2016, section 3.2).
+    """Adds `extra` features: similarity to the other images (Salimans et al. 2016, section 3.2).
 
-    M = f T in rows of `depth` numbers; o_b(x_i) = sum over j of exp(-||M_ib - M_jb||_1), j != i.
+    M = f T, with rows of `depth` values; o_b(x_i) = sum over j of exp(-||M_ib - M_jb||_1), j != i.
     """
 
     extra = 100
@@ -43,7 +43,7 @@ class MinibatchDiscrimination(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         rows = self.project(features).unflatten(1, (self.extra, self.depth))
         closeness = (-(rows.unsqueeze(0) - rows.unsqueeze(1)).abs().sum(dim=3)).exp()
-        return torch.cat([features, closeness.sum(dim=1) - 1], dim=1)  # 1: each image with itself
+        return torch.cat([features, closeness.sum(dim=1) - 1], dim=1)  # - 1 for the image itself
 
 
 COMPARISONS: dict[str, Callable[[int], nn.Module]] = {
@@ -58,8 +58,8 @@ class FeatureDiscriminator(Discriminator):
 
     Args:
         features: images (N, C, H, W) in [-1, 1] -> (N, feature_dim).
-        feature_dim: its output's width.
-        minibatch: what D sees of the other images of its minibatch: "none", "std" or
+        feature_dim: width of these features.
+        minibatch: comparison with the other images of the minibatch: "none", "std" or
             "discrimination".
     """
 
@@ -79,22 +79,22 @@ class FeatureDiscriminator(Discriminator):
         return self.head(self.compare(features)).flatten(), features
 
 
-# These look at other images than the one at hand, or change with every pass.
+# These modules depend on other images of the minibatch, or change state in every pass.
 MINGLING = (_NormBase, _SpectralNorm, MinibatchStd, MinibatchDiscrimination)
 
 
 def stranger(*networks: nn.Module) -> nn.Module | None:
-    """A module of a class from elsewhere than torch.nn and ganlab, which may do anything."""
+    """The first module whose class is from neither torch.nn nor ganlab, or None."""
     modules = (module for network in networks for module in network.modules())
     known = ("torch.nn.", "ganlab.")
     return next((m for m in modules if not type(m).__module__.startswith(known)), None)
 
 
 def independent(*networks: nn.Module) -> bool:
-    """Whether networks judge each image by itself and leave no trace of it.
+    """Whether networks treat each image independently and do not change state.
 
-    One pass over real and generated images together is then the same as one over each, at less
-    cost.  Strangers are not trusted.
+    If so, one pass over real and generated images together gives the same result as two separate
+    passes, and is cheaper.  False if a module is from neither torch.nn nor ganlab.
     """
     modules = (module for network in networks for module in network.modules())
     mingles = any(isinstance(module, MINGLING) for module in modules)

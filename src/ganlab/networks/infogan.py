@@ -1,6 +1,6 @@
 """The network of the InfoGAN paper (Chen et al. 2016, appendix C.1), without its codes.
 
-The small net that collections of GANs on MNIST share; Lucic et al. 2018 compare seven GANs on it.
+A small network, common in GAN collections for MNIST; Lucic et al. 2018 compare seven GANs on it.
 """
 
 from torch import Tensor, nn
@@ -12,10 +12,10 @@ from ganlab.spec import ImageSpec
 
 
 def quarter(spec: ImageSpec) -> int:
-    """Size of the smallest feature map: a quarter of the image's.
+    """Size of the smallest feature map: a quarter of the image's size.
 
     Raises:
-        ValueError: the size is no multiple of 4.
+        ValueError: the size is not a multiple of 4.
     """
     if spec.size % 4:
         raise ValueError(f"infogan takes images whose size is a multiple of 4, got {spec}")

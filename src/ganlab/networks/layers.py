@@ -1,4 +1,4 @@
-"""Pieces that several networks share."""
+"""Layers and initialisations that several networks share."""
 
 import math
 from collections.abc import Callable
@@ -23,9 +23,9 @@ Weighted = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 def norm2d(kind: str, channels: int) -> nn.Module:
     """Normalisation of (N, channels, H, W).
 
-    "layer" is one group over all of an image (Ba et al. 2016), as the critics of Gulrajani et al.
-    2017 use it: unlike BatchNorm it leaves each image to itself.  "spectral" and "weight" normalise
-    weights, not activations: see `reparametrize`.
+    "layer" normalises over all channels and pixels of an image (Ba et al. 2016), as in the critics
+    of Gulrajani et al. 2017; unlike BatchNorm it does not mix images.  "spectral" and "weight"
+    normalise weights, not activations: see `reparametrize`.
     """
     one_of(NORMS, norm=kind)
     layers: dict[str, Callable[[], nn.Module]] = {
@@ -52,7 +52,7 @@ def norm1d(kind: str, features: int) -> nn.Module:
 
 
 def needs_bias(norm: str) -> bool:
-    """Whether a layer before the norm needs a bias: BatchNorm and LayerNorm bring their own."""
+    """Whether a layer before the norm needs a bias; BatchNorm and LayerNorm have their own."""
     return norm not in ("batch", "layer")
 
 
@@ -70,11 +70,11 @@ def rising(channels: int, times: int, norm: str) -> list[nn.Module]:
 
 
 def reparametrize(network: nn.Module, norm: str) -> None:
-    """Normalises each layer's weight, if the norm is one of weights; call it after initialising.
+    """Normalises the weights of all layers for "spectral" and "weight"; call it after initialising.
 
-    "spectral" divides it by its largest singular value, estimated by one power iteration per
-    training pass (Miyato et al. 2018, algorithm 1).  "weight" gives each output's weights a length
-    to learn, apart from their direction (Salimans & Kingma 2016, eq. 2): at first the same layer.
+    "spectral" divides a weight by its largest singular value, estimated by one power iteration per
+    training pass (Miyato et al. 2018, algorithm 1).  "weight" learns length and direction of each
+    output's weights separately (Salimans & Kingma 2016, eq. 2); initially the layer is unchanged.
     """
     if norm not in ("spectral", "weight"):
         return
@@ -87,17 +87,17 @@ def reparametrize(network: nn.Module, norm: str) -> None:
 
 
 class Dropout(nn.Dropout):
-    """torch's dropout, with masks that a CPU draws in a third of the time (torch 2.14)."""
+    """Dropout whose masks take a third of the time of torch's on CPUs (torch 2.14)."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu" or not self.training:
             return super().forward(x)
-        kept = torch.rand(x.shape) >= self.p  # float32 for any x: bfloat16 would round the share
+        kept = torch.rand(x.shape) >= self.p  # float32 for any x; bfloat16 would be too coarse
         return x * (kept.to(x.dtype) / (1 - self.p))
 
 
 class GaussianNoise(nn.Module):
-    """Adds N(0, std^2) to everything in training, nothing in evaluation."""
+    """Adds N(0, std^2) noise in training; does nothing in evaluation."""
 
     def __init__(self, std: float) -> None:
         super().__init__()
@@ -136,12 +136,12 @@ def orthogonal_init(network: nn.Module) -> None:
 
 
 def doublings(spec: ImageSpec, network: str) -> tuple[int, int]:
-    """(smallest feature map, number of doublings) that lead to the image's size.
+    """(size of the smallest feature map, number of doublings to the image's size).
 
-    28 pixels start from 7, all others from 4: 32 = 4 * 2^3.
+    28 pixels start from 7, all other sizes from 4: 32 = 4 * 2^3.
 
     Raises:
-        ValueError: the size is neither 28 nor a power of two from 8 on.
+        ValueError: the size is neither 28 nor a power of two of at least 8.
     """
     return (7, 2) if spec.size == 28 else (4, power_of_two(spec, network, also="28 or "))
 
@@ -150,7 +150,7 @@ def power_of_two(spec: ImageSpec, network: str, also: str = "") -> int:
     """Number of doublings from 4 pixels to the image's size.
 
     Raises:
-        ValueError: the size is no power of two from 8 on.
+        ValueError: the size is not a power of two of at least 8.
     """
     n = math.log2(spec.size / 4)
     if n < 1 or n != int(n):

@@ -1,4 +1,4 @@
-"""Residual networks of SNGAN (Miyato et al. 2018, appendix B.4, table 4), as WGAN-GP uses them."""
+"""Residual networks of SNGAN (Miyato et al. 2018, appendix B.4, table 4), also used by WGAN-GP."""
 
 import math
 
@@ -21,7 +21,7 @@ from ganlab.spec import ImageSpec, at_least, one_of
 def residual_init(network: nn.Module) -> None:
     """Glorot uniform; gain sqrt(2) for 3x3 kernels, 1 for shortcuts and dense layers.
 
-    The published Chainer code's initialisation, which the paper does not spell out.
+    As in the published Chainer code; the paper does not describe it.
     """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
@@ -35,7 +35,7 @@ INITS = {"glorot": residual_init, "orthogonal": orthogonal_init}
 
 
 class UpBlock(Conditional):
-    """norm, ReLU, double, conv, norm, ReLU, conv; beside it double, 1x1 conv."""
+    """norm, ReLU, upsample, conv, norm, ReLU, conv; shortcut: upsample, 1x1 conv."""
 
     def __init__(self, fan_in: int, fan_out: int, norm: str, code_dim: int = 0) -> None:
         super().__init__()
@@ -48,13 +48,13 @@ class UpBlock(Conditional):
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
         h = self.conv1(interpolate(given(self.norm1, x, code).relu(), scale_factor=2))
         h = self.conv2(given(self.norm2, h, code).relu())
-        return h + interpolate(self.shortcut(x), scale_factor=2)  # 1x1 before doubling: the same
+        return h + interpolate(self.shortcut(x), scale_factor=2)  # cheaper, same result
 
 
 class DownBlock(nn.Module):
-    """ReLU, conv, ReLU, conv, and halving if `down`; beside it 1x1 conv, halving.
+    """ReLU, conv, ReLU, conv, average pooling if `down`; shortcut: 1x1 conv, average pooling.
 
-    The first block sees pixels: it has no ReLU in front, and halves before its shortcut.
+    The first block gets pixels, so it starts without ReLU, and its shortcut pools before the conv.
     """
 
     def __init__(self, fan_in: int, fan_out: int, norm: str, *, down: bool, first: bool) -> None:
@@ -72,11 +72,11 @@ class DownBlock(nn.Module):
         h = self.conv2(self.norm2(h).relu())
         if not self.down:
             return h + self.shortcut(x)
-        return avg_pool2d(h, 2) + self.shortcut(avg_pool2d(x, 2))  # 1x1 after halving: the same
+        return avg_pool2d(h, 2) + self.shortcut(avg_pool2d(x, 2))  # cheaper, same result
 
 
 class SumOfPlaces(nn.Module):
-    """(N, C, H, W) -> (N, C)."""
+    """Sum over all positions: (N, C, H, W) -> (N, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.sum(dim=(2, 3))
@@ -87,14 +87,18 @@ class ResNetGenerator(Generator):
 
     Args:
         width: channels of every block: 256 in SNGAN, 128 in WGAN-GP.
-        norm: "conditional_batch" (Miyato & Koyama 2018): the blocks' norms see the code and the
-            first layer the noise alone; the last norm sees neither.  Without a code it is "batch"
-            (the papers'), which like "layer", "spectral", "weight" and "none" takes z as one.
-        code_dim: how many entries at the end of z are the code.
-        spectral: spectral norm besides the other (Zhang et al. 2019, section 4.1), but not of what
-            is learned for each code.
-        attention: self-attention in front of the last block, between places of half the image's
-            size: 16 x 16 for 32 pixels (Zhang et al. 2019 have 32 x 32 for 128).
+        norm: "conditional_batch" (Miyato & Koyama 2018): the norms of the blocks get the code, the
+            first layer gets only the noise, and the last norm is unconditional.  Without a code it
+            is "batch" (the papers').  With "batch", "layer", "spectral", "weight" and "none", the
+            first layer gets noise and code.
+        code_dim: number of entries at the end of z that are the code.
+        spectral: also use spectral norm (Zhang et al. 2019, section 4.1), except for the tables of
+            gains and biases per code.
+        attention: self-attention before the last block, at half the image's size: 16 x 16 for 32
+            pixels (Zhang et al. 2019: 32 x 32 for 128).
+
+    Raises:
+        ValueError: a size is out of range, or `spectral` is combined with norm="weight".
     """
 
     takes_code_dim = True
@@ -114,7 +118,7 @@ class ResNetGenerator(Generator):
         at_least(0, code_dim=code_dim)
         at_least(code_dim + 1, latent_dim=latent_dim)
         if spectral and norm == "weight":
-            raise ValueError("spectral=true and norm=weight are two norms of the same weights")
+            raise ValueError("spectral=true and norm=weight both normalise weights; drop one")
         self.code_dim = code_dim if norm == "conditional_batch" else 0
         ups = power_of_two(spec, "resnet")
         blocks: list[nn.Module] = [UpBlock(width, width, norm, code_dim) for _ in range(ups)]
@@ -142,14 +146,15 @@ class ResNetGenerator(Generator):
 class ResNetDiscriminator(FeatureDiscriminator):
     """Images (N, C, H, W) in [-1, 1] -> logits (N,).
 
-    Blocks halve the image to 8 x 8, at least once; two more keep its size; then places are summed.
+    Blocks halve the image to 8 x 8, at least once; two more keep its size; then positions are
+    summed.
 
     Args:
         width: channels of every block, 128 in the papers.
         norm: "spectral" (SNGAN), "none" or "layer" (WGAN-GP), "weight" or "batch".
         minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
         init: "glorot" (SNGAN's) or "orthogonal" (BigGAN's).
-        attention: self-attention behind the first block, where the image has half its size.
+        attention: self-attention after the first block, at half the image's size.
     """
 
     def __init__(

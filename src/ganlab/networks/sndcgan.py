@@ -19,7 +19,7 @@ class SNDCGANGenerator(Generator):
     """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1].
 
     Args:
-        width: channels before the last layer; the first has `width` times size / 4.
+        width: channels before the last layer; the first layer has width * size / 4.
         norm: "batch" (the paper's), "layer", "spectral", "weight" or "none".
     """
 

@@ -1,4 +1,4 @@
-"""Small multilayer perceptrons for points, or images of any shape: nothing bounds what G makes."""
+"""Small multilayer perceptrons for points, or images of any shape; G's output is unbounded."""
 
 import math
 
@@ -12,10 +12,10 @@ from ganlab.spec import Spec, at_least
 
 
 class ToyGenerator(Generator):
-    """z (N, latent_dim) -> points (N, d), or whatever shape the spec says.
+    """z (N, latent_dim) -> points (N, d), or images of the spec's shape.
 
     Args:
-        hidden: widths of the hidden layers; none: an affine map.
+        hidden: widths of the hidden layers; (): an affine map.
         activation: "relu", "leaky_relu", "tanh", "elu" or "softplus".
         norm: "none", "batch", "layer", "spectral" or "weight".
     """
@@ -40,10 +40,10 @@ class ToyGenerator(Generator):
 
 
 class ToyDiscriminator(FeatureDiscriminator):
-    """Points (N, d), or whatever shape the spec says -> logits (N,).
+    """Points (N, d), or images of the spec's shape -> logits (N,).
 
     Args:
-        hidden: widths of the hidden layers, at least one: the last are D's features.
+        hidden: widths of the hidden layers, at least one; the last one gives D's features.
         activation: "relu", "leaky_relu", "tanh", "elu" or "softplus".
         norm: "none", "batch", "layer", "spectral" or "weight".
         minibatch: "none", "std" or "discrimination": see networks/discriminator.py.

@@ -13,13 +13,13 @@ SIZE = 28
 
 
 def require_size(spec: ImageSpec) -> None:
-    """Raises ValueError unless the images are of the tutorial's size."""
+    """Raises ValueError unless the images have the tutorial's size, 28."""
     if spec.size != SIZE:
         raise ValueError(f"tutorial takes images of size {SIZE}; got {spec}")
 
 
 def truncated_normal(std: float, bias: float) -> Callable[[nn.Module], None]:
-    """Weights ~ N(0, std^2) within two standard deviations, constant biases: TensorFlow's habit."""
+    """Weights ~ N(0, std^2), truncated at 2 std as in TensorFlow; constant biases."""
 
     def init(module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -33,8 +33,8 @@ def truncated_normal(std: float, bias: float) -> Callable[[nn.Module], None]:
 class TutorialGenerator(Generator):
     """z (N, latent_dim) -> images (N, C, 28, 28) in [-1, 1].
 
-    z becomes 2 x 2 places (25 numbers each of 100; fewer or more are padded with 0); four
-    transposed convolutions lead over 3, 6 and 12 to 28 pixels.
+    z is padded with 0 to a multiple of 4 and becomes a map of 2 x 2 positions (25 channels for 100
+    values).  Four transposed convolutions give sizes 3, 6, 12 and 28.
     """
 
     def __init__(self, spec: ImageSpec, latent_dim: int) -> None:
@@ -46,7 +46,7 @@ class TutorialGenerator(Generator):
             nn.Unflatten(1, (channels, 2, 2)),
             nn.ReLU(),
         ]
-        # TensorFlow's "SAME" with stride 2: 2 -> 3 (cut off), 3 -> 6, 6 -> 12; "VALID": 12 -> 28.
+        # TensorFlow's "SAME" with stride 2: 2 -> 3 (cropped), 3 -> 6, 6 -> 12; "VALID": 12 -> 28.
         for width, padding, output_padding in ((256, 2, 0), (128, 2, 1), (64, 2, 1)):
             layers += [
                 nn.ConvTranspose2d(channels, width, 5, 2, padding, output_padding, bias=False),

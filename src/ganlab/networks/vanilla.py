@@ -1,4 +1,4 @@
-"""Multilayer perceptrons, the networks of the first GAN (Goodfellow et al. 2014, section 5)."""
+"""Multilayer perceptrons, as in the first GAN (Goodfellow et al. 2014, section 5)."""
 
 import itertools
 import math
@@ -27,9 +27,9 @@ def dense(
     noise: float = 0.0,
     activation: str = "leaky_relu",
 ) -> list[nn.Module]:
-    """Linear, normalisation, activation, dropout and noise between each width and the next.
+    """Linear layer, normalisation, activation, dropout and noise for each hidden layer.
 
-    The first width is what comes in, the others are hidden layers'.
+    The first width is that of the input, the others are those of the hidden layers.
     """
     at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(widths[1:])})
     one_of(NORMS, norm=norm)
@@ -55,7 +55,7 @@ def generating(
     *last: nn.Module,
     activation: str = "leaky_relu",
 ) -> nn.Sequential:
-    """`dense`, a linear layer, and `last` before its numbers take the shape of what is made."""
+    """`dense`, a linear layer and `last`; the output has shape (N, *shape)."""
     hidden = dense(widths, norm, activation=activation)
     out = nn.Linear(widths[-1], math.prod(shape))
     return nn.Sequential(*hidden, out, *last, nn.Unflatten(1, shape))
@@ -92,9 +92,9 @@ class VanillaDiscriminator(FeatureDiscriminator):
         dropout: share of hidden units dropped in training, in [0, 1).
         norm: "none", "batch", "layer", "spectral" or "weight".
         minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
-        input_noise, hidden_noise: standard deviations of Gaussian noise added in training to the
-            images and behind each hidden layer; 0.3 and 0.5 in Salimans et al. 2016's code for
-            MNIST.  The features have the last noise in them.
+        input_noise, hidden_noise: standard deviations of Gaussian noise, added in training to the
+            images and after each hidden layer; 0.3 and 0.5 in the MNIST code of Salimans et al.
+            2016.  The features include the last noise.
     """
 
     def __init__(

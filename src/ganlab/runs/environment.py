@@ -1,4 +1,4 @@
-"""Where and by what a run works: its process, machine, libraries and code."""
+"""The environment of a run: process, machine, libraries and code."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ LIBRARIES = ("ganlab", "torch", "torchvision", "pytorch-lightning", "hydra-core"
 
 
 def process() -> str:
-    """Who this process is, for people who find a run occupied."""
+    """Describes this process, for the message that a run is locked."""
     job = os.environ.get("SLURM_JOB_ID")
     slurm = f", Slurm job {job}" if job else ""
     since = time.strftime("%Y-%m-%d %H:%M")
@@ -22,7 +22,7 @@ def process() -> str:
 
 
 def of_now() -> dict[str, Any]:
-    """Versions, machine, code and command of this process."""
+    """Command, machine, versions and git state of this process, as plain data."""
     import torch
 
     return {
@@ -46,7 +46,7 @@ def _version(name: str) -> str | None:
 
 
 def git(*arguments: str) -> str | None:
-    """Git's answer about the working directory, or None outside a repository."""
+    """The output of a git command in the working directory; None outside of a repository."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         command = ["git", *QUIET, *arguments]
         done = subprocess.run(  # noqa: S603 - a fixed command

@@ -1,4 +1,4 @@
-"""The scores of one run once more, by torchmetrics: the same images, the same weights."""
+"""Recomputes the scores of a run with torchmetrics, from the same images and weights."""
 
 import inspect
 import itertools
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 PART = 64  # images at once
 NOTE = (
-    "torchmetrics: the same images and weights, resized without antialiasing as the reference "
-    "does; is in the same parts, kernel on the same subsets"
+    "torchmetrics: the same images and weights, resized without antialiasing as in the reference; "
+    "is by the same splits, kernel by the same subsets"
 )
 
 
 class Comparison(NamedTuple):
-    """A score under its full name, as ganlab and as torchmetrics finds it."""
+    """The value of a score, by its full name, from ganlab and from torchmetrics."""
 
     score: str
     ganlab: float
@@ -42,7 +42,7 @@ class Comparison(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """How far they are apart, as a part of torchmetrics's; infinite if that is 0."""
+        """The difference relative to torchmetrics's value; infinite if that is 0."""
         apart = abs(self.ganlab - self.torchmetrics)
         if apart == 0:
             return 0.0
@@ -50,17 +50,17 @@ class Comparison(NamedTuple):
 
 
 def require_comparable(plan: Plan) -> ByInception:
-    """The plan, if torchmetrics can score by the same network and the same resizing.
+    """The plan, if torchmetrics supports the same network and resizing.
 
     Raises:
-        ConfigError: it cannot, with what to say instead.
+        ConfigError: it does not; says what to set instead.
     """
     if not isinstance(plan, ByInception):
         by = "the classifier" if isinstance(plan, ByClassifier) else type(plan).__name__
-        say = "set extractor=inception weights=FILE n=..."
-        raise ConfigError([f"check: torchmetrics scores by Inception, this is by {by}; {say}"])
+        fix = "set extractor=inception weights=FILE n=..."
+        raise ConfigError([f"check: torchmetrics scores by Inception, not by {by}; {fix}"])
     if plan.clean:
-        resize = "torchmetrics does not resize as Pillow does"
+        resize = "torchmetrics does not resize like Pillow"
         raise ConfigError([f"check: {resize}; leave protocol=cleanfid out"])
     if find_spec("torch_fidelity") is None:
         install = "pip install 'torchmetrics[image]'"
@@ -69,18 +69,18 @@ def require_comparable(plan: Plan) -> ByInception:
 
 
 def by_torchmetrics(found: Evaluation, card: Scorecard) -> list[Comparison]:
-    """Frechet distance, Inception Score and kernel distance beside torchmetrics's own.
+    """Compares Frechet distance, Inception Score and kernel distance with torchmetrics.
 
-    torchmetrics's network sees the very images that ours has seen, and its classes make scores of
-    what that says.  The Inception Score's parts and the kernel distance's subsets are random in
-    both: torchmetrics is given ours, one at a time.
+    torchmetrics's network gets the same images as ours, and its metrics compute scores from its
+    features.  Splits of the Inception Score and subsets of the kernel distance are random in both
+    libraries; torchmetrics gets ours, one at a time.
 
     Args:
         found: a run, scored by Inception.
         card: the scores of its first pass.
 
     Raises:
-        ConfigError: the scores are by another extractor.
+        ConfigError: torchmetrics does not support the extractor or the resizing.
     """
     file = weights.fetch(require_comparable(found.plan).weights)
     protocol, scorer = card.protocol, found.scorer
@@ -110,9 +110,9 @@ class Torchmetrics:
 
     Args:
         file: Inception's weights.
-        kept: of how many real (True) and generated (False) images the features are kept, for the
+        kept: number of real (True) and generated (False) images whose features are kept for the
             kernel distance.
-        device: where all is computed.
+        device: for all computations.
     """
 
     def __init__(self, file: Path, kept: dict[bool, int], device: torch.device) -> None:
@@ -126,7 +126,7 @@ class Torchmetrics:
 
     @torch.no_grad()
     def update(self, images: Tensor, *, real: bool) -> None:
-        """Takes the next uint8 images (N, 1 or 3, H, W)."""
+        """Adds uint8 images (N, 1 or 3, H, W)."""
         images = images.to(self.device).expand(-1, 3, -1, -1)
         with exact_float32():
             vectors = self.features(images).double()
@@ -141,7 +141,7 @@ class Torchmetrics:
         return float(self.distance.compute())
 
     def inception_score(self, splits: int) -> float:
-        """InceptionScore of each part by itself; their mean."""
+        """The mean of torchmetrics's InceptionScore over our splits."""
         logits = torch.cat(self.answers)
         part_of = assignment(len(logits), splits, seed=0).to(self.device)  # as Tally's
         found = []
@@ -152,7 +152,7 @@ class Torchmetrics:
         return statistics.fmean(found)
 
     def kernel(self, subsets: int, size: int) -> float:
-        """KernelInceptionDistance of each subset by itself; their mean."""
+        """The mean of torchmetrics's KernelInceptionDistance over our subsets."""
         real, fake = (torch.cat(self.vectors[is_real]) for is_real in (True, False))
         found = []
         for a, b in draws(len(real), len(fake), subsets, size).to(self.device):
@@ -164,23 +164,23 @@ class Torchmetrics:
 
 
 class Given(nn.Identity):
-    """In the place of a network: torchmetrics's metrics are given features, not images."""
+    """Passes features through: replaces the network, so that metrics take features, not images."""
 
     num_features = DIM
 
 
 def metric(name: str, device: torch.device, **options: int) -> "Metric":
-    """One of torchmetrics's metrics, of features."""
+    """A metric of torchmetrics that takes features."""
     from torchmetrics import image
 
-    with warnings.catch_warnings():  # of the memory that it takes
+    with warnings.catch_warnings():  # ignores the warning about its memory
         warnings.simplefilter("ignore")
         made: Metric = getattr(image, name)(feature=Given(), **options)
     return made.to(device)
 
 
 def mean_of(score: "Metric") -> float:
-    """The first of mean and standard deviation; one part or subset has no deviation."""
+    """The mean from (mean, standard deviation); a single split or subset has no deviation."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mean, _ = score.compute()
@@ -188,7 +188,7 @@ def mean_of(score: "Metric") -> float:
 
 
 def network(file: Path, layer: str) -> nn.Module:
-    """torchmetrics's Inception, resizing as TensorFlow 1 did; newer ones antialias if not told."""
+    """torchmetrics's Inception, without antialiasing, which newer versions use by default."""
     from torchmetrics.image.fid import NoTrainInceptionV3
 
     known = inspect.signature(NoTrainInceptionV3).parameters

@@ -1,4 +1,4 @@
-"""One trained run, ready to be scored: its generator, its data and a scorer."""
+"""Scores a trained run: its generator, its data and a scorer."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,21 +18,21 @@ from ganlab.scoring.extraction import at_once, extract
 from ganlab.scoring.plans import Plan, held_out
 from ganlab.scoring.scorecard import Score, Scorecard, mean_of
 
-BLOCKS = 10  # of generated images, for the extrapolation
-NEAREST = 7  # training images beside each generated one
+BLOCKS = 10  # blocks of generated images, for the extrapolation
+NEAREST = 7  # training images shown next to each generated one
 
 
 class Evaluation:
     """Scores a GAN by a plan, on a GPU if there is one.
 
     Args:
-        gan: a trained one.
-        data: what it was trained on.
+        gan: a trained model.
+        data: its training data.
         plan: how to score.
-        extrapolate: adds frechet_infinity, with half its interval of 95 %, to every score.
+        extrapolate: also compute frechet_infinity; its error is half the 95 % interval.
 
     Raises:
-        DataError: the data is missing, or has not the images that the plan asks for.
+        DataError: the data is missing, or lacks images that the plan needs.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Evaluation:
         self.scorer = plan.scorer(data, self.gan.device)
 
     def score(self, repeats: int = 1) -> Scorecard:
-        """All scores; of several repeats, each with other noise, mean and standard deviation."""
+        """All scores: mean and standard deviation over repeats, each with other noise."""
         tallies = (self._pass(self.plan.seed + i) if i else self.first for i in range(repeats))
         return mean_of([self._card(tally) for tally in tallies])
 
     def classes(self) -> list[Scorecard]:
-        """Each class by itself: all scores where G is told the class, else how much is covered."""
+        """Scores per class: all if G is conditioned on the class, else recall and coverage."""
         told = isinstance(self.gan.conditioning, ByClass)
         return list(self._told_classes() if told else self._covered_classes())
 
@@ -70,32 +70,35 @@ class Evaluation:
             yield Scorecard(one, scores, self.gan.iterations)
 
     def memorised(self) -> Score:
-        """Probability that a generated image is nearer to the training set than an unseen one.
+        """Probability that a generated image is closer to the training set than a held-out one.
 
         Raises:
-            DataError: no images are held out, so nothing is known of unseen ones.
+            DataError: the data has no held-out images.
         """
         unseen = held_out(self.data)
         if unseen is None:
-            raise DataError("neighbours: this data holds out no images to compare with")
+            raise DataError("neighbours: this data has no held-out images to compare with")
         others = self._vectors(unseen.images), self.first.vectors.cpu()
         return Score(memorisation(self._train, *others))
 
     def neighbours(self, rows: int) -> Tensor:
-        """Rows of a generated image and the training images nearest to it, float in [-1, 1]."""
+        """Rows of a generated image and its nearest training images, in [-1, 1].
+
+        Float (rows * (1 + NEAREST), C, H, W).
+        """
         images = torch.cat(list(self.scorer.images(self.gan, slice(rows), self.plan.seed))).cpu()
         _, found = nearest(self._vectors(images), self._train, NEAREST)
-        beside = self._images[found]  # (rows, NEAREST, C, H, W)
-        return normalised(torch.cat([images.unsqueeze(1), beside], dim=1).flatten(0, 1))
+        similar = self._images[found]  # (rows, NEAREST, C, H, W)
+        return normalised(torch.cat([images.unsqueeze(1), similar], dim=1).flatten(0, 1))
 
     @cached_property
     def first(self) -> Tally:
-        """Of the plan's own noise."""
+        """The tally of images from the plan's seed."""
         return self._pass(self.plan.seed)
 
     @cached_property
     def _train(self) -> Tensor:
-        """Features of all training images."""
+        """The features of all training images."""
         return self._vectors(self._images)
 
     @property

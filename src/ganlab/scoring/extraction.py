@@ -1,7 +1,7 @@
-"""Images through an extractor, part by part; a GPU is never waited for between parts.
+"""Runs images through an extractor, part by part, without synchronising with a GPU in between.
 
-Python is ahead of a GPU as long as it asks nothing of it: while one part is computed the next is
-gathered, copied and queued.  A single `.item()`, or a copy from ordinary memory, ends that.
+While the GPU computes one part, Python gathers, copies and queues the next.  A single `.item()`, or
+a copy from unpinned memory, would stop this overlap.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,14 +14,14 @@ from ganlab.data.progress import Watch
 from ganlab.metrics import Tally
 from ganlab.metrics.features import Extractor, Features, exact_float32
 
-CPU_PART, GPU_PART = 256, 512  # the extractor divides them further where caches are small
-IMAGE = 2**24  # bytes on a GPU: more than Inception's first layers keep of one image of 299 x 299
+CPU_PART, GPU_PART = 256, 512  # images; on CPUs, Inception divides them further
+IMAGE = 2**24  # bytes per image on a GPU, an upper bound for Inception's first layers
 
 
 def at_once(device: torch.device) -> int:
-    """Images of a part: up to 512 on a GPU, as many as a quarter of its free memory holds.
+    """Images per part: on a GPU at most 512, and as many as fit a quarter of its free memory.
 
-    The last blocks of Inception have 64 pixels an image: fewer images leave a large GPU idle.
+    The last blocks of Inception have 64 positions per image, so few images underuse a large GPU.
     """
     if device.type != "cuda":
         return CPU_PART
@@ -31,7 +31,7 @@ def at_once(device: torch.device) -> int:
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """On the device, without waiting for what that is doing: copied from pinned memory."""
+    """The tensor on the device; a copy from the CPU uses pinned memory and does not block."""
     if tensor.device.type == "cpu" and device.type == "cuda":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
@@ -49,9 +49,9 @@ def extract(extractor: Extractor, parts: Iterable[Tensor], watch: Watch) -> Iter
 
 
 def tallied(extractor: Extractor, images: Tensor, order: Tensor, kept: int, watch: Watch) -> Tally:
-    """The tally of uint8 images (M, C, H, W), gathered in the order of indices int64 (n,).
+    """The tally of uint8 images (M, C, H, W) in the order of indices int64 (n,).
 
-    Where all images fit on the extractor's device they are gathered there, else in their memory.
+    Images are gathered on the extractor's device if all fit there, else where they are.
     """
     device = next(extractor.parameters()).device
     if fits(images, device):

@@ -1,4 +1,4 @@
-"""Real images as the scores see them, computed once for all runs."""
+"""Statistics of real images for the scores, computed once and cached for all runs."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from ganlab.storage import cache
 from ganlab.storage.cache import hash_of
 from ganlab.training.streams import Stream, stream
 
-FEWEST = 10  # images of each kind: one for each of 10 splits, and more than 5 neighbours
+FEWEST = 10  # images of each kind, for 10 splits and 5 neighbours
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Reference:
     """Statistics of real images.
 
     Args:
-        data, split: where they come from.
+        data, split: names of the data set and its split.
         pixels: sha256 of all images and labels of the split, 16 hexadecimal digits.
-        moments: of the features of the chosen ones.
+        moments: of the features of the chosen images.
         vectors: features (kept, d) of the first of them.
-        labels: int64 (kept,), their classes.
-        counts: int64 (classes,), how many of all chosen ones there are in each class.
-        predicted: int64 (K,), the same by the extractor's own classes.
+        labels: int64 (kept,), the classes of these.
+        counts: int64 (classes,), number of chosen images per class.
+        predicted: int64 (K,), number of chosen images per class that the extractor predicts.
     """
 
     data: str
@@ -43,7 +43,7 @@ class Reference:
 
     @classmethod
     def of(cls, data: str, split: str, pixels: str, found: dict[str, Tensor]) -> "Reference":
-        """From what is `measured`."""
+        """A reference from the tensors that `measured` returns."""
         n, total, products = (found.pop(name) for name in ("n", "sum", "products"))
         moments = Moments(len(total))
         moments.n, moments.sum, moments.products = int(n), total, products
@@ -60,23 +60,23 @@ def reference(
     n: int | None = None,
     kept: int = 10_000,
 ) -> Reference:
-    """The statistics of n of the real images, from the cache if they are there.
+    """The statistics of n of the real images, from the cache if possible.
 
     Args:
         real: all images of the split, in any order.
-        extractor: of features, on the device where they are to be computed.
-        data, split: their names.
-        classes: how many the data has.
-        n: how many, drawn without repetition; None: all.
-        kept: of how many the features themselves are wanted.
+        extractor: of features, on the device for the computation.
+        data, split: names of the data set and its split.
+        classes: number of classes of the data.
+        n: number of images, drawn without replacement; None: all.
+        kept: number of images whose features are kept.
 
     Raises:
-        DataError: there are fewer than n, or than FEWEST.
+        DataError: there are fewer than n or fewer than FEWEST images.
     """
     n = len(real.labels) if n is None else n
     if len(real.labels) < max(n, FEWEST):
-        wanted = f"{max(n, FEWEST)} real images are needed"
-        raise DataError(f"{wanted}, {data} ({split}) has {len(real.labels)}")
+        needed = f"{max(n, FEWEST)} real images are needed"
+        raise DataError(f"{needed}, {data} ({split}) has {len(real.labels)}")
     pixels = hash_of({"images": real.images, "labels": real.labels})[:16]
     name = f"reference-{short_hash(f'{pixels} {n} {kept} {extractor.fingerprint}')}"
 
@@ -89,16 +89,16 @@ def reference(
 
 
 def chosen(count: int, n: int) -> Tensor:
-    """int64 (n,): which of so many real images are compared with, in which order."""
+    """Indices of n out of `count` real images for scoring, in random order: int64 (n,)."""
     return torch.randperm(count, generator=stream("cpu", 0, Stream.SCORED_IMAGES))[:n]
 
 
 def measured(
     real: Images, extractor: Extractor, n: int, kept: int, classes: int
 ) -> dict[str, Tensor]:
-    """What a Reference is made of, from n of the images in a random order.
+    """The tensors of a Reference, from n of the images in random order.
 
-    Any order would do for the moments; the features that are kept must be a fair sample.
+    The order does not matter for moments, but the kept features must be a random sample.
     """
     order = chosen(len(real.labels), n)
     labels = real.labels[order]

@@ -1,4 +1,4 @@
-"""Scores of several runs beside each other, runs that differ by their seed together."""
+"""Tables of scores of several runs, with runs that differ only in their seed grouped."""
 
 import csv
 import io
@@ -13,20 +13,20 @@ from ganlab.runs.folder import Run, science
 from ganlab.scoring.protocol import require_alike
 from ganlab.scoring.scorecard import Score, Scorecard, spread
 
-ROUNDING = 1e-12  # of a value: what sums in another order differ by
+ROUNDING = 1e-12  # relative difference of sums in another order
 
 Row = dict[str, str | Score]  # column -> text, or a score with its error
 
 
 def table(scored: Sequence[tuple[Run, Scorecard]], columns: Iterable[str]) -> str:
-    """A Markdown table: a row for each experiment, its seeds' mean and standard deviation.
+    """A Markdown table: a row per experiment, with mean and standard deviation over seeds.
 
     Args:
         scored: runs with their scores.
         columns: short names of the scores to show.
 
     Raises:
-        ProtocolMismatchError: they cannot be compared, and why.
+        ProtocolMismatchError: the scores are not comparable; says why.
     """
     require_alike((str(run.path), card.protocol) for run, card in scored)
     columns = list(columns)
@@ -41,7 +41,7 @@ def table(scored: Sequence[tuple[Run, Scorecard]], columns: Iterable[str]) -> st
 
 
 def grouped(scored: Sequence[tuple[Run, Scorecard]]) -> dict[str, list[Scorecard]]:
-    """Scorecards of runs that are the same but for their seed, by the experiment's name."""
+    """Name of the experiment -> scorecards of its runs, which differ only in their seed."""
     groups: dict[str, list[tuple[Run, Scorecard]]] = defaultdict(list)
     for run, card in scored:
         kept = {key: value for key, value in science(run.config()).items() if key != "seed"}
@@ -55,10 +55,10 @@ def grouped(scored: Sequence[tuple[Run, Scorecard]]) -> dict[str, list[Scorecard
 
 
 def means(cards: Sequence[Scorecard]) -> dict[str, Any]:
-    """Plain data: mean and standard deviation over runs of the scores that all have.
+    """Plain data: mean and standard deviation over runs, of all scores that every run has.
 
     Args:
-        cards: of runs that were scored alike; there may be none.
+        cards: of runs scored by one protocol; may be empty.
     """
     first = cards[0].scores if cards else {}
     names = [name for name in first if all(name in card.scores for card in cards)]
@@ -72,21 +72,21 @@ def means(cards: Sequence[Scorecard]) -> dict[str, Any]:
 
 
 def by_class(cards: Sequence[Scorecard]) -> str:
-    """A Markdown table: a row for each class."""
+    """A Markdown table of scores, with a row per class."""
     names = list(cards[0].scores)
     rows = [[card.protocol.data, *(spelled(card.scores[n]) for n in names)] for card in cards]
     return markdown([["", *names], ["---"] * (1 + len(names)), *rows])
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """Rows of named cells as a Markdown table; a column is where any row has it."""
+    """Rows of named cells as a Markdown table, with all columns that any row has."""
     columns = columns_of(rows)
     cells = [[cell(row.get(column, "")) for column in columns] for row in rows]
     return markdown([columns, ["---"] * len(columns), *cells])
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """The same as CSV: scores as plain numbers, their errors in columns of their own."""
+    """Rows of named cells as CSV: scores as plain numbers, their errors in separate columns."""
     file = io.StringIO()
     flat = [dict(numbers(row)) for row in rows]
     writer = csv.DictWriter(file, columns_of(flat), restval="", lineterminator="\n")
@@ -96,12 +96,12 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def as_json(document: Any) -> str:
-    """Plain data as one JSON document; numbers that JSON has not, NaN and infinities, are null."""
+    """Plain data as one JSON document; NaN and infinities, which JSON lacks, become null."""
     return json.dumps(finite(document), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def finite(node: Any) -> Any:
-    """Plain data with None in place of each number that is not finite."""
+    """Plain data with non-finite numbers replaced by None."""
     if isinstance(node, Mapping):
         return {key: finite(value) for key, value in node.items()}
     if isinstance(node, list | tuple):
@@ -110,12 +110,12 @@ def finite(node: Any) -> Any:
 
 
 def columns_of(rows: Iterable[Mapping[str, object]]) -> list[str]:
-    """Every column that a row has, in the order of their first appearance."""
+    """All columns of the rows, in the order of their first appearance."""
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
 def numbers(row: Row) -> Iterator[tuple[str, str]]:
-    """(column, text) of a row's cells, a score's error beside its value."""
+    """(column, text) of the cells of a row; a score has a second column for its error."""
     for name, value in row.items():
         if isinstance(value, Score):
             yield name, repr(value.value)
@@ -126,7 +126,7 @@ def numbers(row: Row) -> Iterator[tuple[str, str]]:
 
 
 def cell(value: str | Score) -> str:
-    """A cell as people read it."""
+    """The text of a Markdown cell."""
     return spelled(value) if isinstance(value, Score) else value.replace("|", "\\|")
 
 
@@ -136,7 +136,7 @@ def markdown(rows: Iterable[Sequence[str]]) -> str:
 
 
 def spelled(score: Score) -> str:
-    """'3.206 ± 0.052', to the second digit of the error; '3.206' where it is none or rounding."""
+    """'3.206 ± 0.052', to two digits of the error; '3.206' if there is no error beyond rounding."""
     if not score.error or score.error < ROUNDING * abs(score.value):
         return f"{score.value:.4g}"
     digits = max(0, 1 - math.floor(math.log10(score.error)))
