@@ -482,6 +482,18 @@ def test_other_commands_say_their_mistakes_the_same_way():
     assert words("somewhere") == refused("'somewhere': expected name=value")
 
 
+def test_names_types_and_ranges_are_told_together(out):
+    outcome = run_train(*smoke(out, "d_steps=0", "batchsize=3", "seed=-1", "mirror=5"))
+    assert outcome.code == 2
+    for sentence in (
+        "batchsize: unknown; did you mean 'batch_size'?",
+        "mirror: expected bool, got 5",
+        "d_steps must be at least 1, got 0",
+        "seed must be at least 0, got -1",
+    ):
+        assert f"  {sentence}\n" in outcome.err
+
+
 def test_a_sweep_without_a_job_is_refused(out):
     outcome = run_train("-m", *smoke(out, "seed=range(0,3,-1)"))
     assert outcome == refused("a value lists nothing: the sweep has no job")

@@ -21,7 +21,7 @@ from hydra._internal.utils import get_args_parser
 from PIL import Image
 
 import ganlab
-from commands import completed, composer, run_sweep, run_train, runs_in, shell, smoke
+from commands import completed, composer, run_evaluate, run_sweep, run_train, runs_in, shell, smoke
 from conftest import ROOT, same, weights
 from ganlab.commands.preflight import preflight
 from ganlab.errors import ConfigError
@@ -696,6 +696,16 @@ old_optuna = pytest.mark.filterwarnings(
 def searched(tmp_path_factory):
     outputs = tmp_path_factory.mktemp("outputs")
     return outputs, run_train(*optuna_words(outputs))
+
+
+def test_runs_that_were_scored_after_training_are_drawn(tmp_path):
+    """Their metrics.csv has no scores: each is a point at its last iteration."""
+    assert run_train("-m", *smoke(tmp_path, "seed=0,1")).code == 0
+    for run in runs_in(tmp_path):
+        assert run_evaluate(f"run={run}", "n=20").code == 0
+    outcome = run_sweep("plot", str(sweep_in(tmp_path)))
+    assert (outcome.code, outcome.err) == (0, "")
+    assert Path(outcome.out.strip()).is_file()
 
 
 SEARCHES = {

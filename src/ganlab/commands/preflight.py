@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ganlab.commands.composition import Composer, is_adaptive, looks_for_scores, without_hydra
 from ganlab.config.checks import HYDRA_KEYS, plain, problems
 from ganlab.config.completion import complete
-from ganlab.config.settings import Settings
+from ganlab.config.settings import Settings, range_problems
 from ganlab.errors import ConfigError
 from ganlab.runs.folder import Run, folder_name, require_writable, science
 from ganlab.scoring.scorecard import is_distance
@@ -159,19 +159,15 @@ def sound(cfg: DictConfig, *, deep: bool = True) -> dict[str, Any]:
         deep: whether targets are imported, which takes seconds, though a root key is wrong.
 
     Raises:
-        ConfigError: every key, type and target that is wrong, or else every count out of range.
+        ConfigError: every key, type and target that is wrong, and every count out of range.
     """
     try:
         node = plain(cfg)
     except OmegaConfBaseException as error:
         raise ConfigError([str(error).splitlines()[0]]) from error
     found = [f"{key}: unknown" for key in HYDRA_KEYS if key in node]
-    if found := found + problems(node, Settings, deep=deep):
+    if found := found + problems(node, Settings, deep=deep) + range_problems(node):
         raise ConfigError(found)
-    try:
-        Settings(**node)
-    except ValueError as error:
-        raise ConfigError(str(error).split("; ")) from error
     return node
 
 

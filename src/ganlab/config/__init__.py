@@ -2,6 +2,6 @@
 
 Nothing here imports torch.
 
-May import: errors, spec.
+May import: errors.
 Libraries: omegaconf, pydantic.
 """

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict
 
-from ganlab.spec import at_least, seed_range
-
 Node = dict[str, Any]
 
 
@@ -78,12 +76,24 @@ class Settings:
     profile: bool = key(default=False, decides=False)
 
     def __post_init__(self) -> None:
-        seed_range(self.seed)
-        minima = {one.name: one.metadata.get("minimum") for one in fields(self)}
-        for minimum in {m for m in minima.values() if m is not None}:
-            at_least(minimum, **{n: getattr(self, n) for n, m in minima.items() if m == minimum})
-        if not self.output_dir:
-            raise ValueError("output_dir must name a folder, got ''")
+        if found := range_problems(vars(self)):
+            raise ValueError("; ".join(found))
+
+
+def range_problems(node: dict[str, Any]) -> list[str]:
+    """A sentence for each value of a root key that has the right type and is out of range."""
+    found = []
+    for one in fields(Settings):
+        value, minimum = node.get(one.name), one.metadata.get("minimum")
+        if minimum is not None and type(value) is int and value < minimum:
+            found.append(f"{one.name} must be at least {minimum}, got {value}")
+    seed = node.get("seed", 0)
+    if type(seed) is int and not 0 <= seed < 2**32:
+        bound = "at least 0" if seed < 0 else "less than 2^32"
+        found.append(f"seed must be {bound}, got {seed}")
+    if node.get("output_dir", "outputs") == "":
+        found.append("output_dir must name a folder, got ''")
+    return found
 
 
 # Where and how a run runs, and what it writes down, but not what it computes.

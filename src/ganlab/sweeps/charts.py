@@ -97,7 +97,8 @@ def draw_progress(axes: "Axes", one: ExperimentScores, by: str, color: str) -> N
     for result in one.results:
         if result.card is not None:
             readings = figures.read(result.job.run.path / "metrics.csv")
-            x, y = readings.get(result.card.protocol.name(by), ([], []))
+            scored = [result.card.iterations], [result.card.scores[by].value]  # after training
+            x, y = readings.get(result.card.protocol.name(by), scored)
             for iteration, value in zip(x, y, strict=True):
                 at.setdefault(iteration, []).append(value)
     x = sorted(at)
