@@ -5,7 +5,7 @@ follows the noise in G's input, and it may add a head to D, whose weights are tr
 """
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -125,7 +125,7 @@ class Projection(ByClass):
     needs_logits = True
 
     def attach(self, discriminator: nn.Module) -> None:
-        width: int = discriminator.feature_dim  # type: ignore[assignment]
+        width = cast("Discriminator", discriminator).feature_dim  # `refuse` has checked it
         self.embed = head_for(discriminator, nn.Linear(self.code_dim, width, bias=False))
 
     def discriminate(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Output:
@@ -141,7 +141,7 @@ class _WithHead(Conditioning):
     answers_dim: int
 
     def attach(self, discriminator: nn.Module) -> None:
-        width: int = discriminator.feature_dim  # type: ignore[assignment]
+        width = cast("Discriminator", discriminator).feature_dim  # `refuse` has checked it
         self.head = head_for(discriminator, nn.Linear(width, self.answers_dim))
 
     def discriminate(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Output:

@@ -95,6 +95,7 @@ class GAN(Generative):
         )
         self.discriminator, self.loss, self.d_steps = discriminator, loss, d_steps
         self.augment = augment or Augment()
+        # Typed as what is used of it: a ModuleDict's values are Modules without further type.
         self.regularizers: dict[str, Any] = nn.ModuleDict(regularizers or {})  # type: ignore[assignment]
         self.to(memory_format=torch.channels_last)  # convolutions are faster so
 

@@ -118,6 +118,7 @@ class Captured:
         self.model, self.refused, self.record = model, refused, record
         self.graphs: dict[tuple[bool, ...], Graph] = {}
         self.eager, self.warm = model.play, WARM
+        # Instead of the method: this object plays until it is released.
         model.play = self  # type: ignore[method-assign]
         for group in self._groups():
             group.setdefault("initial_lr", group["lr"])

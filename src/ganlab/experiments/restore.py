@@ -31,8 +31,18 @@ from ganlab.spec import spec_of
 from ganlab.storage import checkpoint
 
 BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers are not needed for one
-    *("gan", "model", "loss", "conditioning", "regularizer", "augment", "latent", "ema"),
-    *("g_optimizer", "d_optimizer", "g_schedule", "d_schedule"),
+    "gan",
+    "model",
+    "loss",
+    "conditioning",
+    "regularizer",
+    "augment",
+    "latent",
+    "ema",
+    "g_optimizer",
+    "d_optimizer",
+    "g_schedule",
+    "d_schedule",
 )
 KNOWN = ("ganlab.", "torch.nn.", "torch.optim.")  # packages that are imported to look up a class
 PARTS = [augment, conditioning, data, gan, latent, losses, networks, optimizers, regularizers]

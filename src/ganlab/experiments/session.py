@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -30,6 +31,7 @@ from ganlab.callbacks import (
     Scores,
 )
 from ganlab.data.distributions import Mixture
+from ganlab.data.images import Images
 from ganlab.data.points import density_of, distribution_of
 from ganlab.errors import ConfigError, NonFiniteError, UnhealthyError
 from ganlab.experiments.experiment import Experiment
@@ -250,7 +252,8 @@ class TrainingSession:
 
     def introduction(self) -> str:
         """What is about to run, in a few lines."""
-        spec, n = self.data.spec, len(self.data.images.labels)  # type: ignore[union-attr]
+        images = cast("Images", self.data.images)  # read by the constructor
+        spec, n = self.data.spec, len(images.labels)
         kind, parts = ("points", "modes") if isinstance(spec, PointSpec) else ("images", "classes")
         classes = f" in {spec.classes} {parts}" if spec.classes else ""
         sizes = ", ".join(

@@ -99,7 +99,7 @@ Turns = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
-class Method:
+class Dynamics:
     """A gradient method for both players.
 
     Args:
@@ -169,26 +169,26 @@ def optimistic_update(jacobian: Matrix, rate: float, turns: Turns) -> Matrix:
     )
 
 
-def with_momentum(momentum: float) -> Method:
+def with_momentum(momentum: float) -> Dynamics:
     """Alternating gradient descent with heavy-ball momentum (Gidel et al. 2019b, section 5)."""
     optimizer = partial(heavy_ball, momentum=momentum)
     update = partial(momentum_update, momentum=momentum)
-    return Method(f"momentum {momentum:+}".replace("-", "−"), optimizer, IN_TURN, update)
+    return Dynamics(f"momentum {momentum:+}".replace("-", "−"), optimizer, IN_TURN, update)
 
 
-SIMULTANEOUS = Method("simultaneous", SGD, TOGETHER, momentum_update)
-ALTERNATING = Method("alternating", SGD, IN_TURN, momentum_update)
+SIMULTANEOUS = Dynamics("simultaneous", SGD, TOGETHER, momentum_update)
+ALTERNATING = Dynamics("alternating", SGD, IN_TURN, momentum_update)
 POSITIVE, NEGATIVE = with_momentum(0.5), with_momentum(-0.5)
-EXTRAGRADIENT = Method("extragradient", ExtraSGD, TOGETHER, extragradient_update)
-IN_ALGORITHM_1 = Method("extragradient, alternating", ExtraSGD, IN_TURN, extragradient_update)
-OPTIMISTIC = Method("optimistic", OptimisticSGD, TOGETHER, optimistic_update)
+EXTRAGRADIENT = Dynamics("extragradient", ExtraSGD, TOGETHER, extragradient_update)
+IN_ALGORITHM_1 = Dynamics("extragradient, alternating", ExtraSGD, IN_TURN, extragradient_update)
+OPTIMISTIC = Dynamics("optimistic", OptimisticSGD, TOGETHER, optimistic_update)
 METHODS = (
     *(SIMULTANEOUS, ALTERNATING, POSITIVE, NEGATIVE),
     *(EXTRAGRADIENT, IN_ALGORITHM_1, OPTIMISTIC),
 )
 
 
-def play(game: Game, method: Method, starts: Matrix, rate: float, rounds: int) -> Matrix:
+def play(game: Game, method: Dynamics, starts: Matrix, rate: float, rounds: int) -> Matrix:
     """Positions of the players, float64 (rounds + 1, n, 2), from n starting points (n, 2)."""
     players = [Parameter(torch.from_numpy(column.copy())) for column in starts.T]
     optimizers = [method.optimizer([player], lr=rate) for player in players]
@@ -220,7 +220,7 @@ class Play:
     """
 
     game: Game
-    method: Method
+    method: Dynamics
     paths: Matrix
     distances: Matrix
     theory: float

@@ -28,8 +28,13 @@ NEEDS = {  # loss -> required overrides; the data is a few units wide, so the pe
     "wasserstein": ("regularizer=gradient_penalty", "regularizer.gradient_penalty.weight=0.1"),
 }
 LOSSES = (
-    *("minimax", "nonsaturating", "least_squares", "hinge", "wasserstein"),
-    *("relativistic", "relativistic_average"),
+    "minimax",
+    "nonsaturating",
+    "least_squares",
+    "hinge",
+    "wasserstein",
+    "relativistic",
+    "relativistic_average",
 )
 COLUMNS = ("modes_covered", "high_quality", "kl_modes")
 Found = Mapping[str, Sequence[dict[str, float]]]  # loss -> last readings of each finished run

@@ -21,9 +21,9 @@ from ganlab.lab.games import (
     OPTIMISTIC,
     SADDLE,
     SIMULTANEOUS,
+    Dynamics,
     Game,
     Matrix,
-    Method,
     Play,
     play,
 )
@@ -80,7 +80,7 @@ class Walk:
     """One path on a surface, and its label."""
 
     game: Game
-    method: Method
+    method: Dynamics
     start: tuple[float, float]
     rounds: int
     color: str

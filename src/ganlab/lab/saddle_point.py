@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ganlab.lab import saddle_pictures
-from ganlab.lab.games import GAMES, METHODS, Game, Matrix, Method, Play, play
+from ganlab.lab.games import GAMES, METHODS, Dynamics, Game, Matrix, Play, play
 from ganlab.runs.folder import require_writable
 from ganlab.spec import at_least, positive, seed_range
 from ganlab.storage import files
@@ -65,7 +65,7 @@ def saddle_point(
     return [folder / "results.json", *saddle_pictures.write(plays, step, folder)]
 
 
-def played(game: Game, method: Method, options: Options) -> Play:
+def played(game: Game, method: Dynamics, options: Options) -> Play:
     """Plays a game from points at distance 1, and from a ring close to the equilibrium."""
     starts = np.concatenate([circle(STARTS, options.seed), NEAR * circle(RING, options.seed)])
     path = play(game, method, starts, options.step, options.steps)

@@ -183,7 +183,7 @@ class WandbRun(WandbLogger):
 def wandb_mode() -> Literal["online", "offline", "disabled"]:
     """WANDB_MODE if set; else online if an API key is known, else offline.  Never prompts."""
     if (mode := os.environ.get("WANDB_MODE")) in ("online", "offline", "disabled"):
-        return mode  # type: ignore[return-value]
+        return cast("Literal['online', 'offline', 'disabled']", mode)
     import wandb
 
     return "online" if wandb.login(prompt=False, verify=False) else "offline"
