@@ -31,7 +31,7 @@ class Extragradient(Optimizer):
         anchors = [p.clone() for p in parameters] if extrapolate else []
         super().step()
         for parameter, anchor in zip(parameters, anchors, strict=False):
-            self.state[parameter]["anchor"] = anchor  # afterwards: Adam's first step needs no state
+            self.state[parameter]["anchor"] = anchor  # after the step: Adam starts with no state
         return loss
 
     def _return(self) -> None:

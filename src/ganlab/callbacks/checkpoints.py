@@ -20,7 +20,7 @@ from ganlab.storage.background import Background, Snapshot
 class Checkpoints(ModelCallback):
     """Saves checkpoints/iteration-N.ckpt at intervals and at the end; keeps the last few.
 
-    The callback Scores also saves best.ckpt through this one.
+    The callback Scores uses it to save best.ckpt, too.
 
     A GAN with a NaN or infinite weight is never saved, so the newest file is always usable.
     A background thread writes the files; at the end of training all are written.
@@ -91,7 +91,7 @@ class Checkpoints(ModelCallback):
         self.keep_as(trainer, model, self.folder / BEST)
 
     def drop_after(self, iteration: int) -> None:
-        """Removes checkpoints of later iterations, best.ckpt included."""
+        """Removes checkpoints of later iterations, also best.ckpt if it is from one."""
         for path in checkpoint.listed(self.folder):
             if checkpoint.iteration(path) > iteration:
                 path.unlink()

@@ -16,7 +16,7 @@ class LabelBudget:
 
     Args:
         per_class: images of each class that keep their labels.
-        seed: of the choice; it differs from the run's seed, so that runs share their labels.
+        seed: of the choice; independent of the run's seed, so that runs share their labels.
     """
 
     per_class: int

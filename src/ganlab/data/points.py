@@ -16,7 +16,7 @@ class Points:
     Args:
         distribution: of the points; if it has several modes, they are the classes.
         n: number of points.
-        seed: of the draw; it differs from the run's seed, so that runs share their points.
+        seed: of the draw; independent of the run's seed, so that runs share their points.
         held_out: draw the held-out points instead of the training points.
     """
 

@@ -25,7 +25,7 @@ class StackedMNIST:
         download: download missing files (progress bar, checksum); False: raise an error instead.
         n: images; 128,000, as in Lin et al. 2018, are about 128 per class and take 301 MB.
         size: pixels to resize to; None keeps 28.
-        seed: of the draw; it differs from the run's seed, so that runs share their images.
+        seed: of the draw; independent of the run's seed, so that runs share their images.
     """
 
     def __init__(

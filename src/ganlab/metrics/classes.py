@@ -20,7 +20,7 @@ def class_balance(generated: Tensor, reference: Tensor | None = None) -> ClassBa
     """Number of classes and KL divergence, from histograms of predicted classes.
 
     Sampling alone gives n images of a perfect generator a KL of about (K - 1) / (2 n): .0192 for
-    26,000 images in 1,000 classes.  A smaller KL cannot be told from it.
+    26,000 images in 1,000 classes.  A KL near that value cannot be distinguished from 0.
 
     A class that is generated but missing in the reference counts there as half an image.
     Otherwise a single image of it would make the KL infinite.

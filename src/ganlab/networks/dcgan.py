@@ -53,8 +53,8 @@ class DCGANDiscriminator(FeatureDiscriminator):
 
     Args:
         width: channels after the first layer; each layer after it has twice as many.
-        norm: "batch" (the paper's), "layer", "spectral", "weight" or "none"; the first layer has
-            only "spectral" and "weight".
+        norm: "batch" (the paper's), "layer", "spectral", "weight" or "none"; the first layer is
+            normalised only by "spectral" and "weight".
         minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
     """
 

@@ -48,7 +48,7 @@ class UpBlock(Conditional):
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
         h = self.conv1(interpolate(given(self.norm1, x, code).relu(), scale_factor=2))
         h = self.conv2(given(self.norm2, h, code).relu())
-        return h + interpolate(self.shortcut(x), scale_factor=2)  # cheaper, same result
+        return h + interpolate(self.shortcut(x), scale_factor=2)  # 1x1 first: cheaper, same result
 
 
 class DownBlock(nn.Module):
@@ -72,7 +72,9 @@ class DownBlock(nn.Module):
         h = self.conv2(self.norm2(h).relu())
         if not self.down:
             return h + self.shortcut(x)
-        return avg_pool2d(h, 2) + self.shortcut(avg_pool2d(x, 2))  # cheaper, same result
+        return avg_pool2d(h, 2) + self.shortcut(
+            avg_pool2d(x, 2)
+        )  # pooling first: cheaper, same result
 
 
 class SumOfPlaces(nn.Module):
