@@ -120,6 +120,7 @@ VALUES = {
     "augment._target_=os.getcwd": "augment: str is no ganlab.augment.Augment",
     "loss._args_=[1]": ("loss._args_: ganlab passes arguments by name; set them by their names"),
     "_target_=os.getcwd": "_target_: unknown",
+    "metrics._target_=os.getcwd": "metrics: str is no ganlab.scoring.plans.Plan",
     "mirror={}": "mirror: expected bool, got {}",
     "checkpoint_every={}": "checkpoint_every: expected int, got {}",
     "profile={a:1}": "profile: expected bool, got {'a': 1}",
@@ -492,6 +493,11 @@ def test_names_types_and_ranges_are_told_together(out):
         "seed must be at least 0, got -1",
     ):
         assert f"  {sentence}\n" in outcome.err
+
+
+def test_flags_that_contradict_each_other_are_refused(out):
+    outcome = run_train("--cfg", "job", "-m", *smoke(out, "seed=0,1"))
+    assert outcome == refused("--multirun and --cfg: Hydra does one of these at a time")
 
 
 def test_a_sweep_without_a_job_is_refused(out):

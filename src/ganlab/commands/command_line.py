@@ -36,11 +36,11 @@ def main(task: Callable[[DictConfig], Any]) -> None:
     """Runs a Hydra task on sys.argv after checking every job that it would start."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `exit_with_message`, not stderr
     sys.argv[1:] = [at_home(word) for word in sys.argv[1:]]
-    given = composition.arguments()
-    flags = [word for word in sys.argv[1:] if word not in given.overrides]
-    if composition.asks_only(given):
-        end_quickly()
     with exit_with_message():
+        given = composition.arguments()
+        flags = [word for word in sys.argv[1:] if word not in given.overrides]
+        if composition.asks_only(given):
+            end_quickly()
         plan = Launch(given.overrides) if composition.asks_only(given) else preflight(given)
         sys.argv[1:] = flags + plan.words  # Hydra wants flags first
         if plan.sweep is not None:

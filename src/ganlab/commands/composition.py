@@ -33,6 +33,7 @@ from ganlab.sweeps.study import Point
 CONFIG = "train"
 # Hydra copies its only ConfigStore with each repository: 0.7 s in `--help`.
 ConfigStore.__deepcopy__ = lambda store, _memo: store  # type: ignore[attr-defined]
+TASKS = ("run", "multirun", "cfg", "info", "shell_completion")  # flags of Hydra's
 NEEDS = {  # choices that come with a package of their own, and the extra that brings it
     "joblib": ("hydra-joblib-launcher", "joblib"),
     "slurm": ("hydra-submitit-launcher", "slurm"),
@@ -44,7 +45,11 @@ NEEDS = {  # choices that come with a package of their own, and the extra that b
 
 def arguments() -> Namespace:
     """The command line, parsed by Hydra: flags and overrides."""
-    return get_args_parser().parse_intermixed_args()
+    given = get_args_parser().parse_intermixed_args()
+    asked = [f"--{name.replace('_', '-')}" for name in TASKS if getattr(given, name)]
+    if len(asked) > 1:
+        raise ConfigError([f"{' and '.join(asked)}: Hydra does one of these at a time"])
+    return given
 
 
 def asks_only(given: Namespace) -> bool:

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from hydra.errors import InstantiationException
@@ -27,6 +27,8 @@ from ganlab.training.updates import UpdateRule
 
 PLAYERS: tuple[Literal["generator", "discriminator"], ...] = ("generator", "discriminator")
 MISTAKES = (ValueError, TypeError, ArithmeticError, ImportError, MisconfigurationException)
+
+T = TypeVar("T")
 
 
 class Experiment(Settings):
@@ -102,11 +104,11 @@ class Experiment(Settings):
 
     def plan(self) -> Plan | None:
         """How the run is scored while it trains; None: it is not."""
-        return self._build("metrics") if self.metrics else None
+        return self._made("metrics", Plan) if self.metrics else None
 
     def watch(self) -> Watch | None:
         """How the run's health is watched; None: it is not."""
-        return self._build("health") if self.health else None
+        return self._made("health", Watch) if self.health else None
 
     def loggers(self, **given: Any) -> list[Logger]:
         """The chosen loggers, in addition to metrics.csv; `given`: run, name and group."""
@@ -202,6 +204,14 @@ class Experiment(Settings):
         schedule = self._build(f"{player}_schedule")
         with blame(prefix=f"{player}_"):
             return UpdateRule(optimizer, schedule, **options)
+
+    def _made(self, path: str, kind: type[T], **given: Any) -> T:
+        """Builds the node at `path`, which must make an object of a kind."""
+        made = self._build(path, **given)
+        if not isinstance(made, kind):
+            wanted = f"{kind.__module__}.{kind.__name__}"
+            raise ConfigError([f"{path}: {type(made).__name__} is no {wanted}"])
+        return made
 
     def _build(self, path: str, **given: Any) -> Any:
         """Builds the node at `path`; `given` are arguments that are not in the config."""
