@@ -52,7 +52,7 @@ def run_sample(*words: str) -> Outcome:
     from ganlab.commands import command_line
     from ganlab.sample import sample
 
-    return run_main(lambda: [print(path) for path in command_line.call(sample)], *words)
+    return run_main(lambda: command_line.call(sample, lambda w: print(*w, sep="\n")), *words)
 
 
 def run_evaluate(*words: str) -> Outcome:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import random
+import re
 import zipfile
 from pathlib import Path
 
@@ -62,7 +63,8 @@ def test_content_is_on_the_disk_before_the_name_and_the_name_before_all_else(tmp
     monkeypatch.setattr(os, "fsync", named)
     monkeypatch.setattr(Path, "replace", renamed)
     files.write(tmp_path / "a", "content")
-    part = ".a.part"
+    part = events[0][1]
+    assert re.fullmatch(r"\.a\.[0-9a-f]{12}\.part", part)
     assert events == [("on the disk", part), ("renamed", part), ("on the disk", tmp_path.name)]
 
 

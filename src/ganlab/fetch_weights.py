@@ -19,4 +19,4 @@ def fetch_weights(folder: str | None = None) -> Path:
 
 
 if __name__ == "__main__":
-    print(command_line.call(fetch_weights))
+    command_line.call(fetch_weights, show=print)

@@ -62,5 +62,4 @@ def sample(
 
 
 if __name__ == "__main__":
-    for path in command_line.call(sample):
-        print(path)
+    command_line.call(sample, show=lambda written: print(*written, sep="\n"))

@@ -12,8 +12,9 @@ from ganlab.callbacks.base import ModelCallback
 from ganlab.callbacks.checkpoints import Checkpoints
 from ganlab.generative import Generative
 
-# Slurm and submitit send the last two before the time limit; not every system has them.
-NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+# A closed terminal sends SIGHUP; Slurm and submitit send the last two before the time limit.  Not
+# every system has them.
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 
 
 class Interruption(ModelCallback):
@@ -37,8 +38,10 @@ class Interruption(ModelCallback):
 
     def on_train_start(self, trainer: Trainer, model: Generative) -> None:
         if threading.current_thread() is threading.main_thread():  # only it may handle signals
-            # None: the handler was not installed from Python and could not be restored.
-            mine = [s for s in self.SIGNALS if signal.getsignal(s) is not None]
+            # None: the handler was not installed from Python and could not be restored.  What is
+            # ignored stays so: nohup ignores SIGHUP.
+            left = (None, signal.SIG_IGN)
+            mine = [s for s in self.SIGNALS if signal.getsignal(s) not in left]
             self._handlers = {s: signal.signal(s, self._receive) for s in mine}
 
     def on_train_batch_end(self, trainer: Trainer, model: Generative, *_: Any) -> None:

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import errno
 import gc
 import inspect
 import json
@@ -22,13 +23,21 @@ from omegaconf.errors import OmegaConfBaseException
 from ganlab.commands import composition
 from ganlab.commands.composition import CONFIG
 from ganlab.commands.preflight import Launch, preflight
+from ganlab.commands.terminal import escaped, outputs
 from ganlab.config.checks import conf_dir, plain, problems
 from ganlab.config.targets import hints, parameters
 from ganlab.config.words import nearest
 from ganlab.errors import ConfigError, DataError, JobFailedError
+from ganlab.storage import files
 from ganlab.sweeps.record import Sweep, standing
 
 HELP = {"-h", "--help"}
+# Full, read-only, forbidden, in the way, missing or broken: no fault of the program.
+OF_THE_DISK = (
+    *files.FULL,
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.EEXIST),
+    *(errno.ENOENT, errno.EISDIR, errno.EIO, errno.ESTALE, errno.ENAMETOOLONG),
+)
 INTERRUPTED = 130  # exit code, as a shell reports a program ended by Ctrl-C
 
 
@@ -36,7 +45,7 @@ def main(task: Callable[[DictConfig], Any]) -> None:
     """Runs a Hydra task on sys.argv after checking every job that it would start."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `exit_with_message`, not stderr
     sys.argv[1:] = [at_home(word) for word in sys.argv[1:]]
-    with exit_with_message():
+    with outputs(escape=False), exit_with_message():
         given = composition.arguments()
         flags = [word for word in sys.argv[1:] if word not in given.overrides]
         if composition.asks_only(given):
@@ -75,10 +84,15 @@ def reported(sweep: Sweep | None) -> Iterator[None]:
             print(standing(sweep), flush=True)
 
 
-def call(function: Callable[..., Any]) -> Any:
-    """Calls a function with the `name=value` words of sys.argv, checked against its signature."""
-    with exit_with_message():
-        return called(function, sys.argv[1:])
+def call(function: Callable[..., Any], show: Callable[[Any], object] = id) -> None:
+    """Calls a function with the `name=value` words of sys.argv, checked against its signature.
+
+    Args:
+        function: to call.
+        show: prints its result; `id` does nothing.
+    """
+    with outputs(escape=True), exit_with_message():
+        show(called(function, sys.argv[1:]))
 
 
 def call_one_of(functions: Mapping[str, Callable[..., Any]]) -> Any:
@@ -88,14 +102,14 @@ def call_one_of(functions: Mapping[str, Callable[..., Any]]) -> Any:
         functions: by verb; VALUE is their first parameter's.
     """
     words = sys.argv[1:]
-    if not words or words[0] in HELP:
-        width = max(map(len, functions))
-        print("usage: VERB [DIR] [name=value ...]\n")
-        for verb, function in functions.items():
-            print(f"  {verb:{width}}  {str(inspect.getdoc(function)).splitlines()[0]}")
-        print("\n`VERB --help` explains one.")
-        raise SystemExit(0)
-    with exit_with_message():
+    with outputs(escape=True), exit_with_message():
+        if not words or words[0] in HELP:
+            width = max(map(len, functions))
+            print("usage: VERB [DIR] [name=value ...]\n")
+            for verb, function in functions.items():
+                print(f"  {verb:{width}}  {str(inspect.getdoc(function)).splitlines()[0]}")
+            print("\n`VERB --help` explains one.")
+            raise SystemExit(0)
         return called(*chosen(functions, words))
 
 
@@ -186,15 +200,27 @@ class exit_with_message:
             complain(error.problems)
         elif isinstance(error, DataError | HydraException | OmegaConfBaseException):
             complain([str(error)])
+        elif isinstance(error, OSError) and error.errno in OF_THE_DISK:
+            sys.stderr.write(f"ganlab: stopped: {escaped(sentence(error))}\n")
+            raise SystemExit(1)
         elif isinstance(error, JobFailedError):
             raise SystemExit(1)
         elif isinstance(error, KeyboardInterrupt):  # before training, or a second time during it
+            sys.stderr.write("ganlab: interrupted; the last checkpoint is good\n")
             raise SystemExit(INTERRUPTED)
+
+
+def sentence(error: OSError) -> str:
+    """What the system says of a file, with the file's name if that is known."""
+    named = f"'{error.filename}': " if error.filename is not None else ""
+    room = "; make room and give the same command again" if error.errno in files.FULL else ""
+    return f"{named}{error.strerror}{room}"
 
 
 def complain(sentences: list[str]) -> None:
     """Prints the mistakes to stderr and exits with 2."""
     end_quickly()
+    sentences = [escaped(sentence) for sentence in sentences]
     count = "1 mistake" if len(sentences) == 1 else f"{len(sentences)} mistakes"
     lines = "".join(f"  {sentence}\n" for sentence in sentences)
     sys.stderr.write(f"ganlab: {count}, nothing was started\n{lines}")

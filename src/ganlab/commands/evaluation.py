@@ -1,6 +1,7 @@
 """What `ganlab evaluate` does: it finds the runs, scores them by a protocol, prints the results."""
 
 import glob
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from ganlab.data import ImageData
 from ganlab.errors import DataError, ProtocolMismatchError
 from ganlab.experiments.experiment import Experiment
-from ganlab.experiments.restore import BUILT, require_known, restore
+from ganlab.experiments.restore import BUILT, require_known, require_sound, restore
 from ganlab.gan import GAN
 from ganlab.plots import pictures
 from ganlab.runs.folder import Run, Which, folder_named
@@ -144,12 +145,20 @@ def scored(run: Run, found: Evaluation, how: How) -> Found:
         print(f"{tables.as_markdown([row(one) for one in comparisons])}\n{NOTE}")
     if how.neighbours:
         card, picture = look_up(run, found, card, how.neighbours)
-    run.note_scores([card.as_dict()])
+    note(run, [card])
     classes = found.classes() if how.by_class else []
     if classes:
         print(tables.by_class(classes))
-        run.note_scores([one.as_dict() for one in classes])
+        note(run, classes)
     return Found(run, card, classes, picture, comparisons)
+
+
+def note(run: Run, cards: list[Scorecard]) -> None:
+    """Adds scores to the run's summary.json; if the disk refuses, says that they are not kept."""
+    try:
+        run.note_scores([card.as_dict() for card in cards])
+    except OSError as error:
+        sys.stderr.write(f"the scores above are not kept in '{run.path}': {error.strerror}\n")
 
 
 def row(one: Comparison) -> tables.Row:
@@ -190,6 +199,7 @@ def subject(
     if not trust:
         require_known(config, (*BUILT, "data", "metrics"))
     gan = restore(run, checkpoint, trust=trust)
+    require_sound(run, config, ("data", "metrics"))
     if root is not None:
         config["data"]["root"] = root
     experiment = Experiment(**config)

@@ -12,18 +12,19 @@ from ganlab.callbacks import samples
 from ganlab.conditioning import ByClass
 from ganlab.data.points import density_of
 from ganlab.experiments.experiment import Experiment
-from ganlab.experiments.restore import require_known
+from ganlab.experiments.restore import require_known, require_sound
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian
 from ganlab.plots import pictures
 from ganlab.plots.figures import POINTS_DRAWN, Cloud
 from ganlab.runs.folder import Run
 from ganlab.spec import PointSpec
+from ganlab.storage import files
 
 
 def stem_of(gan: GAN, folder: Path, seed: int, labels: list[int] | None) -> Path:
     """The beginning of all file names, in a folder that is created if it is missing."""
-    folder.mkdir(parents=True, exist_ok=True)
+    files.own_folder(folder)
     named = f"-labels-{'-'.join(map(str, labels))}" if labels else ""
     return folder / f"iteration-{gan.iterations:07d}-seed-{seed}{named}"
 
@@ -51,6 +52,7 @@ def painter(
     config = Run(run).config()
     if not trust:
         require_known(config, ("data",))
+    require_sound(Run(run), config, ("data",))
     source = Experiment(**config).source
     source.prepare()
     return Cloud(source.read().images, density_of(source))
@@ -86,7 +88,7 @@ def save_sheets(gan: GAN, stem: str, seed: int) -> list[Path]:
 
 def save_singles(images: Tensor, folder: Path) -> Path:
     """Writes folder/00000.png, 00001.png, ..., in the images' own size."""
-    folder.mkdir(exist_ok=True)
+    files.own_folder(folder)
     for i, pixels in enumerate(pictures.to_pixels(images)):
         pictures.save(folder / f"{i:05d}.png", pixels)
     return folder

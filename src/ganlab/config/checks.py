@@ -5,7 +5,7 @@ The root is a call of `Experiment`; each `_target_` below it is a call of its ow
 
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,11 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 def problems(
-    node: dict[str, Any], callee: Callable[..., Any], path: str = "", *, deep: bool = True
+    node: dict[str, Any],
+    callee: Callable[..., Any],
+    path: str = "",
+    *,
+    deep: bool | Collection[str] = True,
 ) -> list[str]:
     """Every mistake in `node` as the arguments of `callee`, one sentence each.
 
@@ -45,11 +49,12 @@ def problems(
         node: plain config; nested `_target_` nodes are checked against their own targets.
         callee: what will be called.
         path: dotted path of the node, for the sentences.
-        deep: whether nested targets are checked, too, for which they are imported.
+        deep: whether nested targets are checked, too, for which they are imported; or the keys of
+            `node` whose targets are.
     """
     known, kinds, found = parameters(callee), hints(callee), list[str]()
     for key, value in node.items():
-        where = joined(path, key)
+        where, inside = joined(path, key), deep if isinstance(deep, bool) else key in deep
         if is_call(node) and key in HYDRA_KEYS:
             found += value_problems(value, HYDRA_KEYS[key], where)
         elif is_call(node) and key == "_args_":
@@ -61,9 +66,9 @@ def problems(
             says = f"{callee.__name__} takes no '{key}'" if path else "unknown"
             found.append(f"{where}: {says}{nearest(key, known)}")
         elif is_call(value) and (path or takes_groups(kinds.get(key, Any))):
-            found += target_problems(value, where) if deep else []
+            found += target_problems(value, where) if inside else []
         else:
-            found += value_problems(value, kinds.get(key, Any), where, deep=deep)
+            found += value_problems(value, kinds.get(key, Any), where, deep=inside)
     required = [n for n, parameter in known.items() if parameter.default is parameter.empty]
     missing = (joined(path, n) for n in required if n not in node and n not in injected(path))
     return found + [f"{where}: missing; set {where}=..." for where in missing]

@@ -3,5 +3,5 @@
 May import: augment, callbacks, conditioning, config, data, errors, gan, health, latent, loggers,
 losses, networks, optimizers, plots, regularizers, runs, schedules, scoring, spec, storage,
 training.
-Libraries: hydra, lightning_fabric, pytorch_lightning, torch.
+Libraries: hydra, lightning_fabric, pydantic, pytorch_lightning, torch.
 """

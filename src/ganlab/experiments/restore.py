@@ -3,10 +3,12 @@
 import functools
 import inspect
 import sys
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Annotated, Any, TypeVar
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
 
 from ganlab import (
     augment,
@@ -20,12 +22,14 @@ from ganlab import (
     regularizers,
     schedules,
 )
-from ganlab.config.settings import Node
+from ganlab.config.checks import problems
+from ganlab.config.settings import Node, Settings, range_problems
 from ganlab.config.targets import locate
 from ganlab.errors import ConfigError, DamagedError
 from ganlab.experiments.experiment import Experiment
 from ganlab.gan import GAN
 from ganlab.runs.folder import Run, Which
+from ganlab.runs.records import Count, reason
 from ganlab.scoring import plans
 from ganlab.spec import spec_of
 from ganlab.storage import checkpoint
@@ -44,9 +48,12 @@ BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers ar
     "g_schedule",
     "d_schedule",
 )
+SIZED, LARGEST = ("model", "latent"), 2**17  # root keys whose numbers are sizes, and their bound
 KNOWN = ("ganlab.", "torch.nn.", "torch.optim.")  # packages that are imported to look up a class
 PARTS = [augment, conditioning, data, gan, latent, losses, networks, optimizers, regularizers]
 PARTS += [schedules, plans]
+
+T = TypeVar("T")
 
 
 def restore(run: Run, which: Which = "last", *, trust: bool = False) -> GAN:
@@ -64,11 +71,84 @@ def restore(run: Run, which: Which = "last", *, trust: bool = False) -> GAN:
     config = run.config()
     if not trust:
         require_known(config)
+    require_sound(run, config, BUILT)
     saved = last(run) if which == "last" else best(run)
-    gan = Experiment(**config).build_gan(spec_of(saved["spec"]))
-    gan.load_state_dict(saved["state_dict"])
-    gan.on_load_checkpoint(saved)
+    return rebuilt(run, config, saved, trust=trust)
+
+
+def rebuilt(run: Run, config: dict[str, Any], saved: dict[str, Any], *, trust: bool) -> GAN:
+    """The GAN that a config and a checkpoint's content make, on the CPU.
+
+    Args:
+        run: named in messages.
+        config: sound, and of known classes unless it is trusted.
+        saved: by `Checkpoints`.
+        trust: errors of the config's own classes are their author's, and keep their traceback.
+
+    Raises:
+        ConfigError: they do not fit each other.
+    """
+    try:
+        found, experiment = Saved.model_validate(saved), Experiment(**config)
+        spec = spec_of(found.spec)
+        with torch.device("meta"):  # before memory is taken for sizes that anybody may have written
+            planned = experiment.build_gan(spec).state_dict()
+        require_shapes(planned, found.state_dict)
+        gan = experiment.build_gan(spec)
+        gan.load_state_dict(found.state_dict)
+        gan.on_load_checkpoint(saved)
+    except ConfigError:
+        raise
+    except ValidationError as error:
+        raise ConfigError([f"'{run.path}': its checkpoint is damaged: {reason(error)}"]) from error
+    except Exception as error:
+        if trust:
+            raise
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(
+            [f"'{run.path}': config.yaml and checkpoint do not fit: {why}"]
+        ) from error
     return gan.eval()
+
+
+class Saved(BaseModel):
+    """What a checkpoint must hold to be sampled."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, strict=True)
+    state_dict: dict[str, torch.Tensor]
+    spec: dict[str, Annotated[int, Field(ge=0, le=LARGEST)]]
+    iterations: Count
+    images_seen: Count
+    updates: dict[str, Count]
+    observations: dict[str, Any]
+
+
+def require_shapes(planned: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    """Raises ValueError unless the saved tensors have the names and shapes that the config makes.
+
+    Nor may a tensor have more numbers than bytes were read for it, as an expanded one has.
+    """
+    if odd := sorted(planned.keys() ^ saved.keys()):
+        raise ValueError(f"only one of them has '{odd[0]}'")
+    for name, tensor in saved.items():
+        if tensor.shape != planned[name].shape:
+            shapes = f"{tuple(tensor.shape)} and {tuple(planned[name].shape)}"
+            raise ValueError(f"'{name}' has the shapes {shapes}")
+        if tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise ValueError(f"'{name}' is larger than its data")
+
+
+def require_sound(run: Run, config: dict[str, Any], keys: Collection[str]) -> None:
+    """Raises ConfigError for wrong keys and types in a run's config.
+
+    Args:
+        run: named in messages.
+        config: of the run.
+        keys: root keys whose targets are imported and checked, too.
+    """
+    found = problems(config, Settings, deep=keys) + range_problems(config)
+    if found:
+        raise ConfigError([f"'{run.config_file}': {problem}" for problem in found])
 
 
 def last(run: Run) -> dict[str, Any]:
@@ -106,23 +186,27 @@ def best(run: Run) -> dict[str, Any]:
 def require_known(config: Node, keys: Iterable[str] = BUILT) -> None:
     """Raises ConfigError if these root keys call anything but classes of KNOWN packages."""
     built = {name: config[name] for name in keys if name in config}
-    foreign = [text for key, text in strings(built) if not is_known(key, text)]
+    foreign = [text for key, text in leaves(built, str) if not is_known(key, text)]
     if foreign:
         names = ", ".join(foreign)
         raise ConfigError(
             [f"the run's config names {names}; set trust=true if you trust the folder"]
         )
+    sizes = {name: config[name] for name in SIZED if name in config}
+    if large := [f"{key}={n}" for key, n in leaves(sizes, int) if abs(n) > LARGEST]:
+        said = f"the run's config has {large[0]}, and more than {LARGEST:,} is no size of a network"
+        raise ConfigError([f"{said}; set trust=true if you trust the folder"])
 
 
-def strings(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """(key, text) of every text inside a node; the items of a list have the key of the list."""
+def leaves(node: Any, kind: type[T], key: str = "") -> Iterator[tuple[str, T]]:
+    """(key, value) of every value of a kind in a node; the items of a list have the list's key."""
     if isinstance(node, dict):
         for name, value in node.items():
-            yield from strings(value, str(name))
+            yield from leaves(value, kind, str(name))
     elif isinstance(node, list):
         for value in node:
-            yield from strings(value, key)
-    elif isinstance(node, str):
+            yield from leaves(value, kind, key)
+    elif isinstance(node, kind):
         yield key, node
 
 

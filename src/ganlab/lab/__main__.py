@@ -4,6 +4,7 @@ import sys
 
 from ganlab import lab
 from ganlab.commands import command_line
+from ganlab.commands.terminal import outputs
 
 USAGE = """\
 usage: ganlab lab NAME [name=value ...]
@@ -21,7 +22,7 @@ def main() -> None:
         lines = (f"  {name:{width}}  {about}\n" for name, (_, about) in lab.LABS.items())
         print(USAGE.format(labs="".join(lines)), end="")
         return
-    with command_line.exit_with_message():
+    with outputs(escape=False), command_line.exit_with_message():
         for path in lab.run(words):
             print(path)
 

@@ -1,5 +1,5 @@
 """The folder of one run: its identity, its files, its readings, where and by what it was made.
 
 May import: config, errors, storage.
-Libraries: filelock, torch, yaml.
+Libraries: filelock, pydantic, torch, yaml.
 """

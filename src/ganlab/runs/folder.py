@@ -16,7 +16,7 @@ from ganlab.config.checks import conf_dir
 from ganlab.config.completion import flattened
 from ganlab.config.settings import NOT_SCIENCE
 from ganlab.errors import ConfigError, DiskFullError, RunBusyError
-from ganlab.runs import environment, plain_yaml
+from ganlab.runs import environment, plain_yaml, records
 from ganlab.storage import checkpoint, files
 
 BEST = "best.ckpt"
@@ -137,13 +137,6 @@ def varied(runs: Sequence["Run"]) -> list[str]:
     return [key for key in keys if len({json.dumps(c.get(key)) for c in configs}) > 1]
 
 
-def json_of(path: Path) -> dict[str, Any]:
-    """What a file of JSON says; empty if there is none, or it is damaged."""
-    with contextlib.suppress(OSError, ValueError):
-        return dict(json.loads(path.read_text()))
-    return {}
-
-
 class Run:
     """The folder of one run; nothing in it is ever replaced but by its own continuation."""
 
@@ -180,18 +173,24 @@ class Run:
         """
         try:
             return plain_yaml.read(self.config_file)
-        except OSError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise ConfigError([f"'{self.path}' is no run: it has no config.yaml"]) from error
+        except OSError as error:
+            raise ConfigError([f"'{self.config_file}' cannot be read: {error.strerror}"]) from error
         except (TypeError, ValueError) as error:
             raise ConfigError([f"'{self.config_file}' is damaged: {error}"]) from error
 
     def summary(self) -> dict[str, Any]:
-        """What summary.json says; empty before the run's first start."""
-        return json_of(self.summary_file)
+        """What summary.json says; empty before the run's first start.
+
+        Raises:
+            ConfigError: it is damaged.
+        """
+        return records.read_if_there(self.summary_file, records.Summary)
 
     def environment(self) -> dict[str, Any]:
         """What environment.json says of the process that worked here last; empty before it."""
-        return json_of(self.environment_file)
+        return records.read_if_there(self.environment_file, dict[str, Any])
 
     def begin(self) -> None:
         """Notes in summary.json that a stretch of work has begun: who is killed cannot note it."""
@@ -312,8 +311,8 @@ class Run:
             files.write(self.holder_file, environment.process())
             for folder in (self.checkpoints, self.samples):
                 folder.mkdir(exist_ok=True)
-            for part in self.checkpoints.glob(".*.part"):  # its writer was killed
-                part.unlink()
+            for folder in (self.path, self.checkpoints, self.samples):
+                files.remove_parts(folder)
             # Of a run that goes on only what is no science may have changed.
             files.write(self.config_file, yaml.safe_dump(config, sort_keys=False))
             files.write(self.environment_file, json.dumps(environment.of_now(), indent=2))

@@ -1,10 +1,11 @@
 """YAML as plain data: a file from a stranger can hold nothing but mappings, lists and values."""
 
-import stat
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from ganlab.storage import files
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one takes an eighth of the time
 LARGEST = 2**20  # bytes; a config has some thousand
@@ -21,12 +22,7 @@ def read(path: Path) -> dict[str, Any]:
         OSError: it cannot be opened.
         ValueError: it is no regular file, too large, or holds anything but plain data.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("it is no regular file")
-    with path.open("rb") as file:
-        text = file.read(LARGEST + 1)
-    if len(text) > LARGEST:
-        raise ValueError(f"it has more than {LARGEST:,} bytes")
+    text = files.content(path, LARGEST)
     try:
         require_plain(text)
         found = yaml.load(text, Loader=LOADER)  # noqa: S506 - a safe loader, after the check above

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from ganlab.errors import ProtocolMismatchError
 from ganlab.storage.inception import SHA256
@@ -60,6 +60,10 @@ class Protocol:
         seed: of the noise.
         versions: of libraries.
     """
+
+    __pydantic_config__: ClassVar = {
+        "extra": "forbid"
+    }  # of a record with more, too little is known
 
     extractor: str
     weights: str

@@ -4,8 +4,11 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+from pydantic import BaseModel, Field, ValidationError
+
+from ganlab.runs.records import Count, reason
 from ganlab.scoring.protocol import Protocol
 
 # Ganlab's scores that are better if they are less.
@@ -51,9 +54,34 @@ class Scorecard:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "Scorecard":
-        scores = {n: Score(s["value"], s["error"]) for n, s in record["scores"].items()}
-        protocol = Protocol.from_dict(record["protocol"])
-        return cls(protocol, scores, record["iterations"], record["repeats"])
+        """The inverse of `as_dict`, of a record that anybody may have written.
+
+        Raises:
+            ValueError: it is no such record; says where.
+        """
+        try:
+            found = Record.model_validate(record)
+        except ValidationError as error:
+            raise ValueError(reason(error)) from error
+        scores = {name: Score(one.value, one.error) for name, one in found.scores.items()}
+        return cls(found.protocol, scores, found.iterations, found.repeats)
+
+
+class Number(BaseModel):
+    """A score in a record."""
+
+    value: float
+    error: float | None = None
+
+
+class Record(BaseModel):
+    """What `Scorecard.as_dict` makes."""
+
+    iterations: Count
+    repeats: Annotated[Count, Field(ge=1)]
+    # The names of scores become names of files.
+    scores: dict[Annotated[str, Field(pattern=r"^\w+$")], Number]
+    protocol: Protocol
 
 
 def is_distance(name: str) -> bool:

@@ -13,6 +13,7 @@ from ganlab.runs.folder import Run, science
 from ganlab.scoring.protocol import require_alike
 from ganlab.scoring.scorecard import Score, Scorecard, spread
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet computes
 ROUNDING = 1e-12  # relative difference of sums in another order
 
 Row = dict[str, str | Score]  # column -> text, or a score with its error
@@ -86,7 +87,10 @@ def as_markdown(rows: Sequence[Row]) -> str:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """Rows of named cells as CSV: scores as plain numbers, their errors in separate columns."""
+    """Rows of named cells as CSV: scores as plain numbers, their errors in separate columns.
+
+    A text that a spreadsheet would compute, as it does `=1+1`, begins with an apostrophe.
+    """
     file = io.StringIO()
     flat = [dict(numbers(row)) for row in rows]
     writer = csv.DictWriter(file, columns_of(flat), restval="", lineterminator="\n")
@@ -122,12 +126,21 @@ def numbers(row: Row) -> Iterator[tuple[str, str]]:
             if value.error is not None:
                 yield f"{name} (standard deviation)", repr(value.error)
         else:
-            yield name, value
+            yield name, f"'{value}" if value.startswith(FORMULA) and not is_number(value) else value
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number, such as -1e-3."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def cell(value: str | Score) -> str:
     """The text of a Markdown cell."""
-    return spelled(value) if isinstance(value, Score) else value.replace("|", "\\|")
+    return spelled(value) if isinstance(value, Score) else " ".join(value.replace("|", "\\|").splitlines())
 
 
 def markdown(rows: Iterable[Sequence[str]]) -> str:

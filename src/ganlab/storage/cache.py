@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from ganlab.storage import files
 
+UNUSABLE = (OSError, NotImplementedError)  # the latter: a file system without locks
 ABOUT, HASH = "about", "sha256"
 
 
@@ -27,27 +29,43 @@ class Entry(NamedTuple):
 
 def folder() -> Path:
     """The folder of the cache; it need not exist."""
-    return Path(os.environ.get("GANLAB_CACHE") or Path.home() / ".cache" / "ganlab").expanduser()
+    named = os.environ.get("GANLAB_CACHE")
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home raises where there is none
+    return Path(named).expanduser() if named else Path(home, ".cache", "ganlab")
 
 
 def kept(name: str, make: Callable[[], Entry]) -> Entry:
     """The entry of this name: read from the cache, or made if it is missing or damaged.
 
-    If several processes need it at once, one makes it and the others wait.
+    If several processes need it at once, one makes it and the others wait.  A cache that cannot be
+    used, or is full, costs time and nothing else: a line on stderr says so.
     """
     path = folder() / f"{name}.npz"
-    with locked(path):
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(path))
+        except UNUSABLE as error:
+            complain(path, error)
+            return make()
         found = read(path)
         if found is None:
             found = make()
-            write(path, found)
+            try:
+                write(path, found)
+            except OSError as error:
+                complain(path, error)
     return found
+
+
+def complain(path: Path, error: Exception) -> None:
+    """Says that a file of the cache cannot be kept, and that the work goes on."""
+    sys.stderr.write(f"'{path}' is not kept for later runs: {error}\n")
 
 
 def read(path: Path) -> Entry | None:
     """A file's entry, or None if it is missing, damaged or has a wrong hash.  Never unpickles."""
     with contextlib.suppress(Exception):  # damaged files make decoders raise anything
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        with files.opened(path) as raw, np.load(raw, allow_pickle=False) as file:
             about = json.loads(str(file[ABOUT]))
             arrays = {name: file[name] for name in file.files if name != ABOUT}
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ganlab.errors import DamagedError
+from ganlab.storage import files
 
 PLAIN = (zipfile.ZIP_STORED, 0)  # torch's records: neither compressed nor a folder
 
@@ -38,13 +39,19 @@ def read(path: Path) -> dict[str, Any]:
     """
     import torch  # here, because it is slow to import and listing files does not need it
 
-    with path.open("rb") as file:
-        try:
+    try:
+        with files.opened(path) as file:
             verify(file)
             file.seek(0)
             return dict(torch.load(file, map_location="cpu", weights_only=True))
-        except Exception as error:  # damage makes decoders raise anything
-            raise DamagedError(f"'{path}' is damaged: {error}") from error
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno is not None:  # the system's, and not a decoder's
+            raise
+        raise DamagedError(f"'{path}' is damaged: {error}") from error
+    except Exception as error:  # damage makes decoders raise anything
+        raise DamagedError(f"'{path}' is damaged: {error}") from error
 
 
 def verify(file: BinaryIO) -> None:

@@ -1,6 +1,5 @@
 """A sweep's record: its jobs, the state of each run, and the scores of each run."""
 
-import contextlib
 import hashlib
 import json
 import os
@@ -13,6 +12,7 @@ from typing import Any, Literal, get_args
 from filelock import FileLock
 
 from ganlab.errors import ConfigError
+from ganlab.runs import records
 from ganlab.runs.folder import RECORD, Run, Which, runs_below
 from ganlab.scoring.scorecard import Scorecard
 from ganlab.storage import files
@@ -73,11 +73,10 @@ class Sweep:
             ConfigError: the folder is not a sweep, or its record is damaged.
         """
         try:
-            return [self._job(about) for about in json.loads(self.file.read_text())["jobs"]]
+            record = records.read(self.file, records.SweepRecord)
         except FileNotFoundError as error:
             raise ConfigError([f"'{self.path}' is not a sweep: it has no {RECORD}"]) from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError([f"'{self.file}' is damaged"]) from error
+        return [self._job(about) for about in record["jobs"]]
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Adds jobs whose runs are not in the record yet; safe with concurrent processes."""
@@ -156,10 +155,16 @@ def runs_of(folder: Path) -> list[Run]:
 
 
 def cards(run: Run) -> list[Scorecard]:
-    """All scores in a run's summary, those of training before those of `evaluate`."""
-    with contextlib.suppress(KeyError, TypeError):
-        return [Scorecard.from_dict(record) for record in run.summary().get("scores", [])]
-    return []
+    """All scores in a run's summary, those of training before those of `evaluate`.
+
+    Raises:
+        ConfigError: the summary is damaged.
+    """
+    scores = run.summary().get("scores", [])
+    try:
+        return [Scorecard.from_dict(record) for record in scores]
+    except ValueError as error:
+        raise ConfigError([records.damaged(run.summary_file, f"scores: {error}")]) from error
 
 
 def card_of(run: Run, by: str, which: Which = "best", name: str | None = None) -> Scorecard | None:
