@@ -126,7 +126,8 @@ def numbers(row: Row) -> Iterator[tuple[str, str]]:
             if value.error is not None:
                 yield f"{name} (standard deviation)", repr(value.error)
         else:
-            yield name, f"'{value}" if value.startswith(FORMULA) and not is_number(value) else value
+            computed = value.startswith(FORMULA) and not is_number(value)
+            yield name, f"'{value}" if computed else value
 
 
 def is_number(text: str) -> bool:
