@@ -41,7 +41,7 @@ class Checkpoints(ModelCallback):
         self._saved = -1
 
     def setup(self, trainer: Trainer, model: Generative, stage: str) -> None:
-        trainer.strategy.checkpoint_io = WholeFiles(self.background)
+        trainer.strategy.checkpoint_io = WholeFiles(self.background, self.folder)
 
     def on_train_start(self, trainer: Trainer, model: Generative) -> None:
         first = trainer.strategy.broadcast(model.iterations)
@@ -121,12 +121,20 @@ class Checkpoints(ModelCallback):
 class WholeFiles(TorchCheckpointIO):
     """Copies a checkpoint when it is saved and writes the copy in the background.
 
+    Of another run's checkpoint, the state of callbacks is left out: a run that starts from it has
+    its own time, verdicts and best score.
+
     Args:
         background: writes the files.
+        own: the folder of the run's own checkpoints.
     """
 
-    def __init__(self, background: Background) -> None:
-        self.background = background
+    def __init__(self, background: Background, own: Path) -> None:
+        self.background, self.own = background, own
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        content = super().load_checkpoint(path, *args, **kwargs)
+        return content if Path(path).parent == self.own else {**content, "callbacks": {}}
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None

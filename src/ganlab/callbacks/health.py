@@ -66,8 +66,8 @@ class Health(ModelCallback):
     def on_train_start(self, trainer: Trainer, model: Generative) -> None:
         # True if the run was killed after it saved its last checkpoint.
         trainer.should_stop |= self.ended is not None
-        if self.watch.action == "rollback" and model.iterations == 0:
-            self.checkpoints.pinned = 0
+        if self.watch.action == "rollback" and self.checkpoints.pinned is None:
+            self.checkpoints.pinned = model.iterations
             self.checkpoints.save(trainer, model)
 
     def on_train_batch_end(self, trainer: Trainer, model: Generative, *_: Any) -> None:

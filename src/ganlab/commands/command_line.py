@@ -44,7 +44,7 @@ INTERRUPTED = 130  # exit code, as a shell reports a program ended by Ctrl-C
 def main(task: Callable[[DictConfig], Any]) -> None:
     """Runs a Hydra task on sys.argv after checking every job that it would start."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `exit_with_message`, not stderr
-    sys.argv[1:] = [at_home(word) for word in sys.argv[1:]]
+    sys.argv[1:] = [as_key(at_home(word)) for word in sys.argv[1:]]
     with outputs(escape=False), exit_with_message():
         given = composition.arguments()
         flags = [word for word in sys.argv[1:] if word not in given.overrides]
@@ -61,6 +61,11 @@ def main(task: Callable[[DictConfig], Any]) -> None:
 def at_home(word: str) -> str:
     """Replaces `~` in `key=~/path` by the home folder, which not every shell does."""
     return re.sub(r"=~(?=/)", lambda _: f"={Path.home()}", word, count=1)
+
+
+def as_key(word: str) -> str:
+    """Spells `start=RUN` out as `start.run=RUN`."""
+    return re.sub(r"^start=", "start.run=", word)
 
 
 @contextlib.contextmanager

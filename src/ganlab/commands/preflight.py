@@ -17,6 +17,7 @@ from ganlab.config.checks import HYDRA_KEYS, plain, problems
 from ganlab.config.completion import complete
 from ganlab.config.settings import Settings, range_problems
 from ganlab.errors import ConfigError
+from ganlab.runs import origin
 from ganlab.runs.folder import Run, folder_name, require_writable, science
 from ganlab.scoring.scorecard import is_distance
 from ganlab.sweeps.record import Job, Sweep, identity_of
@@ -179,7 +180,8 @@ def completed(node: dict[str, Any]) -> dict[str, Any]:
     """
     if found := problems(node, Settings):
         raise ConfigError(found)
-    return complete(node, Settings)
+    config = complete(node, Settings)
+    return {**config, "start": origin.resolved(config["start"])}
 
 
 def require_different(jobs: list[Job]) -> None:

@@ -108,7 +108,8 @@ def group_problems(group: dict[str, Any], hint: Any, path: str, *, deep: bool = 
             found += target_problems(value, where) if deep else []
         else:
             found += value_problems(value, kinds[key], where, deep=deep)
-    missing = (joined(path, key) for key in kinds if key not in group)
+    required = getattr(hint, "__required_keys__", ())
+    missing = (joined(path, key) for key in kinds if key in required and key not in group)
     return found + [f"{where}: missing; set {where}=..." for where in missing]
 
 

@@ -32,6 +32,21 @@ class Model(TypedDict):
     discriminator: Node
 
 
+class Start(TypedDict, total=False):
+    """Where the run starts: nowhere else, if `run` is None.
+
+    Args:
+        run: another run's folder, or a checkpoint file.
+        networks: those whose weights are taken over, while optimizers and counts begin anew; None:
+            everything is taken over, and the count of iterations goes on.
+        checkpoint: ganlab itself sets it: the file that `run` meant when this run was planned.
+    """
+
+    run: str | None
+    networks: list[str] | None
+    checkpoint: str | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What the config says, one field per root key; conf/train.yaml explains each.
@@ -69,6 +84,7 @@ class Settings:
     d_accumulate: int = key(1, minimum=1)
     output_dir: str = key("outputs", decides=False)
     resume: str = key("auto", decides=False)
+    start: Start = key({})
     compile: Literal["auto", "graph", "off"] = key("auto", decides=False)
     log_every: int = key(50, minimum=1, decides=False)
     sample_every: int = key(200, minimum=1, decides=False)

@@ -18,6 +18,7 @@ from ganlab.config.targets import locate
 from ganlab.data import ImageData, LabelBudget
 from ganlab.data.images import Source
 from ganlab.errors import CombinationError, ConfigError, DataError
+from ganlab.experiments.origin import Origin
 from ganlab.gan import GAN
 from ganlab.health.verdicts import Watch
 from ganlab.optimizers import Extragradient
@@ -85,6 +86,11 @@ class Experiment(Settings):
         width = {"code_dim": code_dim} if getattr(callee, "takes_code_dim", False) else {}
         built = self._build("model.generator", spec=spec, latent_dim=latent_dim, **width)
         return cast("torch.nn.Module", built)
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where the run starts; None: from nothing."""
+        return Origin(**self.start) if self.start.get("run") is not None else None  # type: ignore[arg-type]  # resolved
 
     def image_data(self, gan: GAN) -> ImageData:
         """The DataModule that serves this GAN its minibatches."""
@@ -166,6 +172,8 @@ class Experiment(Settings):
     def _check_gan(self) -> None:
         gan = self.build_gan()
         self.image_data(gan)
+        if self.origin is not None:
+            self.origin.check(gan, self.iterations)
         m, parts = self.batch_size, max(self.g_accumulate, self.d_accumulate)
         if m // parts < 2 and any(isinstance(part, torch.nn.BatchNorm1d) for part in gan.modules()):
             needs = "BatchNorm of single numbers needs two images in each part of a minibatch"

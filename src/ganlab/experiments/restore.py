@@ -3,12 +3,11 @@
 import functools
 import inspect
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Annotated, Any, TypeVar
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import Tensor
+from pydantic import ValidationError
 
 from ganlab import (
     augment,
@@ -27,9 +26,10 @@ from ganlab.config.settings import Node, Settings, range_problems
 from ganlab.config.targets import locate
 from ganlab.errors import ConfigError, DamagedError
 from ganlab.experiments.experiment import Experiment
+from ganlab.experiments.saved import LARGEST, Saved, require_own_data, require_shapes
 from ganlab.gan import GAN
 from ganlab.runs.folder import Run, Which
-from ganlab.runs.records import Count, reason
+from ganlab.runs.records import reason
 from ganlab.scoring import plans
 from ganlab.spec import spec_of
 from ganlab.storage import checkpoint
@@ -48,7 +48,7 @@ BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers ar
     "g_schedule",
     "d_schedule",
 )
-SIZED, LARGEST = ("model", "latent"), 2**17  # root keys whose numbers are sizes, and their bound
+SIZED = ("model", "latent")  # root keys whose numbers are sizes
 KNOWN = ("ganlab.", "torch.nn.", "torch.optim.")  # packages that are imported to look up a class
 PARTS = [augment, conditioning, data, gan, latent, losses, networks, optimizers, regularizers]
 PARTS += [schedules, plans]
@@ -93,6 +93,7 @@ def rebuilt(run: Run, config: dict[str, Any], saved: dict[str, Any], *, trust: b
         spec = spec_of(found.spec)
         with torch.device("meta"):  # before memory is taken for sizes that anybody may have written
             planned = experiment.build_gan(spec).state_dict()
+        require_own_data(found.state_dict)
         require_shapes(planned, found.state_dict)
         gan = experiment.build_gan(spec)
         gan.load_state_dict(found.state_dict)
@@ -109,33 +110,6 @@ def rebuilt(run: Run, config: dict[str, Any], saved: dict[str, Any], *, trust: b
             [f"'{run.path}': config.yaml and checkpoint do not fit: {why}"]
         ) from error
     return gan.eval()
-
-
-class Saved(BaseModel):
-    """What a checkpoint must hold to be sampled."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True, strict=True)
-    state_dict: dict[str, torch.Tensor]
-    spec: dict[str, Annotated[int, Field(ge=0, le=LARGEST)]]
-    iterations: Count
-    images_seen: Count
-    updates: dict[str, Count]
-    observations: dict[str, Any]
-
-
-def require_shapes(planned: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
-    """Raises ValueError unless the saved tensors have the names and shapes that the config makes.
-
-    Nor may a tensor have more numbers than bytes were read for it, as an expanded one has.
-    """
-    if odd := sorted(planned.keys() ^ saved.keys()):
-        raise ValueError(f"only one of them has '{odd[0]}'")
-    for name, tensor in saved.items():
-        if tensor.shape != planned[name].shape:
-            shapes = f"{tuple(tensor.shape)} and {tuple(planned[name].shape)}"
-            raise ValueError(f"'{name}' has the shapes {shapes}")
-        if tensor.nbytes > tensor.untyped_storage().nbytes():
-            raise ValueError(f"'{name}' is larger than its data")
 
 
 def require_sound(run: Run, config: dict[str, Any], keys: Collection[str]) -> None:

@@ -69,6 +69,7 @@ class TrainingSession:
     ) -> None:
         quiet_lightning()
         self.run, self.gan = run, experiment.build_gan()
+        self.origin = experiment.origin
         self.data = experiment.image_data(self.gan)
         self.data.prepare_data()
         self.data.setup()
@@ -227,13 +228,19 @@ class TrainingSession:
         self.run.begin()
 
     def _start(self) -> Path | None:
-        """The checkpoint to resume from; newer ones that are damaged are reported and renamed.
+        """The checkpoint to go on from; newer ones that are damaged are reported and renamed.
+
+        Before the run's own first one it is another run's, if the config says so.
 
         Every process finds the same files, because none has written a new one yet.
         """
         start, damaged = self.run.sound_checkpoint()
         if damaged:
             self._set_aside(damaged, start)
+        if start is None and self.origin is not None:
+            if self.origin.networks is None:
+                return self.origin.file
+            self.origin.load(self.gan)
         return start
 
     @rank_zero_only
@@ -263,6 +270,8 @@ class TrainingSession:
         where, devices = self.trainer.strategy.root_device.type, self.trainer.world_size
         on = f"on {devices} x {where}" if devices > 1 else f"on {where}"
         lines = [str(self.run.path), f"{n:,} {kind} {spec}{classes}; parameters {sizes}; {on}"]
+        if self.origin is not None:
+            lines.append(self.origin.sentence())
         if self.data.labels is not None:
             test = "no test error: this part of the data holds no images out"
             known = f"{len(self.data.labeled)} labels are known"

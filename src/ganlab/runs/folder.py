@@ -71,6 +71,10 @@ def science(config: dict[str, Any]) -> dict[str, Any]:
         kept["health"] = health
     if health.get("action") == "rollback":  # to one of the checkpoints
         kept["checkpoint_every"] = config["checkpoint_every"]
+    start = kept.pop("start", {})
+    if start.get("run") is not None:
+        run = "/".join(Path(start["run"]).absolute().parts[-2:])  # however its path is spelled
+        kept["start"] = {"from": f"{run}/{start['checkpoint']}", "networks": start.get("networks")}
     kept["trainer"] = {"precision": config["trainer"].get("precision")}
     if "download" in config["data"]:  # what can be downloaded is the same wherever it lies
         kept["data"] = {k: v for k, v in config["data"].items() if k not in ("root", "download")}
@@ -162,7 +166,8 @@ class Run:
         run = cls(folder_named(resume, outputs=Path(config["output_dir"])))
         if changed := differences(config, run.config()):
             another = f"resume: '{run.path}' is another experiment:\n"
-            raise ConfigError([another + "\n".join(changed)])
+            longer = f"\nto start a new run from its weights: start={run.path}"
+            raise ConfigError([another + "\n".join(changed) + longer])
         return run
 
     def config(self) -> dict[str, Any]:

@@ -141,7 +141,11 @@ def is_number(text: str) -> bool:
 
 def cell(value: str | Score) -> str:
     """The text of a Markdown cell."""
-    return spelled(value) if isinstance(value, Score) else " ".join(value.replace("|", "\\|").splitlines())
+    return (
+        spelled(value)
+        if isinstance(value, Score)
+        else " ".join(value.replace("|", "\\|").splitlines())
+    )
 
 
 def markdown(rows: Iterable[Sequence[str]]) -> str:
