@@ -461,6 +461,7 @@ def test_a_run_of_another_science_cannot_be_resumed_and_the_differences_are_name
     before = {file: file.stat().st_mtime_ns for file in run.rglob("*")}
     outcome = run_train(*smoke(out, f"resume={run}", "seed=3", "g_optimizer.lr=0.1"))
     differences = "\n  seed: 0 there, 3 here\n  g_optimizer.lr: 0.0002 there, 0.1 here"
+    differences += f"\nto start a new run from its weights: start={run}"
     assert outcome == refused(f"resume: '{run}' is another experiment:{differences}")
     assert before == {file: file.stat().st_mtime_ns for file in run.rglob("*")}
 

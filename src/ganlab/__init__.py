@@ -7,22 +7,23 @@ from ganlab.devices.threads import wait_briefly
 
 if TYPE_CHECKING:
     from ganlab.gan import GAN
-    from ganlab.runs.folder import Which
 
 __version__ = "0.1.0"
 
 wait_briefly()  # here: every command and every process that works for one passes before torch
 
 
-def load(run: str | Path, checkpoint: "Which" = "last", *, trust: bool = False) -> "GAN":
+def load(run: str | Path, checkpoint: str = "last", *, trust: bool = False) -> "GAN":
     """A trained GAN, ready to sample: `ganlab.load("outputs/...").sample(64, seed=0)`.
 
     Reads tensors and plain data only, and builds only classes of ganlab and torch: a folder from a
     stranger cannot run code.
 
     Args:
-        run: the run's folder; the text "last": the newest below outputs/.
-        checkpoint: last: the newest; best: the one with the best score.
+        run: the run's folder, or a checkpoint file in it, or a folder above runs, of which the
+            newest is loaded; the text "last": the newest below outputs/.
+        checkpoint: last: the newest; best: the one with the best score; or the number of its
+            iteration.
         trust: build whatever the run's config names, such as networks of your own.
 
     Raises:
@@ -30,6 +31,7 @@ def load(run: str | Path, checkpoint: "Which" = "last", *, trust: bool = False) 
             trusted.
     """
     from ganlab.experiments.restore import restore
-    from ganlab.runs.folder import Run, folder_named
+    from ganlab.runs.folder import Run, pointed_at
 
-    return restore(Run(folder_named(run)), checkpoint, trust=trust)
+    folder, which = pointed_at(run, checkpoint)
+    return restore(Run(folder), which, trust=trust)

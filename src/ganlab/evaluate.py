@@ -6,7 +6,7 @@ import sys
 from typing import Literal
 
 from ganlab.commands import command_line
-from ganlab.runs.folder import Run, Which
+from ganlab.runs.folder import Run
 from ganlab.scoring import Scorecard
 from ganlab.scoring.protocol import Named, Split
 from ganlab.spec import at_least
@@ -21,7 +21,7 @@ def evaluate(
     real: int | None = None,
     seed: int | None = None,
     weights: str | None = None,
-    checkpoint: Which = "last",
+    checkpoint: str = "last",
     repeats: int = 1,
     extrapolate: bool = False,
     by_class: bool = False,
@@ -36,8 +36,8 @@ def evaluate(
     Returns the scores of each run, followed by those of its classes.
 
     Args:
-        run: its folder; last: the newest below outputs/; several, as [A,B] or 'outputs/mnist-*/*',
-            give a table, with seeds grouped.
+        run: its folder, or the newest run below a folder; last: the newest below outputs/;
+            several, as [A,B] or 'outputs/mnist-*/*', give a table, with seeds grouped.
         protocol: a published one, with Inception: stylegan, mimicry, lucic, cleanfid.
         extractor: of features; null: as in training, or classifier if the data has classes.
         n: generated images; null: as in training, or 10000 for the classifier, 50000 for Inception.
@@ -45,7 +45,8 @@ def evaluate(
         real: number of real images, drawn at random; null: as in training, or all.
         seed: of the noise; null: as in training, or 0.
         weights: file of Inception's weights; null: where `ganlab fetch-weights` puts them.
-        checkpoint: last: the newest; best: the one with the best score in training.
+        checkpoint: last: the newest; best: the one with the best score in training; or the
+            number of its iteration.
         repeats: number of scorings with different noise, for mean and standard deviation.
         extrapolate: also estimate the distance for infinitely many images.
         by_class: also score each class separately.

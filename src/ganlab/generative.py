@@ -1,9 +1,9 @@
 """What every generative model has: latents and samples, averaged weights, a clock, a checkpoint."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from pytorch_lightning import LightningModule
@@ -18,6 +18,7 @@ from ganlab.training.batch import RealImages
 from ganlab.training.ema import EMA
 from ganlab.training.labels import labelled
 from ganlab.training.observations import Observations
+from ganlab.training.seeded import Labels, classes_for, rows
 from ganlab.training.streams import Stream, mixed, seed_global_generators, stream
 from ganlab.training.terms import Term
 from ganlab.training.updates import Player, average_over_ranks, global_norm, gradients
@@ -74,6 +75,7 @@ class Generative(LightningModule):
         self.iterations = self.images_seen = 0
         self.updates = dict.fromkeys(self.players, 0)
         self.attempt = 0  # times that the run has gone back to a healthy checkpoint
+        self.class_names: list[str] = []  # empty: the classes have none
         self.observations = Observations(score)
 
     # Training ------------------------------------------------------------------------------------
@@ -221,25 +223,39 @@ class Generative(LightningModule):
         """The code of latents, which follows the noise."""
         return z[:, self.latent.dim :]
 
-    def fixed_latents(self, n: int, seed: int = 0, labels: Tensor | None = None) -> Tensor:
-        """(n, latent.dim + code_dim), a function of the seed, the same on every device.
+    def fixed_latents(self, n: int, seed: int = 0, labels: Labels = None) -> Tensor:
+        """(n, latent.dim + code_dim), the same on every device.
+
+        Row i is a function of the seed, of i and of its label: it does not depend on n.
 
         Args:
-            labels: int64 (n,), a class for each; None: one after the other.
+            n: how many, at least 1.
+            seed: in [0, 2^32).
+            labels: classes, repeated as often as needed; None: one after the other.
 
         Raises:
-            ValueError: the labels are not n classes of the data.
+            ValueError: n, the seed or a label is out of range.
         """
-        classes = max(self.spec.classes, 1)
-        if labels is None:
-            labels = torch.arange(n) % classes
-        if len(labels) != n or not all(0 <= label < classes for label in labels.tolist()):
-            raise ValueError(
-                f"labels must be {n} numbers from 0 to {classes - 1}, got {labels[:9].tolist()}"
-            )
-        weight = next(self.generator.parameters())
-        z = self._draw(labels.cpu(), stream("cpu", seed, Stream.SAMPLE))
-        return z.to(weight, non_blocking=True)  # blocking would wait for all kernels
+        at_least(1, n=n)
+        z = rows(self._draw, classes_for(range(n), labels, self.spec.classes), seed)
+        # Not blocking: a copy that blocks would wait for all kernels.
+        return z.to(next(self.generator.parameters()), non_blocking=True)
+
+    def seeded_latents(self, seeds: Sequence[int], labels: Labels = None) -> Tensor:
+        """(len(seeds), latent.dim + code_dim): the first latent of each seed.
+
+        Args:
+            seeds: in [0, 2^32).
+            labels: classes, repeated as often as needed; None: the class of a seed is the seed
+                modulo the number of classes.
+
+        Raises:
+            ValueError: there is no seed, or a seed or a label is out of range.
+        """
+        at_least(1, **{"number of seeds": len(seeds)})
+        chosen = classes_for(seeds, labels, self.spec.classes)
+        each = [rows(self._draw, chosen[i : i + 1], seed) for i, seed in enumerate(seeds)]
+        return torch.cat(each).to(next(self.generator.parameters()), non_blocking=True)
 
     def sheets(self, rows: int, seed: int = 0) -> dict[str, Tensor]:
         """Latents of pictures that show what each code does, by name; as many in every row."""
@@ -253,15 +269,40 @@ class Generative(LightningModule):
         return torch.cat([noise, code], dim=1) if code.shape[1] else noise
 
     @torch.no_grad()
-    def sample(self, n: int, seed: int = 0, labels: Tensor | None = None) -> Tensor:
+    def sample(
+        self,
+        n: int | None = None,
+        seed: int = 0,
+        labels: Labels = None,
+        *,
+        seeds: Sequence[int] | None = None,
+    ) -> Tensor:
         """n generated images (n, C, H, W) in [-1, 1], by the averaged weights if there are any.
 
+        Image i of a seed does not depend on n, and the image of one of `seeds` not on the others.
+
         Args:
-            n: how many.
-            seed: of the noise.
-            labels: int64 (n,), the class of each in a conditional model; None: one after the other.
+            n: how many, at least 1; None: 1, or one for each of `seeds`.
+            seed: of the noise, in [0, 2^32).
+            labels: classes in a conditional model, repeated as often as needed; None: one after the
+                other.
+            seeds: the first image of each of these seeds, in place of n images of one.
+
+        Raises:
+            ValueError: n, a seed or a label is out of range.
         """
-        return self.generate(self.fixed_latents(n, seed, labels))
+        if seeds is not None:
+            return self.generate(self.seeded_latents(seeds, labels))
+        return self.generate(self.fixed_latents(1 if n is None else n, seed, labels))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Images (N, C, H, W) in [-1, 1] of latents z (N, latent.dim + code_dim)."""
+        return self.generate(z)
+
+    @property
+    def sampler(self) -> nn.Module:
+        """The network that makes the samples: the average of the generator if there is one."""
+        return self.ema.network if self.ema is not None else self.generator
 
     @torch.no_grad()
     def generate(self, z: Tensor, batch_size: int = 256, *, averaged: bool = True) -> Tensor:
@@ -272,7 +313,7 @@ class Generative(LightningModule):
             batch_size: images generated at once.
             averaged: use the averaged weights if there are any.
         """
-        generator = self.ema.network if self.ema is not None and averaged else self.generator
+        generator = self.sampler if averaged else self.generator
         training = generator.training
         generator.eval()
         try:
@@ -282,14 +323,22 @@ class Generative(LightningModule):
 
     # Checkpoints ---------------------------------------------------------------------------------
 
+    @classmethod
+    def load_from_checkpoint(cls, *_: Any, **__: Any) -> NoReturn:
+        """Lightning's way, which cannot know the networks: use `ganlab.load`."""
+        way = "ganlab.load('RUN'), or with the path of a checkpoint in a run"
+        raise NotImplementedError(f"a checkpoint alone does not say which networks to build; {way}")
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["iterations"], checkpoint["images_seen"] = self.iterations, self.images_seen
         checkpoint["updates"] = dict(self.updates)
         checkpoint["attempt"], checkpoint["spec"] = self.attempt, asdict(self.spec)
+        checkpoint["class_names"] = list(self.class_names)
         checkpoint["observations"] = self.observations.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.iterations, self.images_seen = checkpoint["iterations"], checkpoint["images_seen"]
         self.updates = dict(checkpoint["updates"])
         self.attempt = checkpoint.get("attempt", 0)
+        self.class_names = list(checkpoint.get("class_names", []))
         self.observations.load_state(checkpoint["observations"])

@@ -13,7 +13,7 @@ from ganlab.experiments.experiment import Experiment
 from ganlab.experiments.restore import BUILT, require_known, require_sound, restore
 from ganlab.gan import GAN
 from ganlab.plots import pictures
-from ganlab.runs.folder import Run, Which, folder_named
+from ganlab.runs.folder import Run, pointed_at
 from ganlab.scoring import ByClassifier, ByInception, Plan, Scorecard, tables
 from ganlab.scoring.crosscheck import NOTE, Comparison, by_torchmetrics, require_comparable
 from ganlab.scoring.evaluation import NEAREST, Evaluation
@@ -102,7 +102,7 @@ def folders(run: str | list[str]) -> list[Path]:
     for name in [run] if isinstance(run, str) else run:
         configs = sorted(glob.glob(f"{name}/config.yaml"))  # noqa: PTH207 - or of absolute paths
         found += (
-            [Path(config).parent for config in configs] if "*" in name else [folder_named(name)]
+            [Path(config).parent for config in configs] if "*" in name else [pointed_at(name)[0]]
         )
     if not found:
         raise ValueError(f"run: no run matches '{run}'")
@@ -188,7 +188,7 @@ def plain(found: Found) -> dict[str, Any]:
 
 
 def subject(
-    run: Run, choice: Choice, checkpoint: Which, root: str | None, *, trust: bool
+    run: Run, choice: Choice, checkpoint: str, root: str | None, *, trust: bool
 ) -> tuple[GAN, ImageData, Plan]:
     """A run's GAN and data, and how to score them; reads no images.
 

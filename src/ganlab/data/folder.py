@@ -83,6 +83,11 @@ class Folder:
         parents = set(self._parents)
         return sorted(parents) if len(parents) > 1 and "." not in parents else []
 
+    @property
+    def class_names(self) -> list[str]:
+        """The same, as every data set names its classes."""
+        return self.classes
+
     @cached_property
     def spec(self) -> ImageSpec:
         """Size and channels of the first image after conversion, and the number of classes."""

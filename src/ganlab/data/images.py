@@ -27,7 +27,8 @@ class Images(NamedTuple):
 class Source(Protocol):
     """A data set that knows its spec before it is read.
 
-    A source with a held-out part also has a method `test() -> Source | None`; others need none.
+    A source with a held-out part also has a method `test() -> Source | None`, and one whose classes
+    have names has them as `class_names` once it is read; others need neither.
     """
 
     @property

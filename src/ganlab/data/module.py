@@ -140,6 +140,11 @@ class ImageData(LightningDataModule):
         """Shape of the images and number of classes."""
         return self.source.spec
 
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, known once the data is read; empty if they have none."""
+        return list(getattr(self.source, "class_names", ()))
+
     def prepare_data(self) -> None:
         if self.images is None:
             self.source.prepare()

@@ -85,6 +85,7 @@ class TorchvisionSource:
         self.root, self.split, self.download = Path(root), split, download
         self.size = size or self.original.size
         self._opened: Any = None  # from `prepare` to `read`
+        self.class_names: list[str] = []  # as the files name them
 
     @property
     def spec(self) -> ImageSpec:
@@ -106,6 +107,7 @@ class TorchvisionSource:
 
     def read(self) -> Images:
         dataset, self._opened = self._opened or self._open(), None
+        self.class_names = list(getattr(dataset, "classes", ())) if self.spec.classes else []
         found = getattr(dataset, "targets", getattr(dataset, "labels", None))
         images, labels = self._images(dataset), torch.as_tensor(found).long()
         if not self.spec.classes:

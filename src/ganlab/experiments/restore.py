@@ -4,6 +4,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -28,7 +29,7 @@ from ganlab.errors import ConfigError, DamagedError
 from ganlab.experiments.experiment import Experiment
 from ganlab.experiments.saved import LARGEST, Saved, require_own_data, require_shapes
 from ganlab.gan import GAN
-from ganlab.runs.folder import Run, Which
+from ganlab.runs.folder import Run
 from ganlab.runs.records import reason
 from ganlab.scoring import plans
 from ganlab.spec import spec_of
@@ -56,12 +57,13 @@ PARTS += [schedules, plans]
 T = TypeVar("T")
 
 
-def restore(run: Run, which: Which = "last", *, trust: bool = False) -> GAN:
+def restore(run: Run, which: str = "last", *, trust: bool = False) -> GAN:
     """The GAN of one of a run's checkpoints, on the CPU.
 
     Args:
         run: its folder.
-        which: its newest checkpoint, or the one with the best score.
+        which: last: its newest checkpoint; best: the one with the best score; or the number of an
+            iteration, or the name of a file.
         trust: build whatever the config names; False: only classes of ganlab, torch.nn and
             torch.optim: a folder from a stranger could name anything that is installed.
 
@@ -72,7 +74,8 @@ def restore(run: Run, which: Which = "last", *, trust: bool = False) -> GAN:
     if not trust:
         require_known(config)
     require_sound(run, config, BUILT)
-    saved = last(run) if which == "last" else best(run)
+    kinds = {"last": last, "best": best}
+    saved = kinds[which](run) if which in kinds else sound(run.checkpoint(which))
     return rebuilt(run, config, saved, trust=trust)
 
 
@@ -151,6 +154,15 @@ def best(run: Run) -> dict[str, Any]:
     if path is None:
         scored = "with a best score; was it trained with metrics=...?"
         raise ConfigError([f"'{run.path}' has no checkpoint {scored}"])
+    return sound(path)
+
+
+def sound(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
     try:
         return checkpoint.read(path)
     except DamagedError as error:

@@ -21,6 +21,7 @@ class Saved(BaseModel):
     iterations: Count
     images_seen: Count
     updates: dict[str, Count]
+    class_names: list[str] = []
     observations: dict[str, Any]
 
 

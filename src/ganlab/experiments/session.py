@@ -73,6 +73,7 @@ class TrainingSession:
         self.data = experiment.image_data(self.gan)
         self.data.prepare_data()
         self.data.setup()
+        self.gan.class_names = self.data.class_names
         self.background = background = Background()
         self.journal = Journal(experiment.log_every, background)
         self.checkpoints = Checkpoints(

@@ -19,7 +19,7 @@ from ganlab.errors import ConfigError, DiskFullError, RunBusyError
 from ganlab.runs import environment, plain_yaml, records
 from ganlab.storage import checkpoint, files
 
-BEST = "best.ckpt"
+BEST, CHECKPOINTS = "best.ckpt", "checkpoints"
 Which = Literal["last", "best"]  # of a run's checkpoints
 Kind = Literal["run", "sweep"]
 LAST = "last"  # in place of a folder: the newest one; a folder of that name is ./last
@@ -52,6 +52,30 @@ def folder_named(name: str | Path, kind: Kind = "run", outputs: Path = OUTPUTS) 
         newest = f"'{LAST}' is the newest {kind} below '{where}', and there is none"
         raise ConfigError([f"{newest}; a folder of that name is './{LAST}'"])
     return max(found, key=lambda folder: (worked_on(folder), folder))
+
+
+def pointed_at(run: str | Path, checkpoint: str = LAST) -> tuple[Path, str]:
+    """A run's folder, and which of its checkpoints, from what somebody writes.
+
+    Args:
+        run: a run's folder, or a checkpoint file in one, or a folder above runs, of which the
+            newest is meant, or `last`.
+        checkpoint: last, best, the number of an iteration, or the name of a file.
+
+    Raises:
+        ConfigError: there is no such run.
+    """
+    folder = folder_named(run)
+    if folder.is_file():
+        return run_of(folder), folder.name
+    if folder.is_dir() and not (folder / "config.yaml").exists() and (below := runs_in(folder)):
+        folder = max((one.path for one in below), key=lambda path: (worked_on(path), path))
+    return folder, checkpoint
+
+
+def run_of(file: Path) -> Path:
+    """The run that a checkpoint is in, or else its folder."""
+    return file.parent.parent if file.absolute().parent.name == CHECKPOINTS else file.parent
 
 
 def worked_on(folder: Path) -> int:
@@ -146,7 +170,7 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.checkpoints, self.samples = path / "checkpoints", path / "samples"
+        self.checkpoints, self.samples = path / CHECKPOINTS, path / "samples"
         self.config_file, self.summary_file = path / "config.yaml", path / "summary.json"
         self.lock_file, self.holder_file = path / ".lock", path / ".lock-holder"
         self.environment_file = path / "environment.json"
@@ -254,6 +278,20 @@ class Run:
         """The one with the best score, or None."""
         path = self.checkpoints / BEST
         return path if path.exists() else None
+
+    def checkpoint(self, name: str) -> Path:
+        """The checkpoint of an iteration, or of a file name.
+
+        Raises:
+            ConfigError: there is none; names those that there are.
+        """
+        named = checkpoint.name(int(name)) if name.isdecimal() and len(name) < 16 else name
+        found = [path for path in self.checkpoints.glob("*.ckpt") if path.name == named]
+        if not found:
+            have = [str(checkpoint.iteration(path)) for path in checkpoint.listed(self.checkpoints)]
+            known = ", ".join([*have, "last", "best"])
+            raise ConfigError([f"checkpoint: '{self.path}' has no '{name}' ({known})"])
+        return found[0]
 
     @contextlib.contextmanager
     def working(self, config: dict[str, Any]) -> Iterator[None]:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ganlab.errors import ConfigError
-from ganlab.runs.folder import LAST, Run
+from ganlab.runs.folder import CHECKPOINTS, LAST, Run, run_of
 
 ALONE = "the run that starts would be the newest one itself"
 
@@ -35,15 +35,8 @@ def resolved(start: dict[str, Any]) -> dict[str, Any]:
     return {**start, "checkpoint": newest.name}
 
 
-def run_of(checkpoint: Path) -> Path:
-    """The run of a checkpoint, or the folder of a file that is in no run."""
-    folder = checkpoint.absolute().parent
-    inside = folder.name == "checkpoints" and (folder.parent / "config.yaml").exists()
-    return checkpoint.parent.parent if inside else checkpoint.parent
-
-
 def file_of(start: dict[str, Any]) -> Path:
     """The checkpoint of a resolved `start`."""
     folder, name = Path(start["run"]), start["checkpoint"]
-    inside = folder / "checkpoints" / name
+    inside = folder / CHECKPOINTS / name
     return inside if inside.exists() else folder / name
