@@ -18,6 +18,7 @@ from ganlab.config.targets import locate
 from ganlab.data import ImageData, LabelBudget
 from ganlab.data.images import Source
 from ganlab.errors import CombinationError, ConfigError, DataError
+from ganlab.experiments import trainers
 from ganlab.experiments.origin import Origin
 from ganlab.gan import GAN
 from ganlab.health.verdicts import Watch
@@ -130,12 +131,14 @@ class Experiment(Settings):
         Lightning's own requeueing on Slurm is off, because it would save between two updates.
         `Interruption` saves after the iteration, and the launcher requeues the job.
         """
+        node = trainers.prepared(self.trainer)
         slurm = SLURMEnvironment.detect() and not self.trainer.get("plugins")
         plugins = {"plugins": [SLURMEnvironment(auto_requeue=False)]} if slurm else {}
         return cast(
             "Trainer",
             self._build(
                 "trainer",
+                node,
                 max_steps=self.iterations,
                 max_epochs=-1,
                 logger=loggers,
@@ -153,7 +156,7 @@ class Experiment(Settings):
         Raises:
             ConfigError: every value out of range, or the combination that cannot work.
         """
-        found: list[str] = []
+        found = trainers.problems(self.trainer)
         nodes = ["latent", "loss", "augment", *(f"regularizer.{name}" for name in self.regularizer)]
         nodes += [f"callback.{name}" for name in self.callback]
         found += blamed(self._check_data)
@@ -221,10 +224,17 @@ class Experiment(Settings):
             raise ConfigError([f"{path}: {type(made).__name__} is no {wanted}"])
         return made
 
-    def _build(self, path: str, **given: Any) -> Any:
-        """Builds the node at `path`; `given` are arguments that are not in the config."""
+    def _build(self, path: str, node: Any = None, **given: Any) -> Any:
+        """Builds the node at `path`; `given` are arguments that are not in the config.
+
+        Args:
+            path: in the config.
+            node: what is built in place of what the config says there.
+            given: by name.
+        """
         root, *rest = path.split(".")
-        node = functools.reduce(lambda parent, key: parent[key], rest, getattr(self, root))
+        if node is None:
+            node = functools.reduce(lambda parent, key: parent[key], rest, getattr(self, root))
         if not isinstance(node, dict) or "_target_" not in node:
             raise ConfigError([f"{path}: no _target_; choose an option for this group first"])
         with blame("" if path == "gan" else path):  # the GAN's messages name root keys themselves

@@ -23,6 +23,13 @@ BEST, CHECKPOINTS = "best.ckpt", "checkpoints"
 Which = Literal["last", "best"]  # of a run's checkpoints
 Kind = Literal["run", "sweep"]
 LAST = "last"  # in place of a folder: the newest one; a folder of that name is ./last
+PRECISIONS = {  # those with several names; None is Lightning's default
+    "16": "16-mixed",
+    "bf16": "bf16-mixed",
+    "64": "64-true",
+    "32": None,
+    "32-true": None,
+}
 OUTPUTS = Path("outputs")  # where runs are that nobody has sent elsewhere
 RECORD = "sweep.json"  # in a sweep's folder
 
@@ -99,7 +106,8 @@ def science(config: dict[str, Any]) -> dict[str, Any]:
     if start.get("run") is not None:
         run = "/".join(Path(start["run"]).absolute().parts[-2:])  # however its path is spelled
         kept["start"] = {"from": f"{run}/{start['checkpoint']}", "networks": start.get("networks")}
-    kept["trainer"] = {"precision": config["trainer"].get("precision")}
+    precision = config["trainer"].get("precision")
+    kept["trainer"] = {"precision": PRECISIONS.get(str(precision), precision)}
     if "download" in config["data"]:  # what can be downloaded is the same wherever it lies
         kept["data"] = {k: v for k, v in config["data"].items() if k not in ("root", "download")}
     return kept
