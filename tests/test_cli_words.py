@@ -6,6 +6,7 @@ import pytest
 
 from commands import run_main
 from ganlab.commands import command_line
+from ganlab.commands.words import understood
 from ganlab.errors import ConfigError
 
 
@@ -107,6 +108,6 @@ def test_a_verb_and_its_words_can_be_checked_without_calling():
 
 def test_a_home_is_meant_where_a_shell_has_left_its_sign(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    assert command_line.at_home("data.root=~/my data") == "data.root=/home/me/my data"
-    for other in ("~/data", "data.root=~you/data", "a=b~/c", "loss=hinge"):
-        assert command_line.at_home(other) == other
+    assert understood(["data.root=~/my data"]) == ["data.root=/home/me/my data"]
+    for other in ("~/data", "a=b~/c", "loss=hinge"):
+        assert understood([other]) == [other]

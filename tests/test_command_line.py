@@ -21,6 +21,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from commands import completed, run_evaluate, run_main, run_sample, run_sweep
 from ganlab.commands import command_line, composition
 from ganlab.commands.preflight import checked, preflight
+from ganlab.commands.words import understood
 from ganlab.config.completion import flattened
 from ganlab.config.settings import Settings
 from ganlab.wandb import VERBS as WANDB
@@ -141,8 +142,9 @@ def answered(line: list[str]):
     sys.argv = ["ganlab", *line]
     try:
         with redirect_stderr(err), redirect_stdout(io.StringIO()), command_line.exit_with_message():
-            sys.argv[1:] = [command_line.at_home(word) for word in sys.argv[1:]]
-            plan = preflight(composition.arguments())
+            asked = composition.arguments()
+            asked.overrides = understood(asked.overrides)
+            plan = preflight(asked)
     except SystemExit as stop:
         code = stop.code or 0
     finally:

@@ -82,7 +82,7 @@ VALUES = {
     "d_steps=null": "d_steps: expected int, got None",
     "model.generator.width=1.5": "model.generator.width: expected int, got 1.5",
     "g_optimizer.betas=0.5": "g_optimizer.betas: expected tuple[",
-    "~loss": "loss: missing; set loss=...",
+    "~loss": "'~loss': a choice cannot be taken away; set loss=...",
     "data=folder": "data.root: missing; set data.root=...",
     "d_steps=0": "d_steps must be at least 1, got 0",
     "batch_size=0": "batch_size must be at least 1, got 0",

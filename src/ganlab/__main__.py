@@ -28,6 +28,10 @@ def main() -> None:
     command, *rest = sys.argv[1:] or ["--help"]
     if command in ("-h", "--help"):
         print(USAGE, end="")
+    elif command == "--version":
+        from ganlab import __version__
+
+        print(f"ganlab {__version__}")
     elif {"-sc", "--shell-completion"} & {command, *rest}:
         complete()
     elif command in COMMANDS:

@@ -7,10 +7,8 @@ import gc
 import inspect
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
@@ -22,8 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ganlab.commands import composition
 from ganlab.commands.composition import CONFIG
-from ganlab.commands.preflight import Launch, preflight
+from ganlab.commands.preflight import Launch, preflight, shown
 from ganlab.commands.terminal import escaped, outputs
+from ganlab.commands.words import understood
 from ganlab.config.checks import conf_dir, plain, problems
 from ganlab.config.targets import hints, parameters
 from ganlab.config.words import nearest
@@ -44,28 +43,20 @@ INTERRUPTED = 130  # exit code, as a shell reports a program ended by Ctrl-C
 def main(task: Callable[[DictConfig], Any]) -> None:
     """Runs a Hydra task on sys.argv after checking every job that it would start."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `exit_with_message`, not stderr
-    sys.argv[1:] = [as_key(at_home(word)) for word in sys.argv[1:]]
     with outputs(escape=False), exit_with_message():
         given = composition.arguments()
         flags = [word for word in sys.argv[1:] if word not in given.overrides]
+        given.overrides = understood(given.overrides)
         if composition.asks_only(given):
             end_quickly()
-        plan = Launch(given.overrides) if composition.asks_only(given) else preflight(given)
+            plan = Launch(shown(given))
+        else:
+            plan = preflight(given)
         sys.argv[1:] = flags + plan.words  # Hydra wants flags first
         if plan.sweep is not None:
             plan.sweep.add(plan.jobs)
         with reported(plan.sweep):
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG)(task)()
-
-
-def at_home(word: str) -> str:
-    """Replaces `~` in `key=~/path` by the home folder, which not every shell does."""
-    return re.sub(r"=~(?=/)", lambda _: f"={Path.home()}", word, count=1)
-
-
-def as_key(word: str) -> str:
-    """Spells `start=RUN` out as `start.run=RUN`."""
-    return re.sub(r"^start=", "start.run=", word)
 
 
 @contextlib.contextmanager

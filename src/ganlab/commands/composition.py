@@ -24,6 +24,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ganlab.commands.words import require_grammar
 from ganlab.config.checks import conf_dir
 from ganlab.config.words import nearest
 from ganlab.errors import ConfigError
@@ -49,6 +50,8 @@ def arguments() -> Namespace:
     asked = [f"--{name.replace('_', '-')}" for name in TASKS if getattr(given, name)]
     if len(asked) > 1:
         raise ConfigError([f"{' and '.join(asked)}: Hydra does one of these at a time"])
+    if given.resolve and not (given.cfg or given.help):
+        raise ConfigError(["--resolve: it goes with --cfg or --help"])
     return given
 
 
@@ -73,9 +76,13 @@ class Composer:
 
     Args:
         config_dir: the user's own folder of YAML, searched first.
+        config_name: the user's own config in that folder; None: ganlab's.
+
+    Raises:
+        ConfigError: there is no such folder or config.
     """
 
-    def __init__(self, config_dir: str | None = None) -> None:
+    def __init__(self, config_dir: str | None = None, config_name: str | None = None) -> None:
         search_path = create_config_search_path(str(conf_dir()))
         self.own_yaml = config_dir is not None
         if config_dir is not None:
@@ -85,6 +92,10 @@ class Composer:
             first = SearchPathQuery(provider="schema")
             search_path.prepend("command-line", f"file://{folder}", anchor=first)
         self.loader = ConfigLoaderImpl(search_path)
+        self.config = (config_name or CONFIG).removesuffix(".yaml")
+        if not self.loader.repository.config_exists(self.config):
+            where = "" if config_dir is not None else "; set --config-dir to the folder that has it"
+            raise ConfigError([f"--config-name: there is no '{self.config}.yaml'{where}"])
         self.added: set[str] = set()  # keys of parameters that are in no YAML
         self.composed: dict[tuple[str, ...], tuple[DictConfig, list[str]]] = {}
         self.parser = OverridesParser.create(config_loader=self.loader)
@@ -168,16 +179,51 @@ class Composer:
         known = choice.isidentifier() and name in self._mounted
         return f"{self._mounted[name]}={choice}" if known else None
 
+    def words(self, overrides: list[str]) -> list[str]:
+        """The overrides for Hydra, once composed: keys that are in no YAML are added."""
+        plain = [word.lstrip("+") for word in overrides]
+        added = [word.partition("=")[0] in self.added for word in plain]
+        return [f"++{p}" if a else o for o, p, a in zip(overrides, plain, added, strict=True)]
+
     def varies(self, override: str) -> bool:
         """Whether an override lists several values.
 
         Raises:
             ConfigError: it is no override.
         """
-        try:
-            return bool(self.parser.parse_override(override).is_sweep_override())
-        except HydraException as error:
-            raise ConfigError([f"'{override}': expected key=value"]) from error
+        require_grammar(override, self.parser)
+        return bool(self.parser.parse_override(override).is_sweep_override())
+
+    def chosen(self, overrides: list[str]) -> list[str]:
+        """The overrides, with choices as Hydra wants them: augment=null is augment=none.
+
+        Raises:
+            ConfigError: a choice is deleted.
+        """
+        return [word for override in overrides for word in self._chosen_by(override)]
+
+    def _chosen_by(self, override: str) -> list[str]:
+        require_grammar(override, self.parser)
+        parsed = self.parser.parse_override(override)
+        group, key = (parsed.key_or_group or "").rstrip("/"), parsed.get_key_element().lstrip("+~")
+        if group not in self._groups:
+            return [override]
+        options = self.loader.get_group_options(group)
+        if parsed.is_delete():
+            other = f"{key}=none" if "none" in options else f"{key}=..."
+            raise ConfigError([f"'{override}': a choice cannot be taken away; set {other}"])
+        if parsed.is_add():  # the defaults choose already, so Hydra would not add
+            override = f"{key}={parsed.get_value_element_as_str()}"
+        if parsed.is_sweep_override() or parsed.value() is not None:
+            return [override]
+        if any(default.group == group and default.value is None for default in self._chosen):
+            return []  # there is none anyway, which Hydra would not take as a choice
+        return [f"{key}=none"] if "none" in options else [override]
+
+    @functools.cached_property
+    def _groups(self) -> set[str]:
+        """The groups in which the defaults choose."""
+        return {str(default.group) for default in self._chosen}
 
     def reaches_inside(self, overrides: list[str]) -> bool:
         """Whether an override sets a key inside of a node, or the user's own YAML is in use."""
@@ -216,7 +262,7 @@ class Composer:
         return None
 
     def _load(self, overrides: list[str]) -> DictConfig:
-        return self.loader.load_configuration(CONFIG, overrides, RunMode.RUN)
+        return self.loader.load_configuration(self.config, overrides, RunMode.RUN)
 
     def _chooser(self, error: MissingConfigException, overrides: list[str]) -> str | None:
         """The override whose choice does not exist, or needs one that does not."""

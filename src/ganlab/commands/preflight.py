@@ -50,16 +50,19 @@ def preflight(given: Namespace) -> Launch:
     Raises:
         ConfigError: all mistakes of all jobs.
     """
-    composer = Composer(given.config_dir)
+    composer = Composer(given.config_dir, given.config_name)
+    given.overrides = composer.chosen(given.overrides)
     base = composer.base(given.overrides)
     swept = given.multirun or base.hydra.mode == RunMode.MULTIRUN
+    if base.hydra.job.chdir:
+        raise ConfigError(["hydra.job.chdir: ganlab makes the folders of runs; leave it out"])
     if not swept and (launched := [o for o in given.overrides if o.startswith(LAUNCHER)]):
         raise ConfigError([f"'{launched[0]}': only a sweep is launched; add -m"])
     points = composer.points(given.overrides, base.hydra, sweep=swept)
     if not points:
         raise ConfigError(["a value lists nothing: the sweep has no job"])
     jobs = rehearsed(composer, points, base.hydra.sweeper if swept else None)
-    words = [f"++{o}" if o.partition("=")[0] in composer.added else o for o in given.overrides]
+    words = composer.words(given.overrides)
     if not swept:
         return Launch(words)
     known = [] if is_adaptive(base.hydra.sweeper) else jobs
@@ -71,6 +74,21 @@ def preflight(given: Namespace) -> Launch:
     sweep = Sweep(sweep_folder(base, known, varying))
     quoted = str(sweep.path).replace("\\", "\\\\").replace("'", "\\'")
     return Launch([*words, f"hydra.sweep.dir='{quoted}'"], sweep, known)
+
+
+def shown(given: Namespace) -> list[str]:
+    """The overrides of a command line that asks to see the config or the help, for Hydra.
+
+    Raises:
+        ConfigError: Hydra refuses some.
+    """
+    if not given.overrides or not (given.cfg or given.help):
+        return list(given.overrides)
+    composer = Composer(given.config_dir, given.config_name)
+    overrides = composer.chosen(given.overrides)
+    if found := composer.compose(overrides)[1]:
+        raise ConfigError(found)
+    return composer.words(overrides)
 
 
 def rehearsed(composer: Composer, points: list[Point], sweeper: DictConfig | None) -> list[Job]:
@@ -165,7 +183,10 @@ def sound(cfg: DictConfig, *, deep: bool = True) -> dict[str, Any]:
     try:
         node = plain(cfg)
     except OmegaConfBaseException as error:
-        raise ConfigError([str(error).splitlines()[0]]) from error
+        said = str(error).splitlines()[0]
+        if said.endswith(("interpolation type hydra", "HydraConfig was not set")):
+            said = "${hydra:...}: only Hydra's own part of the config may refer to it"
+        raise ConfigError([said]) from error
     found = [f"{key}: unknown" for key in HYDRA_KEYS if key in node]
     if found := found + problems(node, Settings, deep=deep) + range_problems(node):
         raise ConfigError(found)

@@ -10,6 +10,8 @@ from ganlab.config.injected import injected
 from ganlab.config.targets import hints, locate, parameters
 from ganlab.config.words import joined
 
+ANY_TYPE = ConfigDict(arbitrary_types_allowed=True)
+
 
 def complete(node: dict[str, Any], callee: Callable[..., Any], path: str = "") -> dict[str, Any]:
     """The node with every default in force that is plain data written out, nested nodes too.
@@ -51,13 +53,26 @@ def fitted(value: Any, hint: Any) -> Any:
     Raises:
         ValueError: the value does not fit.
     """
+    if type(value) is float and value.is_integer() and not accepts(value, hint):
+        value = int(value)  # 1e4, where an int is expected
     try:
-        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+        adapter = TypeAdapter(hint, config=ANY_TYPE)
         fit = adapter.validate_json(json.dumps(value), strict=True)
     except (PydanticUserError, TypeError):  # a hint that pydantic cannot judge, or no plain data
         return value
     fit = list(fit) if isinstance(fit, tuple) else fit
     return fit if is_plain(fit) else value
+
+
+def accepts(value: Any, hint: Any) -> bool:
+    """Whether a type hint takes a value as it is."""
+    try:
+        TypeAdapter(hint, config=ANY_TYPE).validate_json(json.dumps(value), strict=True)
+    except (PydanticUserError, TypeError):
+        return True
+    except ValueError:
+        return False
+    return True
 
 
 def matches(value: Any, hint: Any) -> bool:

@@ -101,7 +101,7 @@ def range_problems(node: dict[str, Any]) -> list[str]:
     found = []
     for one in fields(Settings):
         value, minimum = node.get(one.name), one.metadata.get("minimum")
-        if minimum is not None and type(value) is int and value < minimum:
+        if minimum is not None and type(value) in (int, float) and value < minimum:
             found.append(f"{one.name} must be at least {minimum}, got {value}")
     seed = node.get("seed", 0)
     if type(seed) is int and not 0 <= seed < 2**32:

@@ -1,6 +1,7 @@
 """A run's folder: its identity, its files, and whether to start, go on or leave it alone."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -65,14 +66,17 @@ def pointed_at(run: str | Path, checkpoint: str = LAST) -> tuple[Path, str]:
     """A run's folder, and which of its checkpoints, from what somebody writes.
 
     Args:
-        run: a run's folder, or a checkpoint file in one, or a folder above runs, of which the
-            newest is meant, or `last`.
+        run: a run's folder, or a checkpoint file in one, or a folder above runs or a pattern such
+            as outputs/*/*, of which the newest run is meant, or `last`.
         checkpoint: last, best, the number of an iteration, or the name of a file.
 
     Raises:
         ConfigError: there is no such run.
     """
     folder = folder_named(run)
+    if "*" in str(run) and not folder.exists():
+        matching = [Path(file).parent for file in glob.glob(f"{run}/config.yaml")]  # noqa: PTH207
+        folder = max(matching, key=lambda path: (worked_on(path), path), default=folder)
     if folder.is_file():
         return run_of(folder), folder.name
     if folder.is_dir() and not (folder / "config.yaml").exists() and (below := runs_in(folder)):
@@ -195,7 +199,11 @@ class Run:
             return cls(home / identity(config))
         if resume == "never":
             return cls(unused(home / identity(config)))
-        run = cls(folder_named(resume, outputs=Path(config["output_dir"])))
+        named = folder_named(resume, outputs=Path(config["output_dir"]))
+        run = cls(run_of(named) if named.is_file() else named)
+        if named.is_file() and named.name != (newest := run.last_checkpoint() or named).name:
+            said = f"a run goes on from its newest checkpoint, {newest.name}"
+            raise ConfigError([f"resume: {said}; to start a new run from '{named}': start={named}"])
         if changed := differences(config, run.config()):
             another = f"resume: '{run.path}' is another experiment:\n"
             longer = f"\nto start a new run from its weights: start={run.path}"
