@@ -196,9 +196,12 @@ def test_progress_counts_the_updates():
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-@pytest.mark.parametrize(("channels", "updates", "width"), [(1, 500, 16), (3, 1500, 32)])
-def test_colour_takes_a_wider_network_and_more_updates(channels, updates, width):
-    images, labels = noise(600, channels, 8, 8), torch.arange(600) % 3
+@pytest.mark.parametrize(
+    ("channels", "n", "updates", "width"),
+    [(1, 600, 500, 16), (3, 2000, 1500, 32), (3, 600, 700, 32), (1, 36, 136, 16)],
+)
+def test_colour_takes_a_wider_network_and_a_small_set_few_updates(channels, n, updates, width):
+    images, labels = noise(n, channels, 8, 8), torch.arange(n) % 3
     with mock.patch.object(classifier, "fit") as fit:
         network = train_classifier(images, labels, 3)
     assert len(fit.call_args.args[3]) == updates

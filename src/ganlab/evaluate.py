@@ -3,7 +3,8 @@
 import contextlib
 import functools
 import sys
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 from ganlab.commands import command_line
 from ganlab.runs.folder import Run
@@ -11,9 +12,14 @@ from ganlab.scoring import Scorecard
 from ganlab.scoring.protocol import Named, Split
 from ganlab.spec import at_least
 
+if TYPE_CHECKING:
+    from ganlab.commands import evaluation
+
 
 def evaluate(
-    run: str | list[str],
+    run: str | list[str] | None = None,
+    images: str | None = None,
+    reference: str | None = None,
     protocol: Named | None = None,
     extractor: Literal["classifier", "inception"] | None = None,
     n: int | None = None,
@@ -21,6 +27,7 @@ def evaluate(
     real: int | None = None,
     seed: int | None = None,
     weights: str | None = None,
+    size: int | None = None,
     checkpoint: str = "last",
     repeats: int = 1,
     extrapolate: bool = False,
@@ -31,13 +38,16 @@ def evaluate(
     check: Literal["torchmetrics"] | None = None,
     format: Literal["text", "json"] = "text",  # noqa: A002 - as people say it
 ) -> list[list[Scorecard]]:
-    """Scores runs and adds the scores to their summary.json.
+    """Scores runs and adds the scores to their summary.json; or scores pictures from anywhere.
 
     Returns the scores of each run, followed by those of its classes.
 
     Args:
         run: its folder, or the newest run below a folder; last: the newest below outputs/;
             several, as [A,B] or 'outputs/mnist-*/*', give a table, with seeds grouped.
+        images: in place of a run, pictures in a folder, a .zip, a .tar, a .npy or .npz.
+        reference: with images, the real ones: likewise, or a data set: mnist, cifar10, ...
+        size: with images, pixels to which all are resized; null: as they are.
         protocol: a published one, with Inception: stylegan, mimicry, lucic, cleanfid.
         extractor: of features; null: as in training, or classifier if the data has classes.
         n: generated images; null: as in training, or 10000 for the classifier, 50000 for Inception.
@@ -69,6 +79,12 @@ def evaluate(
     ready = functools.partial(
         evaluation.subject, choice=choice, checkpoint=checkpoint, root=root, trust=trust
     )
+    if images is not None or run is None:
+        own: dict[str, object] = {"check": check, "neighbours": neighbours, "by_class": by_class}
+        own |= {"extrapolate": extrapolate, "repeats": repeats > 1, "run": run}
+        return compare(images, reference, choice, size, root, own, as_json=format == "json")
+    if given_alone := [n for n, v in {"reference": reference, "size": size}.items() if v]:
+        raise ValueError(f"{given_alone[0]}: goes with images=..., not with run=...")
     how = evaluation.How(repeats, extrapolate, by_class, neighbours, check)
     runs = [Run(folder) for folder in evaluation.folders(run)]
     with contextlib.redirect_stdout(sys.stderr) if format == "json" else contextlib.nullcontext():
@@ -76,6 +92,31 @@ def evaluate(
     if format == "json":
         print(evaluation.as_json(found))
     return [[one.card, *one.classes] for one in found]
+
+
+def compare(
+    images: str | None,
+    reference: str | None,
+    choice: "evaluation.Choice",
+    size: int | None,
+    root: str | None,
+    own: Mapping[str, object],
+    *,
+    as_json: bool,
+) -> list[list[Scorecard]]:
+    """Scores pictures; `own` are the options that runs alone have."""
+    from ganlab.commands import comparison
+
+    if images is None or reference is None:
+        raise ValueError("set run=..., or both images=... and reference=...")
+    if given := [name for name, value in own.items() if value]:
+        raise ValueError(f"{given[0]}: goes with run=..., not with images=...")
+    at_least(4, size=size)
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        found = comparison.compared(images, reference, choice, size, root)
+    if as_json:
+        print(comparison.as_json(found))
+    return [[found.card]]
 
 
 if __name__ == "__main__":

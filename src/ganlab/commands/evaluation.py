@@ -80,6 +80,17 @@ class Choice:
             raise ValueError("weights: only extractor=inception takes a file of them")
         return replace(own, **self.asked) if isinstance(own, kind) else kind(**self.asked)
 
+    def limited(self, plan: Plan, images: int) -> Plan:
+        """The plan for so many images as there are, all unless `n` says fewer.
+
+        Raises:
+            ValueError: there are fewer than the protocol or `n` wants.
+        """
+        wanted = plan.n if self.protocol is not None else self.asked.get("n", images)
+        if wanted > images:
+            raise ValueError(f"n: {wanted:,} images are wanted, and there are {images:,}")
+        return replace(plan, n=wanted)
+
     def _published(self, conventions: dict[str, Any]) -> Plan:
         fixed = [name for name in self.asked if name in conventions]
         if fixed or self.extractor == "classifier":

@@ -15,6 +15,7 @@ from ganlab.training.streams import mixed, stream
 
 FEATURES = 64
 LARGEST_MAP = 16  # maximum size of the first layer's output, in pixels
+FEWEST = 100  # updates, for the smallest sets
 MINIBATCH, RATE = 128, 3e-3
 USUAL = {True: (500, 16), False: (1500, 32)}  # (updates, width) for grey (True) and colour images
 Progress = Callable[[int, int], None]
@@ -145,7 +146,8 @@ def train_classifier(
         images, labels: uint8 (N, C, size, size) and int64 (N,) in 0..classes - 1.
         classes: K.
         seed: of the weights and of the order of images.
-        updates: minibatches of 128; None: 500 for grey images, 1,500 for colour.
+        updates: minibatches of 128; None: 500 for grey images, 1,500 for colour, but at most 100
+            more than there are images.
         width: of the network; None: 16 for grey images, 32 for colour.
         progress: called with (updates done, total updates).
 
@@ -158,6 +160,7 @@ def train_classifier(
     at_least(1, updates=updates)
     seed_range(seed)
     usual_updates, usual_width = USUAL[images.shape[1] == 1]
+    usual_updates = min(usual_updates, FEWEST + len(images))  # a small set is soon learnt by heart
     spec = ImageSpec(images.shape[1], images.shape[-1], classes)
     order = minibatches(len(images), updates or usual_updates, seed)
     with undisturbed():

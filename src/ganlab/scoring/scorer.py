@@ -1,6 +1,7 @@
 """Scores of a generator: one pass over its images, every score from it."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 import torch.distributed as dist
@@ -98,14 +99,23 @@ class Scorer:
 
     def card(self, gan: Generative, tally: Tally) -> Scorecard:
         """Every score of a tally."""
-        protocol, scores = self.protocol(gan), dict[str, Score]()
+        protocol = self.protocol(gan)
+        return Scorecard(protocol, self.scores(tally, protocol), gan.iterations)
+
+    def scores(self, tally: Tally, protocol: Protocol) -> dict[str, Score]:
+        """Every score of a tally, by name."""
+        found = dict[str, Score]()
         for measure in self.measures:
             if measure.applies(self.extractor):
-                scores |= measure(self.reference, tally, protocol)
-        return Scorecard(protocol, scores, gan.iterations)
+                found |= measure(self.reference, tally, protocol)
+        return found
 
     def protocol(self, gan: Generative) -> Protocol:
         """The record that goes with every score."""
+        return replace(self.conventions(), ema=gan.ema_decay)
+
+    def conventions(self) -> Protocol:
+        """The record, without what describes the generator."""
         real = self.reference
         images = min(1000, self.n, len(real.vectors))
         return Protocol(
@@ -120,7 +130,6 @@ class Scorer:
             kept=self.kept,
             subsets=(100, images),
             neighbours=self.neighbours,
-            ema=gan.ema_decay,
             seed=self.seed,
             versions=versions(),
         )
