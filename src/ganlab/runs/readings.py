@@ -1,20 +1,39 @@
-"""metrics.csv: one row per reading, one column per metric."""
+"""metrics.csv: one row per reading, one column per metric; it may be long, so rows are streamed."""
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
 AXES = ("iterations", "images_seen", "seconds")
 
 
-def rows_of(path: Path) -> list[dict[str, str]]:
-    """The rows of metrics.csv, without an incomplete last line (after a kill or a full disk)."""
+def lines_of(path: Path) -> Iterator[list[str]]:
+    """The cells of each line, the names of the columns first.
+
+    An incomplete last line (after a kill or a full disk) is left out.
+
+    Raises:
+        OSError: there is no file.
+    """
     with path.open(newline="") as file:
-        whole = [line for line in file if line.endswith("\n")]
-    return list(csv.DictReader(whole))
+        yield from csv.reader(line for line in file if line.endswith("\n"))
 
 
-def readings(file: Path) -> list[dict[str, float]]:
-    """The rows of metrics.csv as numbers, without empty cells; [] if there is no file."""
-    if not file.exists():
-        return []
-    return [{n: float(v) for n, v in row.items() if v} for row in rows_of(file)]
+def columns_of(path: Path) -> list[str]:
+    """The names of the columns; [] if the file is empty."""
+    return next(lines_of(path), [])
+
+
+def rows_of(path: Path) -> Iterator[dict[str, str]]:
+    """The rows, cells by column."""
+    lines = lines_of(path)
+    columns = next(lines, [])
+    for cells in lines:
+        yield dict(zip(columns, cells, strict=False))
+
+
+def readings(path: Path) -> Iterator[dict[str, float]]:
+    """The rows as numbers, without empty cells; none if there is no file."""
+    if path.exists():
+        for row in rows_of(path):
+            yield {name: float(value) for name, value in row.items() if value}
