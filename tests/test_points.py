@@ -23,7 +23,7 @@ from ganlab.gan import GAN
 from ganlab.latent import Gaussian
 from ganlab.losses import NonSaturating
 from ganlab.networks import ToyDiscriminator, ToyGenerator
-from ganlab.plots.figures import Cloud
+from ganlab.plots.cloud import Cloud
 from ganlab.regularizers import Consistency
 from ganlab.spec import ImageSpec, PointSpec, spec_of
 from ganlab.training.streams import stream

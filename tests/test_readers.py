@@ -340,3 +340,38 @@ def test_a_spreadsheet_computes_nothing(copy, tmp_path):
     (tmp_path / "sweep.json").write_text(json.dumps(record))
     rows = run_sweep("table", str(tmp_path), "format=csv").out.splitlines()
     assert sorted(row.split(",")[0] for row in rows[1:]) == ["'+a", "-1"]
+
+
+# metrics.csv ------------------------------------------------------------------------------------
+
+NO_READINGS = {
+    "text": "iterations,loss/d\n1,high\n",
+    "no iterations": "loss/d\n1\n",
+    "NUL": "iterations,a\n1,\0\n",
+    "a cell too many": "iterations,a\n1,2,3\n",
+    "a cell too few": "iterations,a\n1\n",
+    "no text": b"\xff\xfe\xff\n\xff\n",
+    "a long cell": "iterations,a\n1," + "9" * 200_000 + "\n",
+    "not finite": "iterations,a\n1,nan\n2,inf\n3,-inf\nnan,1\n",
+    "empty": "",
+    "a header": "iterations,a\n",
+}
+
+
+@pytest.mark.parametrize("kind", [*NO_READINGS, "fifo", "device", "folder"])
+def test_readings_of_nonsense_are_drawn_or_refused(kind, copy):
+    file = copy / "metrics.csv"
+    file.unlink()
+    if kind in NO_READINGS:
+        text = NO_READINGS[kind]
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    else:
+        make = {"fifo": os.mkfifo, "folder": Path.mkdir}
+        make.get(kind, lambda at: at.symlink_to("/dev/zero"))(file)
+    (copy / "summary.json").write_text(json.dumps({**SUMMARY, "scores": [CARD]}))
+    outcome = run_sweep("plot", str(copy.parents[1]))
+    assert outcome.code in (0, 2), outcome
+    if outcome.code == 2:
+        assert "metrics.csv' is damaged: " in outcome.err
+    if kind not in NO_READINGS:
+        assert outcome.code == 2

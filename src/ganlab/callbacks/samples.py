@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from pytorch_lightning import Trainer
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from ganlab.callbacks.base import ModelCallback
@@ -21,10 +22,10 @@ ROWS = 8  # of a sheet that shows the effect of a code
 
 
 class SampleGrids(ModelCallback):
-    """Saves and logs samples/iteration-N.png at intervals; saves samples/samples.gif at the end.
+    """Saves and logs samples/iteration-N.png at intervals.  `animate` makes films of them.
 
     If G gets a code, such as a class, there are also sheets with one code per column:
-    samples/classes/iteration-N.png and samples/classes.gif.  Drawing does not change training: it
+    samples/classes/iteration-N.png.  Drawing does not change training: it
     uses no shared random numbers and leaves the networks' modes alone.  A background thread makes
     the pictures.
 
@@ -32,7 +33,7 @@ class SampleGrids(ModelCallback):
         folder: where the pictures go.
         every: iterations between two pictures; the start and the end have one, too.
         n: samples per picture.
-        paint: makes a picture of samples: a grid of images, or a cloud of points (figures.Cloud).
+        paint: makes a picture of samples: a grid of images, or a cloud of points (cloud.Cloud).
         background: makes the pictures; None: a new one.
     """
 
@@ -56,12 +57,16 @@ class SampleGrids(ModelCallback):
             self.draw(trainer, model)
 
     def on_train_end(self, trainer: Trainer, model: Generative) -> None:
-        if not trainer.is_global_zero:
-            return
         self.background.drain()
+
+    @rank_zero_only
+    def animate(self) -> None:
+        """Saves the films: samples/samples.gif, and one of each kind of sheet."""
         for folder, name in [(self.folder, "samples"), *((f, f.name) for f in self._sheets())]:
-            frames = sorted(folder.glob("iteration-*.png"))
-            pictures.animate(frames, self.folder / f"{name}.gif")
+            frames, film = sorted(folder.glob("iteration-*.png")), self.folder / f"{name}.gif"
+            pictures.animate(frames, film)
+            if len(frames) > pictures.MOST:
+                print(f"{film} shows {pictures.MOST} of {len(frames):,} pictures", flush=True)
 
     def draw(self, trainer: Trainer, model: Generative) -> None:
         """Saves and logs one picture of each kind."""

@@ -21,7 +21,7 @@ from ganlab.experiments.restore import require_known, require_sound
 from ganlab.gan import GAN
 from ganlab.latent import Gaussian
 from ganlab.plots import pictures
-from ganlab.plots.figures import POINTS_DRAWN, Cloud
+from ganlab.plots.cloud import POINTS_DRAWN, Cloud
 from ganlab.runs.folder import Run
 from ganlab.spec import PointSpec, at_least, seed_range
 from ganlab.storage import files

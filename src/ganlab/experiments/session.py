@@ -37,7 +37,7 @@ from ganlab.errors import ConfigError, NonFiniteError, UnhealthyError
 from ganlab.experiments.experiment import Experiment
 from ganlab.gan import GAN
 from ganlab.loggers import MetricsFile, WandbRun
-from ganlab.plots.figures import POINTS_DRAWN, Cloud
+from ganlab.plots.cloud import POINTS_DRAWN, Cloud
 from ganlab.runs.folder import Run, unused
 from ganlab.spec import PointSpec
 from ganlab.storage import checkpoint
@@ -206,6 +206,8 @@ class TrainingSession:
         from the checkpoint and ends the run then.
         """
         stopped = self.interruption.received is not None
+        if self._done or not stopped:  # a cluster that wants its machine back does not wait
+            self.samples.animate()
         if self.health is not None and self.health.ended is not None and not stopped:
             ended = self.health.ended
             error = UnhealthyError(f"{ended.ailment}: {ended.evidence}")
@@ -221,8 +223,8 @@ class TrainingSession:
         except MisconfigurationException as error:
             raise ConfigError([f"trainer: {error}"]) from error
         if start is not None and start.name == checkpoint.name(self.gan.total_iterations):
-            for callback in (self.samples, self.curves):  # Lightning found nothing left to train
-                callback.on_train_end(self.trainer, self.gan)
+            # Lightning found nothing left to train.
+            self.curves.on_train_end(self.trainer, self.gan)
 
     @rank_zero_only
     def _begin(self) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from ganlab.errors import ConfigError, JobFailedError
 from ganlab.experiments.experiment import Experiment
 from ganlab.lab.training import Planned, planned, trained
 from ganlab.plots import figures, pictures
-from ganlab.plots.figures import DPI, INK, POINTS_DRAWN, Cloud
+from ganlab.plots.cloud import POINTS_DRAWN, Cloud
+from ganlab.plots.figures import DPI, INK
 from ganlab.runs.folder import Run
 from ganlab.runs.readings import readings
 from ganlab.scoring import tables
@@ -111,8 +113,9 @@ def require_modes(plan: Planned) -> None:
 
 def last(run: Run) -> dict[str, float]:
     """The last readings of a run's mode coverage."""
-    rows = [row for row in readings(run.path / "metrics.csv") if "modes_covered" in row]
-    return {name: rows[-1][name] for name in COLUMNS}
+    rows = (row for row in readings(run.path / "metrics.csv") if "modes_covered" in row)
+    (newest,) = deque(rows, maxlen=1)
+    return {name: newest[name] for name in COLUMNS}
 
 
 def row(loss: str, cards: Sequence[Mapping[str, float]]) -> Row:

@@ -1,7 +1,7 @@
 """metrics.csv, which every run writes."""
 
 import csv
-import io
+import math
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,14 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from ganlab.runs.readings import rows_of
+from ganlab.runs.readings import columns_of, explained, rows_of
 from ganlab.storage import files
 
 
 class MetricsFile(Logger):
     """metrics.csv: one row per reading, one column per metric; every run has it.
+
+    No row is kept in memory.
 
     Args:
         path: the file; a resumed run keeps the rows of its earlier parts.
@@ -23,7 +25,6 @@ class MetricsFile(Logger):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path, self.columns = path, list[str]()
-        self.rows: list[dict[str, Any]] = []
 
     @property
     def name(self) -> str:
@@ -41,25 +42,23 @@ class MetricsFile(Logger):
     def go_on(self, iteration: int, attempt: int = 0) -> None:
         """Drops rows after `iteration`, which the resumed run will write again."""
         if self.path.exists():
-            rows = rows_of(self.path)
-            self.rows = [row for row in rows if int(row["iterations"]) <= iteration]
-            self.columns = list(rows[0]) if rows else []
-            self._rewrite()
+            with explained(self.path):
+                self.columns = columns_of(self.path)
+                self._rewrite(upto=iteration)
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        self.rows.append(dict(metrics))
-        new = [name for name in metrics if name not in self.columns]
-        self.columns += new
-        if new:
+        if new := [name for name in metrics if name not in self.columns]:
+            self.columns += new
             self._rewrite()
-        else:
-            with self.path.open("a", newline="") as file:
-                csv.DictWriter(file, self.columns).writerow(metrics)
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self.columns).writerow(metrics)
 
-    def _rewrite(self) -> None:
-        file = io.StringIO(newline="")
-        writer = csv.DictWriter(file, self.columns)
-        writer.writeheader()
-        writer.writerows(self.rows)
-        files.write(self.path, file.getvalue())
+    def _rewrite(self, upto: float = math.inf) -> None:
+        """Copies the file row by row, with all columns; leaves out rows of later iterations."""
+        with files.replacing(self.path) as part, part.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.columns)
+            writer.writeheader()
+            if self.path.exists():
+                rows = rows_of(self.path)
+                writer.writerows(row for row in rows if float(row["iterations"]) <= upto)

@@ -1,15 +1,15 @@
-"""Charts of a run's metrics and clouds of points.  Only drawing imports matplotlib, not pyplot."""
+"""Charts of a run's metrics, without torch.  Only drawing imports matplotlib, not pyplot."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ganlab.runs.readings import AXES, rows_of
+from ganlab.runs.readings import AXES, explained, lines_of
+from ganlab.storage import files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,21 +42,44 @@ D, G, OTHERS = "#0072B2", "#D55E00", ("#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 PLAYERS = {"d": D, "g": G, "D(x)": D, "D(G(z))": G}
 STYLES = ("-", "--", ":", "-.")  # for lines of the same colour
 INK, FAINT = "#404040", "#E4E4E4"
-POINTS_DRAWN, MOST_REAL = 2500, 5000  # generated and real points in a cloud
 INCHES, DPI = 8.4, 120  # about 1000 pixels wide
 
 
-def read(path: Path) -> dict[str, Series]:
-    """The columns of metrics.csv by name, without empty cells; {} if there is no file."""
+def read(path: Path, most: int = 2000) -> dict[str, Series]:
+    """The columns of metrics.csv by name, without empty cells; {} if there is no file.
+
+    Args:
+        path: the file.
+        most: points per column.  Of a longer file, each stretch of rows gives two points of every
+            column, its least and its greatest value.
+    """
     if not path.exists():
         return {}
-    columns: dict[str, Series] = defaultdict(lambda: ([], []))
-    for row in rows_of(path):
-        for name, value in row.items():
-            if value:
-                columns[name][0].append(float(row["iterations"]))
-                columns[name][1].append(float(value))
-    return dict(columns)
+    with explained(path):
+        return columns_in(path, most)
+
+
+def columns_in(path: Path, most: int) -> dict[str, Series]:
+    """What `read` returns.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    with files.opened(path) as file:
+        rows = sum(1 for _ in file) - 1
+    lines = lines_of(path)
+    names, columns = next(lines, []), dict[str, Series]()
+    stretch = max(2, -(-2 * rows // most))
+    while part := list(itertools.islice(lines, stretch)):
+        cells = dict(zip(names, zip(*part, strict=False), strict=True))
+        for name, column in cells.items():
+            x = [float(i) for i, cell in zip(cells["iterations"], column, strict=True) if cell]
+            y = [float(cell) for cell in column if cell]
+            for i in sorted({y.index(min(y)), y.index(max(y))}) if len(y) > 2 else range(len(y)):
+                series = columns.setdefault(name, ([], []))
+                series[0].append(x[i])
+                series[1].append(y[i])
+    return columns
 
 
 def curves(readings: Mapping[str, Series], name: str, *, probability: bool = False) -> "Figure":
@@ -140,65 +163,6 @@ def quiet(axes: "Axes") -> None:
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
     axes.tick_params(which="both", length=0, labelsize=8, labelcolor=INK)
-
-
-class Cloud:
-    """Draws generated points, in G's colour, over real ones; all its pictures share their axes.
-
-    1-d points are drawn as a histogram with the data's density.  Of points with more than two
-    dimensions, the first two are drawn.
-
-    Args:
-        real: points (N, d) of the data.
-        density: density of the data, (N, 1) -> (N,), if known; dotted, for 1-d points only.
-    """
-
-    def __init__(self, real: Tensor, density: Callable[[Tensor], Tensor] | None = None) -> None:
-        self.real, self.density = real[:MOST_REAL, :2].cpu(), density
-        low, high = self.real.min(dim=0).values, self.real.max(dim=0).values
-        margin = 0.15 * (high - low).max()
-        self.low, self.high = (low - margin).tolist(), (high + margin).tolist()
-
-    def __call__(self, generated: Tensor) -> np.ndarray:
-        """Points (N, d) -> uint8 RGB (H, W, 3)."""
-        from matplotlib.figure import Figure
-
-        flat = len(self.low) == 1
-        figure = Figure((6.0, 3.2) if flat else (4.8, 4.8), dpi=100, layout="constrained")
-        self.draw(figure.subplots(), generated)
-        return to_pixels(figure)
-
-    def draw(self, axes: "Axes", generated: Tensor) -> None:
-        """Draws points (N, d) in the given axes, and prints the share of them that lies outside."""
-        generated = generated.detach().float().cpu()[:, :2]
-        inside = (generated >= torch.tensor(self.low)) & (generated <= torch.tensor(self.high))
-        (self._histogram if len(self.low) == 1 else self._scatter)(axes, generated)
-        quiet(axes)
-        axes.set_xlim(self.low[0], self.high[0])
-        if (outside := 1 - inside.all(dim=1).float().mean().item()) > 0:
-            said = f"{outside:.1%} outside"
-            axes.text(0.99, 0.98, said, transform=axes.transAxes, ha="right", va="top", color=G)
-
-    def _scatter(self, axes: "Axes", generated: Tensor) -> None:
-        axes.scatter(self.real[:, 0], self.real[:, 1], s=3, color="#C8C8C8", lw=0)
-        axes.scatter(generated[:, 0], generated[:, 1], s=4, color=G, alpha=0.5, lw=0)
-        axes.set_ylim(self.low[1], self.high[1])
-        axes.set_aspect("equal")
-
-    def _histogram(self, axes: "Axes", generated: Tensor) -> None:
-        bins = np.linspace(self.low[0], self.high[0], 81)
-        counts = np.histogram(generated[:, 0].numpy(), bins)[0]
-        heights = counts / (len(generated) * np.diff(bins))
-        axes.stairs(heights, bins, fill=True, color=G, alpha=0.5, label="generated")
-        if self.density is None:
-            heights = np.histogram(self.real[:, 0].numpy(), bins, density=True)[0]
-            axes.stairs(heights, bins, color=INK, label="data")
-            return
-        x = torch.linspace(self.low[0], self.high[0], 401)
-        y = self.density(x[:, None])
-        axes.plot(x.numpy(), y.numpy(), ":", color=INK, lw=1.5, label="data")
-        axes.legend(frameon=False, fontsize=8, labelcolor=INK)
-        axes.set_ylim(0, 1.6 * y.max().item())
 
 
 def to_pixels(figure: "Figure") -> np.ndarray:

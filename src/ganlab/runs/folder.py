@@ -398,9 +398,13 @@ def runs_below(folder: Path) -> list[Run]:
 
 
 def runs_in(folder: Path) -> list[Run]:
-    """The same; none if there is none, or no such folder."""
-    configs = sorted(folder.rglob("config.yaml"))  # W&B keeps files of this name, too
-    return [Run(file.parent) for file in configs if (file.parent / "checkpoints").is_dir()]
+    """The same; none if there is none, or no such folder.  A run has no other runs inside."""
+    found = []
+    for path, folders, names in os.walk(folder):
+        if "config.yaml" in names and "checkpoints" in folders:  # W&B keeps files of this name, too
+            found.append(Path(path))
+            folders.clear()
+    return [Run(path) for path in sorted(found)]
 
 
 def unused(path: Path) -> Path:

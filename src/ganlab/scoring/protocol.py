@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 from ganlab.errors import ProtocolMismatchError
@@ -115,8 +115,8 @@ class Protocol:
     def differences(self, other: "Protocol") -> list[str]:
         """'fake: 10000 and 50000' for each convention in which two protocols differ."""
         decisive = (f.name for f in fields(self) if not f.metadata.get("describes"))
-        mine, theirs = asdict(self), asdict(other)
-        return [f"{n}: {mine[n]} and {theirs[n]}" for n in decisive if mine[n] != theirs[n]]
+        pairs = ((name, getattr(self, name), getattr(other, name)) for name in decisive)
+        return [f"{name}: {mine} and {theirs}" for name, mine, theirs in pairs if mine != theirs]
 
 
 def score_named(name: str) -> str | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = (figures.D, figures.G, *OTHERS, "#7F7F7F", "#000000")
+BUDGETS = 200  # points of a line over k
 MOST = 12  # experiments in a chart; more would be hard to tell apart
 WIDE, DPI = 10.0, 120
 
@@ -34,14 +35,14 @@ def sweep(found: Sequence[Result], by: str) -> "Figure":
         draw_progress(left, one, by, color)
     left.set_xlabel("iterations", color=INK, fontsize=9)
     left.xaxis.set_major_formatter("{x:,.0f}")
-    values = {shorten(one.label): [c.scores[by].value for c in one.cards] for one in shown}
-    draw_spread(right, values, colors(len(shown)))
+    values = [[c.scores[by].value for c in one.cards] for one in shown]
+    draw_spread(right, [shorten(one.label) for one in shown], values, colors(len(shown)))
     name = shown[0].cards[0].protocol.name(by)
     for axes in (left, right):
         figures.quiet(axes)
     if is_distance(by):
         logarithmic(left, "y")
-        if spans_much(values.values()):
+        if spans_much(values):
             logarithmic(right, "x")
     left.set_ylabel(name, color=INK, fontsize=9)
     right.set_xlabel(name, color=INK, fontsize=9)
@@ -76,8 +77,8 @@ def study(found: Sequence[Result], by: str) -> "Figure":
     heading = f"{len(methods)} methods · {len(scores)} runs · {name}"
     figure, panels = canvas(heading, 3, height=1.5 + 0.36 * len(methods))
     draw_budget(panels[0], searched, palette, smaller=smaller)
-    draw_spread(panels[1], searched, palette)
-    draw_spread(panels[2], again, palette, names=False)
+    draw_spread(panels[1], list(methods), list(searched.values()), palette)
+    draw_spread(panels[2], [""] * len(methods), list(again.values()), palette)
     titles = ("expected best of k points", "every point", "the best again, with fresh seeds")
     for axes, heading in zip(panels, titles, strict=True):
         axes.set_title(heading, loc="left", fontsize=9, color=INK)
@@ -113,8 +114,11 @@ def draw_budget(
 ) -> None:
     """Draws the expected best score of k random points over k."""
     for values, color in zip(searched.values(), palette, strict=True):
-        budget = range(1, len(values) + 1)
-        best = [best_of(values, k, smaller=smaller) for k in budget]
+        # Some hundred budgets make the same line as thousands.
+        budget = np.unique(np.linspace(1, len(values), min(len(values), BUDGETS)).round()).astype(
+            int
+        )
+        best = [best_of(values, int(k), smaller=smaller) for k in budget]
         axes.plot(budget, best, color=color, lw=1.4, marker="o", ms=2.5)
     axes.set_xlabel("k", color=INK, fontsize=9)
     axes.locator_params("x", integer=True)
@@ -122,18 +126,17 @@ def draw_budget(
 
 def draw_spread(
     axes: "Axes",
-    values: Mapping[str, Sequence[float]],
+    names: Sequence[str],
+    values: Sequence[Sequence[float]],
     palette: Sequence[str],
-    *,
-    names: bool = True,
 ) -> None:
     """Draws a row per name, from top to bottom: a dot per value, and a bar at the mean."""
     places = range(len(values) - 1, -1, -1)
-    for place, listed, color in zip(places, values.values(), palette, strict=True):
+    for place, listed, color in zip(places, values, palette, strict=True):
         axes.plot(listed, [place] * len(listed), "o", color=color, ms=4, alpha=0.6, mew=0)
         if listed:
             axes.plot([np.mean(listed)], [place], "|", color=color, ms=14, mew=2)
-    axes.set_yticks(list(places), list(values) if names else [""] * len(values))
+    axes.set_yticks(list(places), list(names))
     axes.set_ylim(-0.7, len(values) - 0.3)
 
 

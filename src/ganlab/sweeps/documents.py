@@ -3,6 +3,7 @@
 Unknown values are null.  Names, settings and numbers are the same as in the text tables.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -122,6 +123,7 @@ def settings(result: Result) -> Document:
     return {key: value_of(text) for key, text in result.settings.items()}
 
 
+@functools.lru_cache(maxsize=2**14)  # the runs of a sweep share most of theirs
 def value_of(text: str) -> Any:
     """The value of a command-line word: '1e-3' is a number, 'hinge' a string."""
     try:

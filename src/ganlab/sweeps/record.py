@@ -5,7 +5,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -14,6 +14,7 @@ from filelock import FileLock
 from ganlab.errors import ConfigError
 from ganlab.runs import records
 from ganlab.runs.folder import RECORD, Run, Which, runs_below
+from ganlab.runs.snapshot import Snapshot
 from ganlab.scoring.scorecard import Scorecard
 from ganlab.storage import files
 
@@ -40,9 +41,9 @@ class Job:
     @property
     def state(self) -> State:
         """The current state of the run."""
-        if self.run.finished:
-            return "finished"
         status: State | None = self.run.summary().get("status")
+        if status == "finished":
+            return status
         try:
             locked = self.run.locked()
         except OSError:  # another user's run: trust its summary
@@ -67,7 +68,7 @@ class Sweep:
         self.path, self.file = path, path / RECORD
 
     def jobs(self) -> list[Job]:
-        """All jobs added so far, in order.
+        """All jobs added so far, in order; of several with the same run, the first.
 
         Raises:
             ConfigError: the folder is not a sweep, or its record is damaged.
@@ -76,7 +77,8 @@ class Sweep:
             record = records.read(self.file, records.SweepRecord)
         except FileNotFoundError as error:
             raise ConfigError([f"'{self.path}' is not a sweep: it has no {RECORD}"]) from error
-        return [self._job(about) for about in record["jobs"]]
+        named = {about["run"]: about for about in reversed(record["jobs"])}
+        return [self._job(about) for about in reversed(named.values())]
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Adds jobs whose runs are not in the record yet; safe with concurrent processes."""
@@ -132,14 +134,14 @@ def distinct(jobs: Sequence[Job]) -> dict[Job, list[str]]:
 
 
 def jobs_in(folder: Path) -> list[Job]:
-    """The jobs of a sweep if the folder is one, else the runs in and below it.
+    """The jobs of a sweep if the folder is one, else the runs in and below it, as they are now.
 
     Raises:
         ConfigError: there are none.
     """
-    if (folder / RECORD).exists():
-        return Sweep(folder).jobs()
-    return [Job(run) for run in runs_below(folder)]
+    recorded = (folder / RECORD).exists()
+    jobs = Sweep(folder).jobs() if recorded else [Job(run) for run in runs_below(folder)]
+    return [replace(job, run=Snapshot(job.run.path)) for job in jobs]
 
 
 def runs_of(folder: Path) -> list[Run]:

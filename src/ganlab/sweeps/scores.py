@@ -1,6 +1,8 @@
 """The scores of a sweep's runs, grouped over seeds and ranked."""
 
+import itertools
 import math
+import operator
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -199,5 +201,7 @@ def best_of(values: Sequence[float], k: int, *, smaller: bool = True) -> float:
     """
     ordered = sorted(values, reverse=not smaller)
     n = len(ordered)
-    chances = (math.comb(n - i, k - 1) / math.comb(n, k) for i in range(1, n + 1))
-    return math.fsum(p * v for p, v in zip(chances, ordered, strict=True))
+    # Each chance is the one before it times (n - i - k + 1) / (n - i); the first is k / n.
+    steps = ((n - i - k + 1) / (n - i) for i in range(1, n - k + 1))
+    chances = itertools.accumulate(steps, operator.mul, initial=k / n)
+    return math.fsum(p * v for p, v in zip(chances, ordered, strict=False))
