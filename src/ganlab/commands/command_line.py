@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
@@ -26,7 +26,7 @@ from ganlab.config.checks import conf_dir, plain, problems
 from ganlab.config.targets import hints, parameters
 from ganlab.config.words import nearest
 from ganlab.errors import ConfigError, DataError, JobFailedError
-from ganlab.sweeps.record import Sweep, standing
+from ganlab.sweeps.record import Job, Sweep, standing
 
 HELP = {"-h", "--help"}
 INTERRUPTED = 130  # exit code, as a shell reports a program ended by Ctrl-C
@@ -45,7 +45,7 @@ def main(task: Callable[[DictConfig], Any]) -> None:
         sys.argv[1:] = flags + plan.words  # Hydra wants flags first
         if plan.sweep is not None:
             plan.sweep.add(plan.jobs)
-        with reported(plan.sweep):
+        with reported(plan.sweep, plan.jobs):
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG)(task)()
 
 
@@ -55,14 +55,18 @@ def at_home(word: str) -> str:
 
 
 @contextlib.contextmanager
-def reported(sweep: Sweep | None) -> Iterator[None]:
+def reported(sweep: Sweep | None, jobs: Sequence[Job] = ()) -> Iterator[None]:
     """Prints the state of a sweep's runs when the sweep ends, for whatever reason.
 
     Raises:
-        JobFailedError: Slurm gave up a job, or a search found no score.
+        JobFailedError: Slurm gave up a job, a search found no score, or one of the jobs is neither
+            finished nor running, as another process that had it has ended.
     """
     try:
         yield
+        listed = [job for job in jobs if not job.method]  # a study goes on without what has failed
+        if any(job.state not in ("finished", "running") for job in listed):
+            raise JobFailedError
     except Exception as error:
         if type(error).__module__.startswith("submitit"):
             raise JobFailedError from error
