@@ -101,6 +101,20 @@ def smoke(output_dir: Path, *overrides: str) -> list[str]:
     return ["trainer=smoke", "logger=csv", *narrow, f"output_dir={output_dir}", *overrides]
 
 
+def stop_after(iterations: int, monkeypatch) -> None:
+    """Lightning's Trainer stops after so many iterations, as a callback of somebody's may want."""
+    from ganlab.callbacks import Journal
+
+    for name in ("on_train_start", "on_train_batch_end"):
+        before = getattr(Journal, name)
+
+        def stopping(self, trainer, model, *rest, before=before):
+            before(self, trainer, model, *rest)
+            trainer.should_stop |= model.iterations >= iterations
+
+        monkeypatch.setattr(Journal, name, stopping)
+
+
 def runs_in(output_dir: Path) -> list[Path]:
     """The run folders below output_dir."""
     return sorted(file.parent for file in output_dir.glob("*/*/config.yaml"))

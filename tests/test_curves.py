@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from commands import run_train, runs_in, smoke
+from commands import run_train, runs_in, smoke, stop_after
 from conftest import fit, small_gan
 from ganlab import losses
 from ganlab.callbacks import Curves, Journal
@@ -27,6 +27,7 @@ READING = {"loss/d": 1.25, "loss/g": 0.5, "D(x)": 0.75, "D(G(z))": 0.25, "images
 
 def written(path, *rows):
     """metrics.csv with these rows, read back."""
+    (path / "metrics.csv").unlink(missing_ok=True)
     file = MetricsFile(path / "metrics.csv")
     for row in rows:
         file.log_metrics(row)
@@ -262,14 +263,16 @@ def test_a_resumed_run_draws_all_its_parts(tmp_path, monkeypatch):
     assert not np.array_equal(before, picture(folder / "curves.png"))
 
 
-def test_an_interrupted_run_has_its_curves(tmp_path):
-    assert run_train(*smoke(tmp_path, "trainer.max_time={microseconds: 1}")).code == 130
+def test_an_interrupted_run_has_its_curves(tmp_path, monkeypatch):
+    stop_after(1, monkeypatch)
+    assert run_train(*smoke(tmp_path)).code == 130
     (folder,) = runs_in(tmp_path)
     assert picture(folder / "curves.png").std() > 1
 
 
-def test_a_run_that_read_nothing_leaves_no_picture(tmp_path):
-    assert run_train(*smoke(tmp_path, "trainer.max_time={seconds: 0}")).code == 130
+def test_a_run_that_read_nothing_leaves_no_picture(tmp_path, monkeypatch):
+    stop_after(0, monkeypatch)
+    assert run_train(*smoke(tmp_path)).code == 130
     (folder,) = runs_in(tmp_path)
     assert not (folder / "curves.png").exists()
 

@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from ganlab.commands import command_line
+from ganlab.commands.composition import looks_for_scores
 from ganlab.commands.preflight import checked
 from ganlab.errors import ConfigError, DataError, DiskFullError, JobFailedError, RunBusyError
 from ganlab.runs.folder import Run, folder_name
@@ -35,7 +36,8 @@ def job(cfg: DictConfig) -> float | None:
     """Hydra's task: one run of the command line, or one of a sweep's.
 
     Returns:
-        The score of the run's best checkpoint, for sweepers that look for a better one.
+        The score of the run's best checkpoint, for sweepers that look for a better one.  None if
+        it has none, or another process works in the run.
     """
     hydra = HydraConfig.get()
     sweep = Sweep(Path(hydra.sweep.dir)) if hydra.mode == RunMode.MULTIRUN else None
@@ -49,8 +51,13 @@ def job(cfg: DictConfig) -> float | None:
     alone = (
         command_line.exit_with_message() if sweep is None else nullcontext()
     )  # before Hydra adds a line
+    run: Run | None = None
     with alone, failures_said(swept=sweep is not None):
         run = train(config, name, title, group)
+    if run is None:  # it is left to another process
+        if looks_for_scores(hydra.sweeper):
+            raise JobFailedError
+        return None
     if is_first() and run.summary().get("status") == "interrupted":
         saved = "after a checkpoint" if run.last_checkpoint() else "without a checkpoint"
         here = f"resume={run.path}"  # `never` would start anew once more, `last` may be another
@@ -66,6 +73,8 @@ def job(cfg: DictConfig) -> float | None:
 def failures_said(*, swept: bool) -> Iterator[None]:
     """Says what ended a run, where that is no error of the program.
 
+    Of a sweep, a run in which another process works is left to that one.
+
     Raises:
         JobFailedError: a sweep's other jobs go on.
         ConfigError, DataError: alone; another process works in the run, or it cannot begin here.
@@ -80,15 +89,14 @@ def failures_said(*, swept: bool) -> Iterator[None]:
     except (DiskFullError, UnhealthyError) as error:
         say(f"training stopped: {error}")
         raise JobFailedError from error
+    except RunBusyError as error:
+        if not swept:
+            raise
+        say(f"{error}; it is left to that one")
     except (ConfigError, DataError) as error:
         if not swept:
             raise
-        then = (
-            "it is left to that one"
-            if isinstance(error, RunBusyError)
-            else "this job has not begun"
-        )
-        say(f"{error}; {then}")
+        say(f"{error}; this job has not begun")
         raise JobFailedError from error
 
 

@@ -2,5 +2,5 @@
 
 May import: callbacks, conditioning, config, data, errors, experiments, gan, latent, plots, runs,
 scoring, spec, storage, sweeps.
-Libraries: hydra, numpy, omegaconf, torch, yaml.
+Libraries: hydra, numpy, omegaconf, torch, tqdm, yaml.
 """

@@ -8,7 +8,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import NoneType
 from typing import Any, get_args
 
@@ -28,7 +28,7 @@ from ganlab.config.targets import hints, parameters
 from ganlab.config.words import nearest
 from ganlab.errors import ConfigError, DataError, JobFailedError
 from ganlab.storage import files
-from ganlab.sweeps.record import Sweep, standing
+from ganlab.sweeps.record import Job, Sweep, standing
 
 HELP = {"-h", "--help"}
 # Full, read-only, forbidden, in the way, missing or broken: no fault of the program.
@@ -55,19 +55,23 @@ def main(task: Callable[[DictConfig], Any]) -> None:
         sys.argv[1:] = flags + plan.words  # Hydra wants flags first
         if plan.sweep is not None:
             plan.sweep.add(plan.jobs)
-        with reported(plan.sweep):
+        with reported(plan.sweep, plan.jobs):
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG)(task)()
 
 
 @contextlib.contextmanager
-def reported(sweep: Sweep | None) -> Iterator[None]:
+def reported(sweep: Sweep | None, jobs: Sequence[Job] = ()) -> Iterator[None]:
     """Prints the state of a sweep's runs when the sweep ends, for whatever reason.
 
     Raises:
-        JobFailedError: Slurm gave up a job, or a search found no score.
+        JobFailedError: Slurm gave up a job, a search found no score, or one of the jobs is neither
+            finished nor running, as another process that had it has ended.
     """
     try:
         yield
+        listed = [job for job in jobs if not job.method]  # a study goes on without what has failed
+        if any(job.state not in ("finished", "running") for job in listed):
+            raise JobFailedError
     except Exception as error:
         if type(error).__module__.startswith("submitit"):
             raise JobFailedError from error

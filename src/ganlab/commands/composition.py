@@ -4,6 +4,7 @@ Hydra itself stops at the first mistake of the first job and exits with 1.  No o
 Hydra's private parts.
 """
 
+import copy
 import functools
 import re
 from argparse import Namespace
@@ -97,8 +98,12 @@ class Composer:
             where = "" if config_dir is not None else "; set --config-dir to the folder that has it"
             raise ConfigError([f"--config-name: there is no '{self.config}.yaml'{where}"])
         self.added: set[str] = set()  # keys of parameters that are in no YAML
-        self.composed: dict[tuple[str, ...], tuple[DictConfig, list[str]]] = {}
         self.parser = OverridesParser.create(config_loader=self.loader)
+        # Thousands of jobs share most of their overrides, and a few choices of files.
+        self._parsed = functools.cache(self.parser.parse_override)
+        self._is_value = functools.cache(self._sets_value)
+        self._choice_mistake = functools.cache(self._mistake_in_choice)
+        self._load_choices = functools.lru_cache(maxsize=64)(self._choices_loaded)
         Plugins.instance()
 
     def base(self, overrides: list[str]) -> DictConfig:
@@ -137,12 +142,6 @@ class Composer:
         A key that is in no YAML is added: the check against signatures accepts a parameter, and
         names the nearest one otherwise.  A refused choice is left out.
         """
-        words = tuple(overrides)
-        if words not in self.composed:  # what all jobs share may be the only job
-            self.composed[words] = self._compose(overrides)
-        return self.composed[words]
-
-    def _compose(self, overrides: list[str]) -> tuple[DictConfig, list[str]]:
         found = [
             f"{o.partition('=')[0]}: set {self.mounted(o)}" for o in overrides if self.mounted(o)
         ]
@@ -192,7 +191,7 @@ class Composer:
             ConfigError: it is no override.
         """
         require_grammar(override, self.parser)
-        return bool(self.parser.parse_override(override).is_sweep_override())
+        return bool(self._parsed(override).is_sweep_override())
 
     def chosen(self, overrides: list[str]) -> list[str]:
         """The overrides, with choices as Hydra wants them: augment=null is augment=none.
@@ -204,7 +203,7 @@ class Composer:
 
     def _chosen_by(self, override: str) -> list[str]:
         require_grammar(override, self.parser)
-        parsed = self.parser.parse_override(override)
+        parsed = self._parsed(override)
         group, key = (parsed.key_or_group or "").rstrip("/"), parsed.get_key_element().lstrip("+~")
         if group not in self._groups:
             return [override]
@@ -241,9 +240,9 @@ class Composer:
         defaults = primary.defaults_list or [] if primary else []
         return [default for default in defaults if isinstance(default, GroupDefault)]
 
-    def _choice_mistake(self, override: str) -> str | None:
+    def _mistake_in_choice(self, override: str) -> str | None:
         """A mistake in the choice of a group that Hydra does not report, or crashes on."""
-        parsed = self.parser.parse_override(override)
+        parsed = self._parsed(override)
         group = (parsed.key_or_group or "").rstrip("/")
         options = self.loader.get_group_options(group)
         if parsed.is_delete() or not options or parsed.is_sweep_override():
@@ -262,7 +261,24 @@ class Composer:
         return None
 
     def _load(self, overrides: list[str]) -> DictConfig:
-        return self.loader.load_configuration(self.config, overrides, RunMode.RUN)
+        """The config of one job; jobs that make the same choices share what these load.
+
+        Hydra's part is as the choices leave it: it does not list the values.
+        """
+        values = [o for o in overrides if self._is_value(o)]
+        cfg = copy.deepcopy(self._load_choices(*(o for o in overrides if o not in values)))
+        ConfigLoaderImpl._apply_overrides_to_config([self._parsed(o) for o in values], cfg)
+        return cfg
+
+    def _choices_loaded(self, *overrides: str) -> DictConfig:
+        return self.loader.load_configuration(self.config, list(overrides), RunMode.RUN)
+
+    def _sets_value(self, override: str) -> bool:
+        """Whether Hydra loads the same files with and without an override."""
+        parsed = self._parsed(override)
+        key, package = parsed.key_or_group, parsed.package
+        chooses = self.loader.repository.group_exists(key) and not isinstance(parsed.value(), dict)
+        return not chooses and package is None and not key.startswith("hydra")
 
     def _chooser(self, error: MissingConfigException, overrides: list[str]) -> str | None:
         """The override whose choice does not exist, or needs one that does not."""

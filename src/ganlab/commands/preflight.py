@@ -1,8 +1,10 @@
 """The pre-flight: every job of a command line is composed and checked before the first starts."""
 
 import json
+import sys
 from argparse import Namespace
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -11,8 +13,10 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from tqdm import tqdm
 
 from ganlab.commands.composition import Composer, is_adaptive, looks_for_scores, without_hydra
+from ganlab.config import once
 from ganlab.config.checks import HYDRA_KEYS, plain, problems
 from ganlab.config.completion import complete
 from ganlab.config.settings import Settings, range_problems
@@ -23,6 +27,7 @@ from ganlab.scoring.scorecard import is_distance
 from ganlab.sweeps.record import Job, Sweep, identity_of
 from ganlab.sweeps.study import Point
 
+MANY = 50  # jobs; fewer are checked in some seconds
 HOW_MANY = ("n_trials", "n_jobs")  # of a search
 SWEEPS = "${output_dir}/sweeps"  # hydra.sweep.dir where nobody has said another
 LAUNCHER = ("hydra/launcher", "hydra.launcher")
@@ -61,7 +66,8 @@ def preflight(given: Namespace) -> Launch:
     points = composer.points(given.overrides, base.hydra, sweep=swept)
     if not points:
         raise ConfigError(["a value lists nothing: the sweep has no job"])
-    jobs = rehearsed(composer, points, base.hydra.sweeper if swept else None)
+    with once.remembering():
+        jobs = rehearsed(composer, points, base.hydra.sweeper if swept else None)
     words = composer.words(given.overrides)
     if not swept:
         return Launch(words)
@@ -98,7 +104,7 @@ def rehearsed(composer: Composer, points: list[Point], sweeper: DictConfig | Non
         ConfigError: all mistakes, each once, with the number of jobs that have it.
     """
     jobs, found = list[Job](), Counter[str]()
-    for point in points:
+    for point in watched(points):
         cfg, mistakes = composer.compose(point.overrides)
         try:
             node = sound(without_hydra(cfg), deep=composer.reaches_inside(point.overrides))
@@ -111,6 +117,15 @@ def rehearsed(composer: Composer, points: list[Point], sweeper: DictConfig | Non
         of = f"of {len(points)} jobs)"
         raise ConfigError([f"{s} (in {n} {of}" if points[1:] else s for s, n in found.items()])
     return jobs
+
+
+def watched(points: list[Point]) -> Iterable[Point]:
+    """The points; of many, says that they are being checked, on a terminal with a bar."""
+    if len(points) < MANY:
+        return points
+    if not sys.stderr.isatty():
+        print(f"checking {len(points):,} jobs", file=sys.stderr, flush=True)
+    return tqdm(points, "checking", unit=" jobs", disable=None, leave=False, dynamic_ncols=True)
 
 
 def rehearse(

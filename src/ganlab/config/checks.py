@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ganlab.config import once
 from ganlab.config.completion import matches
 from ganlab.config.injected import INSTEAD, injected
 from ganlab.config.targets import hints, locate, parameters, takes_any_name
@@ -90,6 +91,10 @@ def value_problems(value: Any, hint: Any, path: str, *, deep: bool = True) -> li
 
 def target_problems(node: dict[str, Any], path: str) -> list[str]:
     """Mistakes in a node with a `_target_`, which is imported."""
+    return once.found(lambda: _target_problems(node, path), "problems", path, node)
+
+
+def _target_problems(node: dict[str, Any], path: str) -> list[str]:
     try:
         return problems(node, locate(node["_target_"]), path)
     except ConfigError as error:

@@ -1,11 +1,13 @@
 """Completion: every default in force is written out, and values are as their types want them."""
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
+from ganlab.config import once
 from ganlab.config.injected import injected
 from ganlab.config.targets import hints, locate, parameters
 from ganlab.config.words import joined
@@ -39,7 +41,8 @@ def completed_items(node: dict[str, Any], path: str) -> dict[str, Any]:
     for key, value in node.items():
         where = joined(path, key)
         if isinstance(value, dict) and "_target_" in value:
-            filled[key] = complete(value, locate(value["_target_"]), where)
+            completed = functools.partial(complete, value, locate(value["_target_"]), where)
+            filled[key] = once.found(completed, "complete", where, value)
         else:
             filled[key] = completed_items(value, where) if isinstance(value, dict) else value
     return filled

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, Literal, TypeVar, cast
 
 import torch
@@ -13,7 +14,8 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
 from ganlab.conditioning import SemiSupervised
-from ganlab.config.settings import Settings
+from ganlab.config import once
+from ganlab.config.settings import NOT_SCIENCE, Settings
 from ganlab.config.targets import locate
 from ganlab.data import ImageData, LabelBudget
 from ganlab.data.images import Source
@@ -27,6 +29,13 @@ from ganlab.scoring import Plan
 from ganlab.spec import PointSpec, Spec
 from ganlab.training.updates import UpdateRule
 
+RULE = ("optimizer", "schedule", "clip", "accumulate")  # of a player: g_optimizer, ...
+OUTSIDE = ("seed", "trainer", "metrics", "health", "callback")  # keys that do not reach the GAN
+IN_GAN = [
+    one.name
+    for one in fields(Settings)
+    if one.name not in (*OUTSIDE, *NOT_SCIENCE) and one.name[2:] not in RULE
+]
 PLAYERS: tuple[Literal["generator", "discriminator"], ...] = ("generator", "discriminator")
 MISTAKES = (ValueError, TypeError, ArithmeticError, ImportError, MisconfigurationException)
 
@@ -156,21 +165,37 @@ class Experiment(Settings):
         Raises:
             ConfigError: every value out of range, or the combination that cannot work.
         """
-        found = trainers.problems(self.trainer)
-        nodes = ["latent", "loss", "augment", *(f"regularizer.{name}" for name in self.regularizer)]
-        nodes += [f"callback.{name}" for name in self.callback]
-        found += blamed(self._check_data)
-        for node in nodes:
-            found += blamed(functools.partial(self._build, node))
+        found = trainers.problems(self.trainer) + self._mistakes(self._check_data, "data")
+        for node in ("latent", "loss", "augment"):
+            found += self._mistakes(functools.partial(self._build, node), node)
+        for group in ("regularizer", "callback"):
+            for name in getattr(self, group):
+                build = functools.partial(self._build, f"{group}.{name}")
+                found += self._mistakes(build, group, name=name)
         for name, node in self.logger.items():
             found += [] if "_target_" in node else [f"logger.{name}: set logger={name}, too"]
-        found += blamed(self._check_metrics) + blamed(self._check_health)
+        found += self._mistakes(self._check_metrics, "metrics", "data")
+        found += self._mistakes(self._check_health, "health")
         with torch.device("meta"):
             for player in ("g", "d"):
-                found += blamed(functools.partial(self._check_rule, player))
-            found += [] if found else blamed(self._check_gan)
+                rule = [f"{player}_{part}" for part in RULE]
+                check = functools.partial(self._check_rule, player)
+                found += self._mistakes(check, *rule, "trainer", player=player)
+            if not found:
+                found = self._mistakes(self._check_gan, *IN_GAN, rules=self._kinds_of_rules())
         if found:
             raise ConfigError(found)
+
+    def _mistakes(self, check: Callable[[], object], *keys: str, **further: Any) -> list[str]:
+        """The mistakes that a check of some root keys reports; jobs that share these share it."""
+        about = {key: getattr(self, key) for key in keys} | further
+        return once.found(lambda: blamed(check), "rehearsal", about)
+
+    def _kinds_of_rules(self) -> dict[str, Any]:
+        """What the GAN could object to in its rules; `_check_rule` has tried their numbers."""
+        named = {f"{player}_{part}" for player in ("g", "d") for part in RULE}
+        nodes = {name: getattr(self, name) for name in sorted(named)}
+        return {n: v.get("_target_") if isinstance(v, dict) else v for n, v in nodes.items()}
 
     def _check_gan(self) -> None:
         gan = self.build_gan()

@@ -1,8 +1,8 @@
 """metrics.csv, which every run writes."""
 
 import csv
-import math
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,22 +43,21 @@ class MetricsFile(Logger):
         """Drops rows after `iteration`, which the resumed run will write again."""
         if self.path.exists():
             with explained(self.path):
-                self.columns = columns_of(self.path)
-                self._rewrite(upto=iteration)
+                self.columns, rows = columns_of(self.path), rows_of(self.path)
+                self._rewrite(row for row in rows if int(row["iterations"]) <= iteration)
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         if new := [name for name in metrics if name not in self.columns]:
+            rows = rows_of(self.path) if self.columns else ()
             self.columns += new
-            self._rewrite()
+            self._rewrite(rows)
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self.columns).writerow(metrics)
 
-    def _rewrite(self, upto: float = math.inf) -> None:
-        """Copies the file row by row, with all columns; leaves out rows of later iterations."""
+    def _rewrite(self, rows: Iterable[dict[str, str]]) -> None:
+        """Replaces the file by one with all columns and these rows, which may be its own."""
         with files.replacing(self.path) as part, part.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
-            if self.path.exists():
-                rows = rows_of(self.path)
-                writer.writerows(row for row in rows if float(row["iterations"]) <= upto)
+            writer.writerows(rows)
