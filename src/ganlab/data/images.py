@@ -4,6 +4,7 @@ import ctypes
 import mmap
 import os
 import tempfile
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import torch
@@ -50,6 +51,17 @@ class Source(Protocol):
         Raises:
             DataError: files are missing or corrupt, or do not match the spec.
         """
+
+
+def root_of(path: str | Path) -> Path:
+    """A source's root.
+
+    Raises:
+        ValueError: it is empty, as a variable of the shell that is not set.
+    """
+    if not str(path):
+        raise ValueError("root: expected a path, got ''; is a variable of the shell not set?")
+    return Path(path)
 
 
 def normalised(pixels: Tensor) -> Tensor:
