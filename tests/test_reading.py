@@ -386,7 +386,9 @@ def test_several_processes_decode_and_this_one_does_not(tmp_path, noted, monkeyp
 def test_a_process_has_to_be_worth_it(tmp_path, noted, monkeypatch, work, wanted):
     root = images_below(tmp_path / "images")
     monkeypatch.setattr(workers, "processors", lambda: 7)
-    batches = workers.decoded(Decoder(archive_at(root), Conversion()), Folder(root).names, SPEC, work)
+    batches = workers.decoded(
+        Decoder(archive_at(root), Conversion()), Folder(root).names, SPEC, work
+    )
     assert sum(len(part.decoded.pixels) for part in batches) == N * math.prod(SPEC.shape)
     assert len(noted.made) == wanted
 

@@ -8,6 +8,8 @@ import os
 import shutil
 import tarfile
 import tempfile
+import weakref
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
@@ -38,13 +40,14 @@ class Tar:
     def __init__(self, root: Path, path: str | None = None, index: Index | None = None) -> None:
         self.root, self.skipped = Path(root), Counter[str]()
         if path is not None:
-            self._file = open(path, "rb")  # noqa: PTH123, SIM115 - as long as this object
+            with Path(path).open("rb") as file:
+                self._tar = Held(file)
         if index is not None:
             self._index = index
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        return (self._file.fileno(),)
+        return (self._tar.number,)
 
     def names(self) -> list[str]:
         return list(self._index)
@@ -52,7 +55,7 @@ class Tar:
     def read(self, name: str) -> bytes:
         first, size = self._index[name]
         require_small(size)
-        content = os.pread(self._file.fileno(), size, first)
+        content = os.pread(self._tar.number, size, first)
         if len(content) < size:
             raise ValueError("the tar is cut short")
         return content
@@ -64,32 +67,44 @@ class Tar:
         return found
 
     def described(self) -> list[Any]:
-        return ["tar", str(self.root), f"/dev/fd/{self._file.fileno()}", self._index]
+        return ["tar", str(self.root), f"/dev/fd/{self._tar.number}", self._index]
 
     @cached_property
-    def _file(self) -> IO[bytes]:
+    def _tar(self) -> "Held":
         return unpacked(self.root, stamp(str(self.root)))
 
     @cached_property
     def _index(self) -> Index:
         try:
-            index, self.skipped = places(self._file)
+            index, self.skipped = places(self._tar)
         except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
             raise DataError(f"data.root: '{self.root}' is no tar, or damaged: {error}") from error
         return index
 
 
-def places(file: IO[bytes]) -> tuple[Index, Counter[str]]:
+class Held:
+    """An open file, closed when this object is gone.
+
+    Args:
+        file: may be closed itself.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.number = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self.number)
+
+
+def places(held: Held) -> tuple[Index, Counter[str]]:
     """Where the regular files of a tar lie, and how many others there are.
 
     Raises:
         tarfile.TarError, OSError, ValueError: the tar is damaged.
     """
     index, skipped = Index(), Counter[str]()
-    file.seek(0)
-    with tarfile.open(fileobj=file, mode="r:") as tar:
-        for member in tar:
-            tar.members = []  # otherwise all members stay in memory
+    os.lseek(held.number, 0, os.SEEK_SET)
+    with os.fdopen(os.dup(held.number), "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # otherwise all stay in memory
             if member.isreg() and not member.issparse():
                 name = "/".join(part for part in member.name.split("/") if part not in ("", "."))
                 index[name] = member.offset_data, member.size
@@ -101,25 +116,24 @@ def places(file: IO[bytes]) -> tuple[Index, Counter[str]]:
 
 
 @functools.lru_cache(maxsize=1)
-def unpacked(root: Path, _stamp: tuple[int, int, int]) -> IO[bytes]:
+def unpacked(root: Path, _stamp: tuple[int, int, int]) -> Held:
     """A tar without compression: the file itself, or an unnamed temporary file.
 
     Raises:
         DataError: it is damaged, too large or there is no space.
     """
-    file = root.open("rb")
-    opener = next((o for start, o in PACKED.items() if file.peek(6).startswith(start)), None)
-    if opener is None:
-        return file
     most = max(MOST, TIMES * root.stat().st_size)
     try:
-        with file, opener(file) as source:
-            spool = tempfile.TemporaryFile(prefix="ganlab-tar-")  # noqa: SIM115 - returned
-            shutil.copyfileobj(Bounded(source, most), spool, 2**20)
-    except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
+        with root.open("rb") as file:
+            opener = next((o for by, o in PACKED.items() if file.peek(6).startswith(by)), None)
+            if opener is None:
+                return Held(file)
+            with opener(file) as source, tempfile.TemporaryFile(prefix="ganlab-tar-") as spool:
+                shutil.copyfileobj(Bounded(source, most), spool, 2**20)
+                spool.flush()
+                return Held(spool)
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
         raise DataError(f"data.root: '{root}' cannot be unpacked: {error}") from error
-    spool.flush()
-    return spool
 
 
 class Bounded:
