@@ -739,7 +739,7 @@ def test_transparency_is_refused_where_something_shows_through(tmp_path, mode):
         path = write(tmp_path / f"a.{suffix}", see_through(mode))
         assert refusal(Folder(tmp_path)) == f"data: '{path}': {TRANSPARENT}"
     image, spec = see_through(mode), ImageSpec(3, 8)
-    with pytest.raises(ValueError, match="^transparent; "):
+    with pytest.raises(ValueError, match=r"^transparent; "):
         Conversion().pixels(image, spec)
     assert Conversion(channels=3).pixels(see_through(mode), spec)[1] == []
 

@@ -179,8 +179,9 @@ def test_what_is_left_out_is_said_with_the_reason(tmp_path, form, capsys):
     folder.check()
     assert capsys.readouterr().out == ""
     folder.read()
-    reasons = "1 .csv, 2 .txt, 2 hidden, 1 without a suffix"
-    assert capsys.readouterr().out == f"data: 9 files, 3 used ({reasons})\n"
+    reasons = {"2 .txt", "2 hidden", "1 .csv", "1 without a suffix"}
+    start, _, said = capsys.readouterr().out.partition(" (")
+    assert (start, set(said[:-2].split(", "))) == ("data: 9 files, 3 used", reasons)
 
 
 def test_nothing_is_said_where_nothing_is_left_out(tmp_path, capsys):
@@ -214,7 +215,7 @@ def test_postscript_is_not_opened_whatever_its_name(tmp_path):
 def test_pipes_are_not_waited_for(tmp_path, capsys):
     os.mkfifo(tmp_path / "b.png")
     assert "no images" in refusal(Folder(tmp_path))
-    with pytest.raises(ValueError, match="^no regular file$"):
+    with pytest.raises(ValueError, match=r"^no regular file$"):
         Directory(tmp_path).read("b.png")
     folder_of(tmp_path, parts("a.png"))
     Folder(tmp_path).read()
@@ -330,7 +331,7 @@ def test_an_empty_root_is_a_mistake(tmp_path):
     from ganlab.data import MNIST
 
     for source in (Folder, MNIST):
-        with pytest.raises(ValueError, match="^root: expected a path, got ''"):
+        with pytest.raises(ValueError, match=r"^root: expected a path, got ''"):
             source("")
     assert Folder(Path()).root == Path()
     assert torch.is_tensor(Folder(folder_of(tmp_path, parts("a.png"))).read().images)

@@ -17,8 +17,8 @@ import PIL
 import torch
 from torch import Tensor
 
-from ganlab.data import workers
-from ganlab.data.images import Images, allocate, root_of
+from ganlab.data import arrays, workers
+from ganlab.data.images import Images, Source, allocate, root_of
 from ganlab.data.kept import NotKeptError, Place, found, kept
 from ganlab.data.listing import SPLITS, Listing, labels_in, listed
 from ganlab.data.progress import watched
@@ -27,13 +27,16 @@ from ganlab.spec import ImageSpec, one_of
 from ganlab.storage.conversion import Conversion
 from ganlab.storage.decoding import Decoder, archive_at, reason
 
+REASONS = 5  # for which files are left out, that a line lists
 NAMED = 5  # broken files that a message lists
 LOOKED_AT = 64  # images whose headers say whether there are colours
 SHORT, LONG = 0.5, 3.0  # seconds of decoding above which images are cached, or a line is printed
 
 
 class Folder:
-    """Pictures below a folder or inside a zip or tar; if all are in subfolders, these are classes.
+    """Pictures below a folder, or inside a zip, a tar, an array file or parquet files.
+
+    If all are in subfolders, these are the classes.
 
     Folders named train, val (or valid, validation) and test directly inside the root are parts.
     StyleGAN's dataset.json gives the labels, if there is one.
@@ -49,7 +52,7 @@ class Folder:
     The cache folder may be deleted at any time.
 
     Args:
-        root: a folder, a .zip or a .tar (also .tar.gz, .tar.xz, .tar.bz2).
+        root: a folder, or a .zip, .tar (also .tar.gz, .tar.xz, .tar.bz2), .npz, .npy, .parquet.
         size: resize to this many pixels; None: do not resize.
         channels: 1, 3 or 4: convert to grey, RGB or RGB with transparency; 1 and 3 drop
             transparency.  None: RGB if any image has colours, else grey.
@@ -73,6 +76,8 @@ class Folder:
         one_of(SPLITS, split=split)
         self.root, self.split, self.quiet = root_of(root), split, False
         self.conversion = Conversion(size, channels, fit, background)
+        is_array = self.root.suffix.lower() in arrays.KINDS and not self.root.is_dir()
+        self.arrays = arrays.Arrays(self.root, self.conversion, split) if is_array else None
 
     @cached_property
     def decoder(self) -> Decoder:
@@ -108,7 +113,9 @@ class Folder:
 
     @cached_property
     def spec(self) -> ImageSpec:
-        """Size of the first image, channels of some, after conversion; and the number of classes."""
+        """Size of the first image, channels of some, all after conversion; number of classes."""
+        if self.arrays is not None:
+            return self.arrays.spec
         first = self.names[0]
         try:
             spec = self.decoder.spec(first)
@@ -126,6 +133,8 @@ class Folder:
         """Nothing to download."""
 
     def read(self) -> Images:
+        if self.arrays is not None:
+            return self.arrays.read()
         if not self.quiet:
             self._tell()
         shape, key = (len(self.names), *self.spec.shape), self._key()
@@ -135,12 +144,15 @@ class Folder:
             images = self._decoded(key, shape)
         return Images(images, labels)
 
-    def test(self) -> "Folder | None":
+    def test(self) -> Source | None:
         """The part test, else val, converted as this one, if this is train; None for others."""
+        if self.arrays is not None:
+            return self.arrays.test()
         held = next((part for part in ("test", "val") if part in self.listing.parts), None)
         if held is None or self.split != "train":
             return None
-        other = Folder(self.root, *astuple(self.conversion), split=held)
+        asked = self.conversion
+        other = Folder(self.root, asked.size, asked.channels, asked.fit, asked.background, held)
         other.classes, other.spec, other.quiet = self.classes, self.spec, True
         return other
 
@@ -148,7 +160,10 @@ class Folder:
         """Prints how many files are left out, and why."""
         used, left = len(self.names), self.listing.left
         if left:
-            reasons = ", ".join(f"{n:,} {why}" for why, n in sorted(left.items()))
+            shown = left.most_common(REASONS)
+            others = left.total() - sum(n for _, n in shown)
+            shown += [("others", others)] if others else []
+            reasons = ", ".join(f"{n:,} {why}" for why, n in shown)
             total = used + left.total()
             print(f"data: {total:,} files, {used:,} used ({reasons})", flush=True)
 
@@ -209,7 +224,7 @@ class Folder:
     def _numbers(self) -> list[int] | None:
         """The labels that dataset.json gives; None if there are none."""
         file = self.listing.labels
-        return file and labels_in(self.decoder.archive, file, self.names)
+        return None if file is None else labels_in(self.decoder.archive, file, self.names)
 
     def _labels(self) -> list[int]:
         """The label of each image, 0 if there are no classes.

@@ -9,13 +9,9 @@ from typing import NamedTuple
 
 from ganlab.errors import DataError
 from ganlab.storage.archive import Archive
-from ganlab.storage.decoding import AVIF, is_image
+from ganlab.storage.decoding import SUFFIXES, is_image
+from ganlab.storage.tables import ROW, Tables
 
-SUFFIXES = {
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
-    *(".ppm", ".pgm", ".pbm", ".pnm"),
-    *(f".{name.lower()}" for name in AVIF),
-}
 LABELS = "dataset.json"  # StyleGAN's name of the file with the labels
 PARTS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 SPLITS = ("train", "val", "test", "all")
@@ -83,6 +79,7 @@ def sorted_out(archive: Archive, names: Sequence[str]) -> tuple[list[str], Count
     A file without a suffix is an image if its content is.
     """
     images, left = list[str](), Counter[str]()
+    known = {ROW} if isinstance(archive, Tables) else SUFFIXES
     for name in names:
         folder, _, file = name.rpartition("/")
         stem, dot, suffix = file.rpartition(".")
@@ -95,7 +92,7 @@ def sorted_out(archive: Archive, names: Sequence[str]) -> tuple[list[str], Count
                 images.append(name)
             else:
                 left["without a suffix"] += 1
-        elif f".{suffix.lower()}" in SUFFIXES:
+        elif f".{suffix.lower()}" in known:
             images.append(name)
         else:
             left[f".{suffix.lower()}"] += 1

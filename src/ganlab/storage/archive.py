@@ -5,6 +5,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +24,9 @@ class Archive(Protocol):
 
     root: Path
     skipped: Counter[str]
-    descriptors: tuple[int, ...]
+
+    @property
+    def descriptors(self) -> tuple[int, ...]: ...
 
     def names(self) -> list[str]:
         """Names of all files, in any order.
@@ -38,6 +41,9 @@ class Archive(Protocol):
         Raises:
             Exception: the file is damaged, is no regular file, or has more than LARGEST bytes.
         """
+
+    def sizes(self, names: Sequence[str]) -> list[int]:
+        """Bytes of these files."""
 
     def stamps(self, names: Sequence[str]) -> list[int]:
         """Numbers that change with the content of these files."""
@@ -55,11 +61,13 @@ class Directory:
         self.root, self.skipped = Path(root), Counter[str]()
 
     def names(self) -> list[str]:
-        self.skipped = Counter()
-        return list(self._below())
+        return self._names
 
     def read(self, name: str) -> bytes:
         return read(f"{self.root}/{name}")
+
+    def sizes(self, names: Sequence[str]) -> list[int]:
+        return [stamp(f"{self.root}/{name}")[0] for name in names]
 
     def stamps(self, names: Sequence[str]) -> list[int]:
         found, root = list[int](), self.root.resolve()
@@ -69,6 +77,10 @@ class Directory:
 
     def described(self) -> list[Any]:
         return ["folder", str(self.root)]
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return list(self._below())
 
     def _below(self) -> Iterator[str]:
         """Names of files; folders come before links to folders, so that they keep their names."""
@@ -114,7 +126,7 @@ def read(path: str) -> bytes:
         OSError: the file cannot be read.
         ValueError: it is no regular file, or has more than LARGEST bytes.
     """
-    with open(path, "rb", buffering=0, opener=at_once) as file:  # noqa: PTH123 - half the time
+    with open(path, "rb", buffering=0, opener=at_once) as file:
         there = os.fstat(file.fileno())
         if not stat.S_ISREG(there.st_mode):
             raise ValueError("no regular file")

@@ -128,7 +128,9 @@ def is_deep(image: Image.Image) -> bool:
     """Whether a picture that is not yet loaded has 16 bits per channel."""
     if image.mode == "I":
         return image.format == "PPM"  # other files have 32 bits in this mode
-    return image.mode.startswith("I;16") or bool(re.search(r";16[BLN]", str(image.tile)))
+    return image.mode.startswith("I;16") or bool(
+        re.search(r";16[BLN]", str(getattr(image, "tile", "")))
+    )
 
 
 def of_8_bits(image: Image.Image) -> Image.Image:

@@ -12,7 +12,7 @@ import socket
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +21,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from ganlab.errors import DataError
 from ganlab.spec import ImageSpec
+from ganlab.storage import tables
 from ganlab.storage.archive import Archive, Directory
 from ganlab.storage.conversion import Conversion, is_deep
+from ganlab.storage.tables import Tables
 from ganlab.storage.tars import Tar
 from ganlab.storage.zips import Zip
 
@@ -31,7 +33,17 @@ AVIF = ("AVIF",) if features.check("avif") else ()
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", *AVIF)
 PIXELS = 10**8  # of one image
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
-KINDS = {"folder": Directory, "zip": Zip, "tar": Tar}
+SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+    *(f".{name.lower()}" for name in AVIF),
+}
+KINDS: dict[str, Callable[..., Archive]] = {
+    "folder": Directory,
+    "zip": Zip,
+    "tar": Tar,
+    "tables": Tables,
+}
 ENDINGS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")  # left to the parent process
 
 # PIXELS is the bound, with a sentence; Pillow's own are near it.
@@ -127,14 +139,25 @@ def archive_at(root: Path) -> Archive:
         DataError: there is none.
     """
     if root.is_dir():
-        return Directory(root)
+        return directory(root)
     if not root.exists():
         raise DataError(f"data.root: there is no folder, zip or tar '{root}'")
     if not root.is_file():
         raise DataError(f"data.root: '{root}' is no regular file")
     if root.name.lower().endswith(TARS):
         return Tar(root)
+    if root.suffix.lower() == tables.SUFFIX:
+        return Tables(root, [""])
     return Zip(root)
+
+
+def directory(root: Path) -> Archive:
+    """The files of a folder; if there are parquet files and no images, their rows."""
+    folder = Directory(root)
+    suffixes = {name[name.rfind(".") :].lower() for name in folder.names()}
+    if tables.SUFFIX not in suffixes or suffixes & SUFFIXES:
+        return folder
+    return Tables(root, [name for name in folder.names() if name.lower().endswith(tables.SUFFIX)])
 
 
 def opened(content: bytes) -> Image.Image:

@@ -14,13 +14,17 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from ganlab.errors import DataError
 from ganlab.storage.archive import require_small, stamp
 
 BLOCK = 512  # bytes, in which a tar counts
-PACKED = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}  # by the first bytes
+PACKED: dict[bytes, Any] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZ": bz2.open,
+    b"\xfd7": lzma.open,
+}  # by the first bytes
 MOST, TIMES = 10**9, 50  # a compressed tar may have so many bytes, or so many times its size
 
 Index = dict[str, tuple[int, int]]  # name -> (first byte, bytes)
@@ -60,6 +64,9 @@ class Tar:
             raise ValueError("the tar is cut short")
         return content
 
+    def sizes(self, names: Sequence[str]) -> list[int]:
+        return [self._index[name][1] for name in names]
+
     def stamps(self, names: Sequence[str]) -> list[int]:
         found = list(stamp(str(self.root)))
         for name in names:
@@ -80,6 +87,12 @@ class Tar:
         except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
             raise DataError(f"data.root: '{self.root}' is no tar, or damaged: {error}") from error
         return index
+
+
+class Readable(Protocol):
+    """What can be read in parts."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class Held:
@@ -104,7 +117,7 @@ def places(held: Held) -> tuple[Index, Counter[str]]:
     os.lseek(held.number, 0, os.SEEK_SET)
     with os.fdopen(os.dup(held.number), "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
         while (member := tar.next()) is not None:
-            tar.members.clear()  # otherwise all stay in memory
+            tar.members.clear()  # type: ignore[attr-defined] # else all stay in memory
             if member.isreg() and not member.issparse():
                 name = "/".join(part for part in member.name.split("/") if part not in ("", "."))
                 index[name] = member.offset_data, member.size
@@ -139,10 +152,10 @@ def unpacked(root: Path, _stamp: tuple[int, int, int]) -> Held:
 class Bounded:
     """Reads a file, and raises ValueError after so many bytes."""
 
-    def __init__(self, file: IO[bytes], most: int) -> None:
+    def __init__(self, file: Readable, most: int) -> None:
         self.file, self.most, self.done = file, most, 0
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         part = self.file.read(size)
         self.done += len(part)
         if self.done > self.most:
