@@ -335,3 +335,16 @@ def test_an_empty_root_is_a_mistake(tmp_path):
             source("")
     assert Folder(Path()).root == Path()
     assert torch.is_tensor(Folder(folder_of(tmp_path, parts("a.png"))).read().images)
+
+
+def test_a_fingerprint_is_of_the_files_and_not_of_where_they_lie(tmp_path, capsys):
+    files = parts("a/x.png", "b/y.png")
+    one, zipped, tarred = (Folder(form(tmp_path / "all", files)) for form in FORMS)
+    assert one.fingerprint() == zipped.fingerprint() == tarred.fingerprint()
+    Folder(one.root, fingerprint=one.fingerprint()).read()
+    assert capsys.readouterr().out == ""
+    more = Folder(folder_of(one.root, parts("a/z.png")), fingerprint=one.fingerprint())
+    assert more.fingerprint() != one.fingerprint()
+    more.read()
+    said = f"data: the files in '{one.root}' are not those that this run began with\n"
+    assert capsys.readouterr().out == said

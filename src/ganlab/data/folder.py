@@ -59,6 +59,8 @@ class Folder:
         fit: how `size` makes images square: crop (the centre), pad or squeeze.
         background: a colour to lay transparent images on and to pad with, as white or #ffffff.
         split: the part to train on: train, val, test or all.
+        fingerprint: of the files of a run, which its start fills in; if the files are others, a
+            line says so.
 
     Raises:
         ValueError: an argument is out of range.
@@ -72,9 +74,11 @@ class Folder:
         fit: str = "crop",
         background: str | None = None,
         split: str = "train",
+        fingerprint: str | None = None,
     ) -> None:
         one_of(SPLITS, split=split)
         self.root, self.split, self.quiet = root_of(root), split, False
+        self.expected = fingerprint
         self.conversion = Conversion(size, channels, fit, background)
         is_array = self.root.suffix.lower() in arrays.KINDS and not self.root.is_dir()
         self.arrays = arrays.Arrays(self.root, self.conversion, split) if is_array else None
@@ -125,6 +129,19 @@ class Folder:
         channels = max(spec.channels, *map(self.decoder.channels, some))
         return replace(spec, channels=channels, classes=len(self.classes))
 
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of names, sizes and labels of the files, wherever they lie.
+
+        Of an array file they are those of its size and its last megabyte.
+
+        Raises:
+            DataError: the root does not exist, or has no images.
+        """
+        if self.arrays is not None:
+            return self.arrays.fingerprint()
+        about = [self.names, self.decoder.archive.sizes(self.names), self._labels()]
+        return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+
     def check(self) -> None:
         """Raises DataError if there are no images or the first cannot be used."""
         _ = self.spec
@@ -133,6 +150,8 @@ class Folder:
         """Nothing to download."""
 
     def read(self) -> Images:
+        if self.expected not in (None, self.fingerprint()):
+            print(f"data: the files in '{self.root}' are not those that this run began with")
         if self.arrays is not None:
             return self.arrays.read()
         if not self.quiet:
@@ -234,8 +253,10 @@ class Folder:
         """
         if not self.classes:
             return [0] * len(self.names)
-        if self._numbers is not None:
-            return self._numbers
+        if (numbers := self._numbers) is not None:
+            if max(numbers) >= len(self.classes):
+                raise DataError(f"data: label {max(numbers)} is none of the part train")
+            return numbers
         index = {name: i for i, name in enumerate(self.classes)}
         if unknown := sorted(set(self.listing.folders) - index.keys()):
             raise DataError(f"data: '{unknown[0]}' is no class of the part train, but of others")
