@@ -48,10 +48,10 @@ def write(folder: Path, n: int, size: int) -> None:
 
 def by_threads(decoder, names, spec, _) -> Iterator:
     """What `workers.decoded` does, without other processes."""
-    from ganlab.data.workers import Decoded, processors
+    from ganlab.data.workers import Part, processors
 
-    def batch(start: int) -> Decoded:
-        return Decoded(start, *decoder.batch(names[start : start + STEP], spec))
+    def batch(start: int) -> Part:
+        return Part(start, decoder.batch(names[start : start + STEP], spec))
 
     with ThreadPoolExecutor(processors()) as pool:
         yield from pool.map(batch, range(0, len(names), STEP))

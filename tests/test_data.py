@@ -1,6 +1,7 @@
 """Minibatches as functions of seed and iteration; every named data set read from its own format."""
 
 import ctypes
+import errno
 import hashlib
 import mmap
 import os
@@ -210,6 +211,7 @@ def test_data_is_read_once_however_often_it_is_set_up():
 
 def test_sources_that_hold_nothing_out_have_no_test_images(tmp_path):
     """Whether they say so or, like a source of one's own, say nothing."""
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
     for source in (held(levels()), Digits(), Folder(tmp_path)):
         assert ImageData(source, 4, 1, 5).test_images() is None
 
@@ -580,6 +582,25 @@ def test_large_images_are_allocated_in_a_file_that_is_already_unlinked(tmp_path,
     values[1] = 7
     assert torch.equal(tensor, values)
     assert torch.equal(tensor[[2, 0]], values[[2, 0]])
+
+
+def test_large_images_without_space_are_refused_before_the_work(tmp_path, monkeypatch):
+    """A write to a mapped file without space would end the process by SIGBUS."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(images_module.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 10}.get(name, 38))
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DataError) as error:
+        allocate(3, 1, 8, 8)
+    assert str(error.value) == (
+        "data: 1.92e-07 GB of images do not fit half of the memory, and no file for them can be "
+        f"made in '{tmp_path}': No space left on device; "
+        "set TMPDIR to a folder with space, or a smaller data.size"
+    )
+    assert not list(tmp_path.iterdir())
 
 
 def in_memory(tensor):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganlab.data import kept
+from ganlab.data import Folder, kept, workers
 from ganlab.data.kept import HEAD, NotKeptError, found, path_of
 from ganlab.errors import DataError
 
@@ -353,3 +353,67 @@ def test_without_a_limit_twenty_gigabytes_are_allowed(monkeypatch):
     assert kept.limit() == 20e9
     monkeypatch.setenv("GANLAB_CACHE_GB", "0.5")
     assert kept.limit() == 5e8
+
+
+# Whatever is wrong with the cache, images are read ------------------------------------------------
+
+
+@pytest.fixture
+def slow(monkeypatch, tmp_path):
+    """A folder of images that are worth keeping."""
+    from PIL import Image
+
+    monkeypatch.setattr(workers, "seconds", lambda *_: 0.6)
+    monkeypatch.setattr(workers, "processors", lambda: 1)
+    for i in range(4):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.new("L", (8, 8), i).save(tmp_path / "images" / f"{i}.png")
+    return Folder(tmp_path / "images")
+
+
+def no_home(monkeypatch, tmp_path):
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("GANLAB_CACHE")
+    monkeypatch.setattr(Path, "home", unknown)
+
+
+def a_file(monkeypatch, tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "images").write_text("")
+
+
+def a_file_above(monkeypatch, tmp_path):
+    (tmp_path / "cache").write_text("")
+
+
+def read_only(monkeypatch, tmp_path):
+    """As a file system that is mounted so; root may write to folders without permission."""
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+
+
+def full(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "posix_fallocate", no_room)
+
+
+def full_at_the_end(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "fsync", no_room)
+
+
+TROUBLES = [no_home, a_file, a_file_above, read_only, full, full_at_the_end]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_without_the_cache_the_run_goes_on_with_one_line(
+    slow, monkeypatch, tmp_path, capsys, trouble
+):
+    trouble(monkeypatch, tmp_path)
+    assert slow.read().images[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+    said = capsys.readouterr().out
+    assert said.startswith("decoded images are not cached: ")
+    assert said.count("\n") == 1

@@ -25,9 +25,10 @@ from ganlab.data import folder as folder_module
 from ganlab.data.module import ReadingAhead
 from ganlab.errors import DataError
 from ganlab.spec import ImageSpec
-from ganlab.storage import decoding
+from ganlab.storage import archive, decoding
 from ganlab.storage.checkpoint import listed, read
-from ganlab.storage.decoding import Decoder
+from ganlab.storage.conversion import Conversion
+from ganlab.storage.decoding import Decoder, archive_at
 
 SPEC = ImageSpec(3, 8)
 N = 40
@@ -65,12 +66,9 @@ def zipped(path, root):
 
 def alone(root, **options):
     """What one process decodes, image by image."""
-    decoder, folder = (
-        Decoder(root, options.get("size"), options.get("channels")),
-        Folder(root, **options),
-    )
-    spec = folder.spec
-    found = b"".join(decoder.pixels(name, spec) for name in folder.names)
+    folder = Folder(root, **options)
+    decoder, spec = Decoder(archive_at(root), Conversion(**options)), folder.spec
+    found = b"".join(decoder.pixels(name, spec)[0] for name in folder.names)
     return torch.frombuffer(bytearray(found), dtype=torch.uint8).view(-1, *spec.shape)
 
 
@@ -120,14 +118,16 @@ def test_images_are_the_same_decoded_by_others_mapped_or_in_memory(
 
 
 def test_the_second_start_decodes_only_the_first_image(tmp_path, monkeypatch):
-    """Whose header says what the others are."""
-    root = images_below(tmp_path / "images")
+    """Of some others it reads the headers."""
+    root = images_below(tmp_path / "images", n=100)
     want = Folder(root).read()
-    opened, open_ = [], Image.open
-    monkeypatch.setattr(Image, "open", lambda file: opened.append(file) or open_(file))
+    opened, loaded, open_, load = [], [], Image.open, Decoder._loaded
+    monkeypatch.setattr(Image, "open", lambda *a, **o: opened.append(a) or open_(*a, **o))
+    monkeypatch.setattr(Decoder, "_loaded", lambda self, n: loaded.append(n) or load(self, n))
     monkeypatch.setattr(subprocess, "Popen", None)
     found = Folder(root).read()
-    assert len(opened) == 1
+    assert len(loaded) == 1
+    assert len(opened) <= 1 + folder_module.LOOKED_AT
     assert torch.equal(found.images, want.images)
     assert torch.equal(found.labels, want.labels)
 
@@ -215,8 +215,8 @@ def test_changed_files_are_decoded_anew(tmp_path, counted, change):
 @pytest.fixture
 def _coarse(monkeypatch):
     """As on a file system that notes no more than when content was written."""
-    fine = folder_module.stamp
-    monkeypatch.setattr(folder_module, "stamp", lambda path: (*fine(path)[:2], 0))
+    fine = archive.stamp
+    monkeypatch.setattr(archive, "stamp", lambda path: (*fine(path)[:2], 0))
 
 
 @pytest.mark.usefixtures("_coarse")
@@ -386,8 +386,10 @@ def test_several_processes_decode_and_this_one_does_not(tmp_path, noted, monkeyp
 def test_a_process_has_to_be_worth_it(tmp_path, noted, monkeypatch, work, wanted):
     root = images_below(tmp_path / "images")
     monkeypatch.setattr(workers, "processors", lambda: 7)
-    batches = workers.decoded(Decoder(root, None, None), Folder(root).names, SPEC, work)
-    assert sum(len(batch.pixels) for batch in batches) == N * math.prod(SPEC.shape)
+    batches = workers.decoded(
+        Decoder(archive_at(root), Conversion()), Folder(root).names, SPEC, work
+    )
+    assert sum(len(part.decoded.pixels) for part in batches) == N * math.prod(SPEC.shape)
     assert len(noted.made) == wanted
 
 
@@ -492,7 +494,7 @@ def test_an_interruption_ends_the_processes_and_keeps_nothing(tmp_path, noted, m
 @pytest.fixture
 def worker(tmp_path):
     root = images_below(tmp_path / "images")
-    with workers.Worker(Decoder(root, None, None), SPEC) as made:
+    with workers.Worker(Decoder(archive_at(root), Conversion()), SPEC) as made:
         made.ask(0, ["a/000.png"])
         made.answer()
         yield made
@@ -504,7 +506,7 @@ def test_signals_are_for_who_asks(worker):
     for name in decoding.ENDINGS:
         worker.process.send_signal(getattr(signal, name))
     worker.ask(7, ["a/002.jpg", "a/nowhere.png", "a/000.png"])
-    start, pixels, refused = worker.answer()
+    start, (pixels, refused, _) = worker.answer()
     assert (start, len(pixels)) == (7, 3 * 3 * 8 * 8)
     assert pixels[192:384] == bytes(192)
     ((place, why),) = refused

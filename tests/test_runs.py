@@ -14,6 +14,7 @@ from PIL import Image
 import ganlab
 from commands import (
     completed,
+    composed,
     composer,
     rows,
     run_sample,
@@ -97,6 +98,42 @@ def test_a_named_data_set_is_the_same_wherever_it_lies():
 def test_a_folder_of_images_is_what_its_path_says():
     one, other = (completed("data=folder", f"data.root={name}") for name in ("one", "other"))
     assert identity(one) != identity(other)
+
+
+def test_the_same_pictures_are_the_same_run_however_their_path_is_spelt(tmp_path, monkeypatch):
+    def write(folder, name, value):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        Image.new("L", (8, 8), value).save(tmp_path / folder / name)
+
+    write("im", "a.png", 0)
+    monkeypatch.chdir(tmp_path)
+
+    def of(root):  # without the cache of tests: files change here
+        return identity(composed.__wrapped__("data=folder", f"data.root={root}"))
+
+    (one,) = {of(root) for root in ("im", "im/", "./im", tmp_path / "im")}
+    write("moved", "a.png", 0)
+    assert of("moved") == one
+    write("im", "b.png", 1)
+    assert of("im") != one
+    write("moved", "c.png", 1)
+    assert of("moved") != of("im")
+
+
+def test_another_run_of_the_same_path_is_not_gone_on_with_where_files_have_changed(tmp_path):
+    root = tmp_path / "im"
+    for i in range(8):
+        root.mkdir(exist_ok=True)
+        Image.new("L", (16, 16), i).save(root / f"{i}.png")
+    words = ["data=folder", f"data.root={root}"]
+    first = trained(tmp_path / "out", *words)
+    assert run_train(*smoke(tmp_path / "out", *words)).out.startswith("finished already")
+    (root / "7.png").unlink()
+    outcome = run_train(*smoke(tmp_path / "out", *words, f"resume={first}"))
+    assert outcome.code == 2
+    assert "data.fingerprint: " in outcome.err
+    assert run_train(*smoke(tmp_path / "out", *words)).code == 0
+    assert len(runs_in(tmp_path / "out")) == 2
 
 
 def test_saying_a_default_aloud_is_the_same_science():

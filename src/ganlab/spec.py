@@ -48,7 +48,7 @@ class ImageSpec:
     Images are float tensors (N, channels, size, size) with values in [-1, 1].
 
     Args:
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (grey), 3 (RGB) or 4 (RGB and transparency).
         size: height and width, in pixels.
         classes: number of classes; 0 if images have no labels.
     """

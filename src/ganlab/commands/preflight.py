@@ -1,5 +1,6 @@
 """The pre-flight: every job of a command line is composed and checked before the first starts."""
 
+import contextlib
 import json
 import sys
 from argparse import Namespace
@@ -20,7 +21,8 @@ from ganlab.config import once
 from ganlab.config.checks import HYDRA_KEYS, plain, problems
 from ganlab.config.completion import complete
 from ganlab.config.settings import Settings, range_problems
-from ganlab.errors import ConfigError
+from ganlab.config.targets import locate
+from ganlab.errors import ConfigError, DataError
 from ganlab.runs import origin
 from ganlab.runs.folder import Run, folder_name, require_writable, science
 from ganlab.scoring.scorecard import is_distance
@@ -216,8 +218,24 @@ def completed(node: dict[str, Any]) -> dict[str, Any]:
     """
     if found := problems(node, Settings):
         raise ConfigError(found)
-    config = complete(node, Settings)
+    config = fingerprinted(complete(node, Settings))
     return {**config, "start": origin.resolved(config["start"])}
+
+
+def fingerprinted(config: dict[str, Any]) -> dict[str, Any]:
+    """The config with the fingerprint of its data's files, where the data has one.
+
+    Data that cannot be read keeps null: the checks that follow say what is wrong.
+    """
+    data = config["data"]
+    source = locate(data["_target_"])
+    if "fingerprint" not in data or not hasattr(source, "fingerprint"):
+        return config
+    given = {key: value for key, value in data.items() if key != "_target_"}
+    found = None
+    with contextlib.suppress(DataError, ValueError, OSError):
+        found = source(**given).fingerprint()
+    return {**config, "data": {**data, "fingerprint": found}}
 
 
 def require_different(jobs: list[Job]) -> None:

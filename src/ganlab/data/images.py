@@ -1,15 +1,18 @@
 """A data set in memory, and the protocol of the sources that read it."""
 
 import ctypes
+import errno
 import mmap
 import os
 import tempfile
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ganlab.errors import DataError
 from ganlab.spec import Spec
 
 
@@ -53,6 +56,17 @@ class Source(Protocol):
         """
 
 
+def root_of(path: str | Path) -> Path:
+    """A source's root.
+
+    Raises:
+        ValueError: it is empty, as a variable of the shell that is not set.
+    """
+    if not str(path):
+        raise ValueError("root: expected a path, got ''; is a variable of the shell not set?")
+    return Path(path)
+
+
 def normalised(pixels: Tensor) -> Tensor:
     """uint8 in 0..255 -> float32 in [-1, 1], the inverse of `pictures.quantised`.
 
@@ -79,13 +93,39 @@ def allocate(*shape: int) -> Tensor:
 
     The file is an unlinked one in the system's temporary folder; the operating system keeps only
     the pages in use in memory.
+
+    Raises:
+        DataError: there is no space for the file.
     """
     size = int(torch.Size(shape).numel())
     if not outgrows_memory(size):
         return torch.empty(shape, dtype=torch.uint8)
-    with tempfile.NamedTemporaryFile(prefix="ganlab-images-") as file:
-        file.truncate(size)
-        return torch.from_file(file.name, shared=True, size=size, dtype=torch.uint8).view(shape)
+    try:
+        with tempfile.NamedTemporaryFile(prefix="ganlab-images-") as file:
+            reserve(file.fileno(), size)
+            return torch.from_file(file.name, shared=True, size=size, dtype=torch.uint8).view(shape)
+    except OSError as error:
+        raise DataError(
+            f"data: {size / 1e9:.3g} GB of images do not fit half of the memory, and "
+            f"no file for them can be made in '{tempfile.tempdir}': {error.strerror or error}; "
+            "set TMPDIR to a folder with space, or a smaller data.size"
+        ) from error
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Makes a file as long as this, with its space on the disk.
+
+    Without the space, a write to the mapped file would end the process.
+
+    Raises:
+        OSError: there is no space.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    elif os.fstatvfs(descriptor).f_bavail * os.fstatvfs(descriptor).f_frsize < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    else:  # macOS
+        os.truncate(descriptor, size)
 
 
 def outgrows_memory(size: int) -> bool:

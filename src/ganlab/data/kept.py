@@ -38,8 +38,15 @@ class NotKeptError(Exception):
 
 
 def path_of(key: str) -> Path:
-    """The path of the images of this key; the file may be missing."""
-    return cache.folder() / "images" / f"{key}.images"
+    """The path of the images of this key; the file may be missing.
+
+    Raises:
+        NotKeptError: nobody knows where the user's home is.
+    """
+    try:
+        return cache.folder() / "images" / f"{key}.images"
+    except RuntimeError as error:
+        raise NotKeptError(f"{error} Set GANLAB_CACHE to a folder") from error
 
 
 def kept(key: str, shape: tuple[int, ...], fill: Callable[[Place], object]) -> Tensor:
@@ -71,8 +78,8 @@ def found(key: str, shape: tuple[int, ...]) -> Tensor | None:
     None if the file is missing, damaged or of other images.  The file stays locked until the tensor
     is freed.  Writes to the tensor do not change the file.
     """
-    path, size = path_of(key), HEAD + math.prod(shape)
-    with contextlib.suppress(OSError), path.open("rb") as file:
+    size = HEAD + math.prod(shape)
+    with contextlib.suppress(OSError, NotKeptError), (path := path_of(key)).open("rb") as file:
         hold(file, alone=False)
         there = os.fstat(file.fileno())
         if there.st_size != size or not os.path.samestat(there, path.stat()):

@@ -9,7 +9,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ganlab.data.images import Images, resized
+from ganlab.data.images import Images, resized, root_of
 from ganlab.errors import DataError
 from ganlab.spec import ImageSpec, at_least, one_of
 
@@ -82,7 +82,7 @@ class TorchvisionSource:
     ) -> None:
         one_of(self.splits, split=split)
         at_least(4, size=size)
-        self.root, self.split, self.download = Path(root), split, download
+        self.root, self.split, self.download = root_of(root), split, download
         self.size = size or self.original.size
         self._opened: Any = None  # from `prepare` to `read`
         self.class_names: list[str] = []  # as the files name them

@@ -21,19 +21,18 @@ from typing import NamedTuple, Self
 
 from ganlab.errors import DataError
 from ganlab.spec import ImageSpec
-from ganlab.storage.decoding import Decoder, Refused
+from ganlab.storage.decoding import Decoded, Decoder
 
 SAMPLE, PATIENCE = 16, 0.1  # images that are timed, and seconds after which fewer are enough
 STEP = 0.1  # seconds of work in a batch: long compared to a request, short compared to the total
 SHARE = 0.25  # seconds of work per process
 
 
-class Decoded(NamedTuple):
-    """pixels: bytes (n, C, H, W) of n images, the first with index `start`."""
+class Part(NamedTuple):
+    """Some of the images, the first with index `start`."""
 
     start: int
-    pixels: bytes
-    refused: Refused
+    decoded: Decoded
 
 
 def seconds(decoder: Decoder, names: Sequence[str], spec: ImageSpec) -> float:
@@ -63,7 +62,7 @@ def processors() -> int:
 
 def decoded(
     decoder: Decoder, names: Sequence[str], spec: ImageSpec, work: float
-) -> Generator[Decoded]:
+) -> Generator[Part]:
     """All images, in batches in any order, decoded by as many processes as the work justifies.
 
     Args:
@@ -87,7 +86,7 @@ def decoded(
             busy = stack.enter_context(selectors.DefaultSelector())
             yield from _shared(workers, busy, names, starts, step)
         for start in starts:
-            yield Decoded(start, *decoder.batch(names[start : start + step], spec))
+            yield Part(start, decoder.batch(names[start : start + step], spec))
 
 
 def _shared(
@@ -96,8 +95,8 @@ def _shared(
     names: Sequence[str],
     starts: Iterator[int],
     step: int,
-) -> Iterator[Decoded]:
-    idle, answers = workers, list[Decoded]()
+) -> Iterator[Part]:
+    idle, answers = workers, list[Part]()
     while True:
         for worker, start in zip(idle, starts, strict=False):
             worker.ask(start, names[start : start + step])
@@ -125,7 +124,7 @@ class Worker:
                 self.process = subprocess.Popen(  # noqa: S603 - it is this Python
                     [sys.executable, "-P", "-m", "ganlab.storage.decoding", str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=[theirs.fileno(), *decoder.archive.descriptors],
                     env={**os.environ, "PYTHONPATH": paths},
                     process_group=0,  # Ctrl-C goes to the parent only
                 )
@@ -133,8 +132,7 @@ class Worker:
             self.connection.close()
             raise
         self.file = self.connection.makefile("rwb")
-        asked = str(decoder.root), decoder.size, decoder.channels
-        self._send([asked, [spec.channels, spec.size]])
+        self._send([decoder.described(), [spec.channels, spec.size]])
 
     def __enter__(self) -> Self:
         return self
@@ -151,7 +149,7 @@ class Worker:
         self.start, self.names = start, names
         self._send(names)
 
-    def answer(self) -> Decoded:
+    def answer(self) -> Part:
         """The requested images.
 
         Raises:
@@ -162,7 +160,7 @@ class Worker:
             line = self.file.readline()
             pixels = self.file.read(size) if line else b""
             if len(pixels) == size:
-                return Decoded(self.start, pixels, json.loads(line))
+                return Part(self.start, Decoded(pixels, *json.loads(line)))
         first, last = self.names[0], self.names[-1]
         raise DataError(
             f"data: a process that decodes images has ended (exit code {self.process.wait()}) "

@@ -114,6 +114,8 @@ def science(config: dict[str, Any]) -> dict[str, Any]:
     kept["trainer"] = {"precision": PRECISIONS.get(str(precision), precision)}
     if "download" in config["data"]:  # what can be downloaded is the same wherever it lies
         kept["data"] = {k: v for k, v in config["data"].items() if k not in ("root", "download")}
+    elif config["data"].get("fingerprint"):  # the files are what counts
+        kept["data"] = {k: v for k, v in config["data"].items() if k != "root"}
     return kept
 
 

@@ -1,5 +1,5 @@
 """Files: atomic and background writes, checked reads, a cache, decoding of images.
 
 May import: errors, spec.
-Libraries: PIL, filelock, numpy, torch, tqdm.
+Libraries: PIL, filelock, numpy, pyarrow, torch, tqdm.
 """
