@@ -121,6 +121,13 @@ def test_what_has_no_meaning_here_gets_a_sentence(word, tmp_path):
     assert not (tmp_path / "o").exists()
 
 
+def test_an_optional_choice_is_taken_away(tmp_path):
+    narrow = trained(tmp_path / "a", "iterations=1")
+    wide = trained(tmp_path / "b", "iterations=1", "~scale")
+    assert narrow.name == wide.name  # `smoke` sets the widths itself
+    assert run_train("trainer=smoke", "~scale", f"output_dir={tmp_path / 'c'}").code == 0
+
+
 def test_now_is_one_moment(tmp_path):
     assert run_train(*smoke(tmp_path / "${now:%Y-%m}")).code == 0
     assert [folder.name for folder in tmp_path.iterdir()] == [time.strftime("%Y-%m")]

@@ -209,6 +209,8 @@ class Composer:
             return [override]
         options = self.loader.get_group_options(group)
         if parsed.is_delete():
+            if any(default.group == group and default.optional for default in self._chosen):
+                return [override]
             other = f"{key}=none" if "none" in options else f"{key}=..."
             raise ConfigError([f"'{override}': a choice cannot be taken away; set {other}"])
         if parsed.is_add():  # the defaults choose already, so Hydra would not add
