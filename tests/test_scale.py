@@ -225,9 +225,10 @@ def go_on(path: Path) -> None:
 
 @pytest.mark.parametrize("work", [go_on, lambda path: figures.read(path, most=200)])
 def test_memory_does_not_grow_with_the_rows(work, tmp_path):
+    """40,000 rows as dicts are 20 MB."""
     work(rows_in(tmp_path / "warm.csv", 100))
-    few, many = (rows_in(tmp_path / f"{n}.csv", n) for n in (4_000, 40_000))
-    assert peak(lambda: work(many)) < 1.5 * peak(lambda: work(few)) + 100_000
+    many = rows_in(tmp_path / "many.csv", 40_000)
+    assert peak(lambda: work(many)) < 1_000_000
 
 
 def test_a_long_column_is_drawn_by_its_extremes(tmp_path):
@@ -262,7 +263,7 @@ def test_a_film_shows_a_bounded_number_of_frames_and_says_so(tmp_path, monkeypat
 
 
 def test_the_same_sweep_started_twice_at_once_is_finished_by_both(tmp_path):
-    words = ["-m", *smoke(tmp_path, "iterations=20", "seed=" + ",".join(map(str, range(6))))]
+    words = ["-m", *smoke(tmp_path, "seed=0,1,2,3")]
     logs = [tmp_path / f"{i}.log" for i in range(2)]
     with training(words, logs[0]) as first, training(words, logs[1]) as second:
         for process in (first, second):
