@@ -331,3 +331,12 @@ def alive(iterations, made, callbacks):
 def test_training_keeps_no_tensors(made, observed, grows):
     few, many = (alive(n, made, [Journal(8)] if observed else []) for n in (24, 72))
     assert (many > few) == grows, (few, many)
+
+
+def test_every_work_at_scale_is_measured_with_its_size_and_a_tenth():
+    small = ("runs=20", "jobs=20", "rows=200", "frames=20")
+    titles, *found = rows("scale.py", *small)
+    assert titles[:2] == ["of", "work"]
+    works = ["read once", *(f"sweep {verb}" for verb in ("status", "table", "best", "plot"))]
+    assert [row[1] for row in found] == [*works, "pre-flight", "go on", "curves", "film"]
+    assert all(float(cell) > 0 for row in found for cell in row[2:])

@@ -104,6 +104,17 @@ def test_a_run_of_its_own_goes_on_where_it_is(tmp_path, monkeypatch):
     assert summary(run)["status"] == "finished"
 
 
+def test_a_run_that_is_interrupted_waits_for_no_film(tmp_path, monkeypatch):
+    """A cluster that wants its machine back kills who waits; the film is made at the end."""
+    words = smoke(tmp_path, *SIX)
+    with signalled(monkeypatch, signal.SIGINT, 3):
+        run_train(*words)
+    (run,) = runs_in(tmp_path)
+    assert not list(run.rglob("*.gif"))
+    run_train(*words)
+    assert [film.name for film in run.rglob("*.gif")] == ["samples.gif"]
+
+
 def test_what_a_run_is_asked_for_when_it_goes_on_is_in_its_config(tmp_path, monkeypatch):
     words = smoke(tmp_path, *SIX)
     with signalled(monkeypatch, signal.SIGINT, 3):

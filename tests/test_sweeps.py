@@ -148,7 +148,7 @@ def test_a_run_that_another_process_works_in_is_left_to_it(swept, tmp_path):
         words = smoke(outputs, *SCORED, "loss=hinge,nonsaturating", "seed=0,1")
         outcome = run_train("-m", *words)
         holder.stdin.close()
-    assert outcome.code == 1
+    assert outcome.code == 0
     assert outcome.out.count("finished already: ") == 3
     assert f"another process is working in '{busy}'" in outcome.out
     assert "3 finished, 1 running\n  running: loss=hinge seed=1" in outcome.out

@@ -76,9 +76,9 @@ def animate(frames: Iterable[Path], path: Path, seconds: float = 0.2) -> None:
     files.write(path, file.getbuffer())
 
 
-def thinned(frames: Sequence[Path], most: int = MOST) -> list[Path]:
-    """At most so many frames, evenly spaced; the first and the last stay."""
-    n = min(len(frames), most)
+def thinned(frames: Sequence[Path]) -> list[Path]:
+    """At most MOST frames, evenly spaced; the first and the last stay."""
+    n = min(len(frames), MOST)
     return [frames[i] for i in np.linspace(0, len(frames) - 1, n).round().astype(int)] if n else []
 
 
