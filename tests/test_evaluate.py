@@ -282,7 +282,7 @@ def test_data_that_has_moved_is_found_where_it_is_said_to_be(tmp_path):
     folder.rename(tmp_path / "there")
     outcome = run_evaluate(f"run={moved}", "n=100")
     assert outcome.code == 2
-    assert f"there is no folder or zip '{folder}'" in outcome.err
+    assert f"there is no folder, zip or tar '{folder}'" in outcome.err
     assert "frechet/classifier-folder/100" in evaluated(
         f"run={moved}", "n=100", f"root={tmp_path}/there"
     )

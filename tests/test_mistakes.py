@@ -9,13 +9,14 @@ from PIL import Image
 from commands import Outcome, completed, run_main, run_train, runs_in, smoke
 from ganlab.config.checks import conf_dir
 from ganlab.experiments.experiment import Experiment
+from ganlab.storage import decoding
 
 LOSSES, MODELS, REGULARIZERS, OPTIMIZERS = (
     ", ".join(sorted(file.stem for file in (conf_dir() / group).glob("*.yaml")))
     for group in ("loss", "model", "regularizer", "optim")
 )
 SIZES = "dcgan takes images of size 28 or 8, 16, 32, 64, 128, ...; got 1 x 20 x 20"
-SUFFIXES = ".bmp, .gif, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp"
+SUFFIXES = ", ".join(sorted(decoding.SUFFIXES))
 
 
 def refused(*sentences: str) -> Outcome:
@@ -223,7 +224,16 @@ def folder(root) -> list[str]:
 
 def test_a_data_folder_that_is_not_there_is_named(out, tmp_path):
     outcome = run_train(*smoke(out, *folder(tmp_path / "none")))
-    assert outcome == refused(f"data.root: there is no folder or zip '{tmp_path / 'none'}'")
+    assert outcome == refused(f"data.root: there is no folder, zip or tar '{tmp_path / 'none'}'")
+
+
+def test_inception_does_not_look_at_transparency(out, tmp_path):
+    Image.new("RGBA", (16, 16)).save(tmp_path / "a.png")
+    words = [*folder(tmp_path), "data.channels=4", "metrics=inception"]
+    assert run_train(*smoke(out, *words)) == refused(
+        "metrics=inception: Inception looks at grey or RGB images, and this data has 4 channels; "
+        "set data.channels=3 or metrics=none"
+    )
 
 
 def test_a_folder_without_images_is_named_with_the_suffixes_that_count(out, tmp_path):
@@ -237,7 +247,7 @@ def test_a_file_that_is_no_folder_and_no_zip_is_named(out, tmp_path):
     (tmp_path / "archive.zip").write_bytes(b"no zip")
     (sentence,) = told(run_train(*smoke(out, *folder(tmp_path / "archive.zip"))))
     path = tmp_path / "archive.zip"
-    assert sentence == f"data.root: '{path}' is neither a folder nor a zip: File is not a zip file"
+    assert sentence == f"data.root: '{path}' is no zip: File is not a zip file"
 
 
 def told(outcome: Outcome) -> list[str]:
@@ -276,18 +286,26 @@ def test_a_damaged_later_image_is_named_and_once_repaired_the_same_command_runs(
 @pytest.mark.parametrize(
     ("mode", "size", "reason"),
     [
-        ("L", (16, 8), "16 x 8 pixels, expected 16 x 16; set data.size to resize all images"),
-        ("RGBA", (16, 16), "mode RGBA, expected grey or RGB; set data.channels=1 or 3 to convert"),
-        ("I;16", (16, 16), "mode I;16 (16 or 32 bits); save it with 8 bits per channel"),
+        (
+            *("L", (16, 8)),
+            "16 x 8 pixels, not square; set data.size=16 data.fit=pad (or crop, or squeeze)",
+        ),
+        (
+            *("RGBA", (16, 16)),
+            "transparent; set data.background=white (or another colour) to lay it on, "
+            "data.channels=4 to keep transparency, or data.channels=3 to drop it",
+        ),
+        ("F", (16, 16), "mode F (32 bits); save it with 8 bits per channel"),
     ],
 )
 def test_images_that_would_have_to_be_changed_are_refused_with_the_remedy(
     out, tmp_path, mode, size, reason
 ):
     (tmp_path / "images").mkdir()
-    Image.new(mode, size).save(tmp_path / "images" / "0.png")
+    name = "0.tif" if mode == "F" else "0.png"
+    Image.new(mode, size).save(tmp_path / "images" / name)
     outcome = run_train(*smoke(out, *folder(tmp_path / "images")))
-    assert outcome == refused(f"data: '{tmp_path / 'images' / '0.png'}': {reason}")
+    assert outcome == refused(f"data: '{tmp_path / 'images' / name}': {reason}")
 
 
 def test_a_named_data_set_that_is_missing_and_must_not_be_downloaded_is_named(out, tmp_path):

@@ -34,6 +34,10 @@ from ganlab.storage.cache import hash_of
 NO_CLASSES = (
     "metrics=classifier learns the classes of the data, which has none; set metrics=inception"
 )
+TRANSPARENT = (
+    "metrics=inception: Inception looks at grey or RGB images, and this data has 4 channels; "
+    "set data.channels=3 or metrics=none"
+)
 NO_PICTURES = (
     "metrics: scores compare features of images, and this data is points, whose modes are counted "
     "anyway; set metrics=none"
@@ -187,6 +191,8 @@ class ByInception(Plan):
 
     def check(self, source: Source) -> None:
         super().check(source)
+        if source.spec.shape[0] > 3:
+            raise ConfigError([TRANSPARENT])
         file = weights.fetch(self.weights)
         require_weights(file, file.stat().st_mtime_ns)
 
