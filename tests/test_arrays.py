@@ -159,7 +159,7 @@ def test_a_data_set_of_hugging_face_has_parts_and_classes(tmp_path):
     table(tmp_path / "data" / "train-00000-of-00001.parquet", range(4), labels, names)
     table(tmp_path / "data" / "test-00000-of-00001.parquet", [7], [10], names)
     folder = Folder(tmp_path)
-    assert folder.classes == ["000002 c2", "000010 c10"]
+    assert folder.class_names == ["000002 c2", "000010 c10"]
     got = folder.read()
     order = got.images[:, 0, 0, 0].tolist()
     assert sorted(order) == [0, 1, 2, 3]

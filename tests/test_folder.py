@@ -174,7 +174,7 @@ def test_subfolders_are_classes_in_alphabetical_order(tmp_path):
     for seed, name in enumerate(["dog/2.png", "cat/3.png", "ant/1.png", "cat/1.png"]):
         write(tmp_path / name, picture(seed))
     folder = Folder(tmp_path)
-    assert folder.classes == ["ant", "cat", "dog"]
+    assert folder.class_names == ["ant", "cat", "dog"]
     assert folder.spec.classes == 3
     images, labels = folder.read()
     assert labels.tolist() == [0, 1, 1, 2]
@@ -192,7 +192,7 @@ def test_no_classes_unless_every_image_is_in_one_of_several_subfolders(tmp_path,
     for name in names:
         write(tmp_path / name)
     folder = Folder(tmp_path)
-    assert folder.classes == []
+    assert folder.class_names == []
     assert folder.spec.classes == 0
     assert folder.read().labels.tolist() == [0] * len(names)
 
@@ -213,7 +213,7 @@ def test_a_zip_is_read_as_the_folder_that_it_holds(tmp_path, names, classes):
         archive.writestr("readme.txt", "not an image")
     folder, zipped = Folder(tmp_path / "folder"), Folder(tmp_path / "all.zip")
     assert zipped.names == folder.names == sorted(names)
-    assert zipped.classes == folder.classes == classes
+    assert zipped.class_names == folder.class_names == classes
     assert zipped.spec == folder.spec
     assert torch.equal(zipped.read().images, folder.read().images)
     assert torch.equal(zipped.read().labels, folder.read().labels)
@@ -269,7 +269,7 @@ def test_hidden_files_and_folders_named_like_images_are_no_images(tmp_path, kind
             (root / name).write_bytes(content)
     folder = Folder(root)
     assert folder.names == list(shown)
-    assert folder.classes == ["ant", "bee"]
+    assert folder.class_names == ["ant", "bee"]
     images, labels = folder.read()
     assert labels.tolist() == [0, 1]
     for seed, image in enumerate(images):

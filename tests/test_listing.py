@@ -76,7 +76,7 @@ def test_train_and_test_are_parts_and_no_classes(tmp_path, form, base, capsys):
     names = ["test/ant/a.png", "test/bee/a.png", "train/ant/a.png", "train/bee/a.png"]
     root = form(tmp_path / "all", parts(*(base + name for name in names)))
     folder = Folder(root)
-    assert (folder.classes, folder.spec.classes) == (["ant", "bee"], 2)
+    assert (folder.class_names, folder.spec.classes) == (["ant", "bee"], 2)
     assert values(folder) == [2, 3]
     assert capsys.readouterr().out == "data: 4 files, 2 used (2 in test)\n"
     assert folder.read().labels.tolist() == [0, 1]
@@ -121,7 +121,7 @@ def test_a_part_that_is_not_there_is_said(tmp_path):
 
 def test_one_class_of_several_may_be_named_as_a_part(tmp_path):
     folder = Folder(folder_of(tmp_path, parts("bus/a.png", "car/a.png", "train/a.png")))
-    assert folder.classes == ["bus", "car", "train"]
+    assert folder.class_names == ["bus", "car", "train"]
 
 
 # Labels -------------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ def test_links_to_folders_are_followed_once(tmp_path, capsys):
     (root / "eel.png").symlink_to(tmp_path / "nowhere")
     folder = Folder(root)
     assert folder.names == ["ant/x.png", "cat/a.png", "dog/b.png"]
-    assert folder.classes == ["ant", "cat", "dog"]
+    assert folder.class_names == ["ant", "cat", "dog"]
     folder.read()
     assert capsys.readouterr().out == "data: 4 files, 3 used (1 broken link)\n"
 
@@ -271,7 +271,7 @@ def test_tars_are_read_compressed_or_not(tmp_path, suffix, mode):
     root = tar_of(tmp_path / "all", parts("x/a.png", "y/b.png"), suffix, mode)
     before = sorted(tmp_path.iterdir())
     folder = Folder(root)
-    assert folder.classes == ["x", "y"]
+    assert folder.class_names == ["x", "y"]
     assert values(folder) == [0, 1]
     assert sorted(tmp_path.iterdir()) == before, "nothing is extracted"
 

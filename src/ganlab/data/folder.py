@@ -107,18 +107,13 @@ class Folder:
         return self.listing.names
 
     @cached_property
-    def classes(self) -> list[str]:
+    def class_names(self) -> list[str]:
         """Names of the classes, sorted; empty if images are at the top or all in one subfolder."""
         if self.listing.labels is not None:
             count = max(self._numbers or [0]) + 1
             return [str(i) for i in range(count)] if count > 1 else []
         folders = set(self.listing.folders)
         return sorted(folders) if len(folders) > 1 and "." not in folders else []
-
-    @property
-    def class_names(self) -> list[str]:
-        """The same, as every data set names its classes."""
-        return self.classes
 
     @cached_property
     def spec(self) -> ImageSpec:
@@ -132,7 +127,7 @@ class Folder:
             raise DataError(f"data: '{self.root / first}': {reason(error)}") from error
         some = self.names[:: math.ceil(len(self.names) / LOOKED_AT)]
         channels = max(spec.channels, *map(self.decoder.channels, some))
-        return replace(spec, channels=channels, classes=len(self.classes))
+        return replace(spec, channels=channels, classes=len(self.class_names))
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits of names, sizes and labels of the files, wherever they lie.
@@ -177,7 +172,7 @@ class Folder:
             return None
         asked = self.conversion
         other = Folder(self.root, asked.size, asked.channels, asked.fit, asked.background, held)
-        other.classes, other.spec, other.quiet = self.classes, self.spec, True
+        other.class_names, other.spec, other.quiet = self.class_names, self.spec, True
         return other
 
     def _tell(self) -> None:
@@ -256,13 +251,13 @@ class Folder:
         Raises:
             DataError: a held-out image is of a class that is not trained on.
         """
-        if not self.classes:
+        if not self.class_names:
             return [0] * len(self.names)
         if (numbers := self._numbers) is not None:
-            if max(numbers) >= len(self.classes):
+            if max(numbers) >= len(self.class_names):
                 raise DataError(f"data: label {max(numbers)} is none of the part train")
             return numbers
-        index = {name: i for i, name in enumerate(self.classes)}
+        index = {name: i for i, name in enumerate(self.class_names)}
         if unknown := sorted(set(self.listing.folders) - index.keys()):
             raise DataError(f"data: '{unknown[0]}' is no class of the part train, but of others")
         return [index[folder] for folder in self.listing.folders]
