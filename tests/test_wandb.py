@@ -22,13 +22,13 @@ from commands import Outcome, run_main, run_train, runs_in, smoke
 from conftest import ROOT
 from ganlab.commands import command_line
 from ganlab.loggers import MetricsFile, WandbRun
-from ganlab.loggers.wandb import wandb_mode
+from ganlab.loggers.account import wandb_mode
 from ganlab.runs.folder import Run
 from ganlab.runs.readings import AXES
 from ganlab.wandb import VERBS
 from test_loggers import READINGS, pixels, table
 from test_readme import write_examples
-from wandb_server import Received, account, environment_of, logged_in, records
+from wandb_server import Received, account, anew, environment_of, logged_in, records
 
 SCORE = "frechet/thumbnails/20"
 SCORED = ["metrics._target_=my_scores.ByThumbnails", "metrics.n=20", "metrics.every=1"]
@@ -477,12 +477,12 @@ def test_a_run_is_named_by_what_distinguishes_it_from_others(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("mode", ["online", "offline", "disabled"])
-def test_the_environment_decides_the_mode_and_the_config_overrides_it(tmp_path, monkeypatch, mode):
-    monkeypatch.setenv("WANDB_MODE", mode)
-    assert wandb_mode() == mode
-    run = Run(tmp_path)
-    assert WandbRun(run, name="a", group=None).mode == mode
-    assert WandbRun(run, name="a", group=None, mode="offline").mode == "offline"
+def test_the_environment_decides_the_mode_and_the_config_overrides_it(tmp_path, server, mode):
+    with anew(tmp_path, **account(server), WANDB_MODE=mode):
+        assert wandb_mode() == mode
+        run = Run(tmp_path)
+        assert WandbRun(run, name="a", group=None).mode == mode
+        assert WandbRun(run, name="a", group=None, mode="offline").mode == "offline"
 
 
 class StartedError(Exception):

@@ -55,7 +55,7 @@ def dashboard(
         entity: user or team; null: that of the runs, or the account's default.
         file: of the JSON; null: DIR/workspace.json, only if the workspace cannot be created.
     """
-    from ganlab.loggers.wandb import wandb_mode
+    from ganlab.loggers.account import wandb_mode
     from ganlab.loggers.workspace import Logged, as_json, put_up, workspace
 
     folder = str(folder_named(folder))
@@ -88,13 +88,17 @@ def unsent(run: Run) -> list[Path]:
 
 def upload(segments: Iterable[Path]) -> str:
     """Runs `wandb sync`; returns its output, because its exit code is 0 even if it failed."""
-    patience = {"WANDB_X_GRAPHQL_RETRY_MAX": "2"}  # by default, W&B retries without end
+    usual = {  # by default, W&B retries without end, and reports errors to its makers
+        "WANDB_X_GRAPHQL_RETRY_MAX": "2",
+        "WANDB_ERROR_REPORTING": "false",
+    }
     files = [str(segment.absolute()) for segment in segments]
     with tempfile.TemporaryDirectory() as folder:
+        must = {"WANDB_DIR": folder, "WANDB_SILENT": "false"}  # its log; its reasons
         done = subprocess.run(  # noqa: S603 - a fixed command
             [sys.executable, "-m", "wandb", "sync", "--yes", *files],
             cwd=folder,  # W&B reads settings there, such as the address that gets the key
-            env={**patience, **os.environ, "WANDB_DIR": folder},  # for the log of the command
+            env={**usual, **os.environ, **must},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -13,6 +13,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
 from ganlab.conditioning import SemiSupervised
+from ganlab.config.checks import HYDRA_KEYS
 from ganlab.config.settings import Settings
 from ganlab.config.targets import locate
 from ganlab.data import ImageData, LabelBudget
@@ -154,7 +155,7 @@ class Experiment(Settings):
         for node in nodes:
             found += blamed(functools.partial(self._build, node))
         for name, node in self.logger.items():
-            found += [] if "_target_" in node else [f"logger.{name}: set logger={name}, too"]
+            found += blamed(functools.partial(self._check_logger, name, node))
         found += blamed(self._check_metrics) + blamed(self._check_health)
         with torch.device("meta"):
             for player in ("g", "d"):
@@ -173,6 +174,14 @@ class Experiment(Settings):
 
     def _check_data(self) -> None:
         self.source.check()
+
+    def _check_logger(self, name: str, node: dict[str, Any]) -> None:
+        """A logger is made in a run's folder; its class may have a `check` of its options."""
+        if "_target_" not in node:
+            raise ConfigError([f"logger.{name}: set logger={name}, too"])
+        if (check := getattr(locate(node["_target_"]), "check", None)) is not None:
+            with blame(f"logger.{name}"):
+                check(**{key: value for key, value in node.items() if key not in HYDRA_KEYS})
 
     def _check_metrics(self) -> None:
         if self.metrics and "_target_" not in self.metrics:

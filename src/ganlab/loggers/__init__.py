@@ -1,6 +1,6 @@
 """Loggers of metrics and pictures.  All count iterations, not optimizer steps.
 
-May import: errors, runs, scoring, storage.
+May import: config, errors, runs, scoring, storage.
 Libraries: PIL, numpy, pytorch_lightning, wandb, wandb_workspaces.
 """
 

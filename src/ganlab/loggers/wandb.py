@@ -5,11 +5,14 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from ganlab.errors import ConfigError
+from ganlab.loggers import account
+from ganlab.loggers.account import Mode
 from ganlab.runs.environment import git
 from ganlab.runs.folder import Run
 from ganlab.runs.readings import AXES, readings
@@ -27,7 +30,8 @@ class WandbRun(WandbLogger):
         group: the sweep that the run belongs to, if any.
         project: the W&B project.
         entity: user or team; None: the account's default.
-        mode: None: WANDB_MODE if set, else online if an API key is known, else offline.
+        mode: None: WANDB_MODE if set, else online if an API key is known, else offline.  Online
+            becomes offline where W&B's server does not answer.
         tags: W&B tags, in addition to the names of the run's parts.
     """
 
@@ -38,16 +42,30 @@ class WandbRun(WandbLogger):
         group: str | None,
         project: str = "ganlab",
         entity: str | None = None,
-        mode: Literal["online", "offline", "disabled"] | None = None,
+        mode: Mode | None = None,
         tags: tuple[str, ...] = (),
     ) -> None:
-        self.run, self.mode = run, mode or wandb_mode()
+        self.run, self.mode = run, self._mode_here(mode) or "offline"
         super().__init__(save_dir=run.path, project=project, name=name)
         self.entity, self.group = entity, group
         parts = run.path.absolute().parent.name.split("-")  # data, model, loss, ...
         self.tags = (*filter(None, parts), *tags)
         self._told = -1  # the last iteration that W&B had when this part of the run began
         self._best = dict[str, float]()
+
+    @staticmethod
+    @rank_zero_only
+    def _mode_here(mode: Mode | None) -> Mode:
+        return account.mode_here(mode)
+
+    @staticmethod
+    def check(mode: Mode | None = None, **_: Any) -> None:
+        """Checks a logger's options before anything starts, by asking W&B's server if need be.
+
+        Raises:
+            ValueError: W&B has no key though it must be online, or its server refuses the key.
+        """
+        account.check(mode)
 
     @property
     @rank_zero_only
@@ -86,9 +104,7 @@ class WandbRun(WandbLogger):
     @rank_zero_only
     def log_picture(self, name: str, file: Path, step: int) -> None:
         """Logs a PNG file; W&B copies it."""
-        import wandb
-
-        image = wandb.Image(str(file), caption=f"iteration {step:,}")
+        image = account.client().Image(str(file), caption=f"iteration {step:,}")
         self._log({name: image, "iterations": step})
 
     @rank_zero_only
@@ -132,12 +148,15 @@ class WandbRun(WandbLogger):
                 cast("Any", self.experiment).summary.update(found)
 
     def _start(self) -> Any:
-        import wandb
-
+        errors = account.client().errors
         try:
             started = self._init()
-        except wandb.errors.CommError as error:
-            print(f"W&B cannot be reached ({error}); this run is logged offline")
+        except errors.AuthenticationError as error:
+            raise ConfigError([f"logger.wandb: {error}; {account.WAY_OUT}"]) from error
+        except errors.CommError as error:
+            reason = str(error).splitlines()[0]
+            print(f"W&B cannot start the run ({reason}); it is logged offline", flush=True)
+            account.client().teardown()  # its process believes that the run has begun
             self.mode = "offline"
             started = self._init()
         started.tags = tuple(dict.fromkeys((*started.tags, *self.tags)))  # keeps tags set by hand
@@ -149,8 +168,7 @@ class WandbRun(WandbLogger):
         return started
 
     def _init(self) -> Any:
-        import wandb
-
+        wandb = account.client()
         return wandb.init(
             dir=self.run.path,
             id=self._kept_id(),
@@ -178,12 +196,3 @@ class WandbRun(WandbLogger):
             return file.read_text().strip()
         files.write(file, new := secrets.token_hex(4))
         return new
-
-
-def wandb_mode() -> Literal["online", "offline", "disabled"]:
-    """WANDB_MODE if set; else online if an API key is known, else offline.  Never prompts."""
-    if (mode := os.environ.get("WANDB_MODE")) in ("online", "offline", "disabled"):
-        return cast("Literal['online', 'offline', 'disabled']", mode)
-    import wandb
-
-    return "online" if wandb.login(prompt=False, verify=False) else "offline"
