@@ -191,9 +191,8 @@ def test_an_account_that_cannot_work_is_a_mistake_before_anything_starts(
 
 def test_a_key_that_the_server_refuses_is_one_mistake_of_all_jobs_and_asked_once(tmp_path):
     account.ask_once.cache_clear()
-    with Recorder(401) as server:
-        with anew(tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url):
-            code, out, err = run_train("-m", *words("seed=0,1"))
+    with Recorder(401) as server, anew(tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url):
+        code, out, err = run_train("-m", *words("seed=0,1"))
     assert (code, out, list(tmp_path.glob("outputs"))) == (2, "", [])
     said = f"logger.wandb: W&B's server {server.url} refuses the API key"
     assert err.endswith(f"  {said}{WAY_OUT[:-1]} (in 2 of 2 jobs)\n")

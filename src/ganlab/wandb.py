@@ -61,8 +61,13 @@ def dashboard(
     folder = str(folder_named(folder))
     runs = runs_of(Path(folder))
     chosen = [run.config()["logger"].get("wandb", {}) for run in runs]
-    project = project or next((c["project"] for c in chosen if c.get("project")), "ganlab")
-    entity = entity or next((c["entity"] for c in chosen if c.get("entity")), "")
+    project, entity = (
+        given or next((c[key] for c in chosen if c.get(key)), os.environ.get(variable) or usual)
+        for key, given, variable, usual in (
+            ("project", project, "WANDB_PROJECT", "ganlab"),
+            ("entity", entity, "WANDB_ENTITY", ""),
+        )
+    )
     made = workspace(Logged.by(runs), name=f"GANs of {folder}", project=project, entity=entity)
     if file is None and wandb_mode() == "online":
         try:
@@ -77,8 +82,12 @@ def dashboard(
 
 
 def parts(run: Run) -> list[Path]:
-    """The files of a run's offline parts, in chronological order."""
-    return sorted(run.path.glob("wandb/offline-run-*/*.wandb"))
+    """The files of a run's offline parts, in its folder or WANDB_DIR, in chronological order."""
+    found = list(run.path.glob("wandb/offline-run-*/*.wandb"))
+    known, elsewhere = run.path / "wandb-id", os.environ.get("WANDB_DIR")
+    if elsewhere and known.exists():
+        found += Path(elsewhere).glob(f"wandb/offline-run-*-{known.read_text().strip()}/*.wandb")
+    return sorted(found, key=lambda file: file.parent.name)  # which begins with the time
 
 
 def unsent(run: Run) -> list[Path]:

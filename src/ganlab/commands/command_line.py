@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
@@ -35,7 +35,8 @@ INTERRUPTED = 130  # exit code, as a shell reports a program ended by Ctrl-C
 def main(task: Callable[[DictConfig], Any]) -> None:
     """Runs a Hydra task on sys.argv after checking every job that it would start."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `exit_with_message`, not stderr
-    sys.argv[1:] = [at_home(word) for word in sys.argv[1:]]
+    hydras = composition.flags()
+    sys.argv[1:] = [at_home(undashed(word, hydras)) for word in sys.argv[1:]]
     with exit_with_message():
         given = composition.arguments()
         flags = [word for word in sys.argv[1:] if word not in given.overrides]
@@ -47,6 +48,12 @@ def main(task: Callable[[DictConfig], Any]) -> None:
             plan.sweep.add(plan.jobs)
         with reported(plan.sweep):
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG)(task)()
+
+
+def undashed(word: str, flags: Collection[str] = ()) -> str:
+    """`key=value` for `--key=value`, as the agents of W&B's sweeps write it, unless a flag's."""
+    name, equals, _ = word.partition("=")
+    return word.removeprefix("--") if equals and name not in flags else word
 
 
 def at_home(word: str) -> str:
@@ -133,6 +140,7 @@ def called(function: Callable[..., Any], words: list[str], **given: Any) -> Any:
     if HELP & set(words):
         print(inspect.getdoc(function))
         raise SystemExit(0)
+    words = [undashed(word) for word in words]
     if odd := [word for word in words if "=" not in word]:
         raise ConfigError([f"'{word}': expected name=value" for word in odd])
     words = [as_text(word) if is_text(word.partition("=")[0], function) else word for word in words]

@@ -1,6 +1,7 @@
 """The pre-flight: every job of a command line is composed and checked before the first starts."""
 
 import json
+import os
 from argparse import Namespace
 from collections import Counter
 from dataclasses import dataclass, field
@@ -61,6 +62,9 @@ def preflight(given: Namespace) -> Launch:
     words = [f"++{o}" if o.partition("=")[0] in composer.added else o for o in given.overrides]
     if not swept:
         return Launch(words)
+    if os.environ.get("WANDB_RUN_ID") and "wandb" in (base.logger or {}):
+        said = "all jobs of the sweep would be one W&B run; unset it, or set logger=csv"
+        raise ConfigError([f"WANDB_RUN_ID: {said}"])
     known = [] if is_adaptive(base.hydra.sweeper) else jobs
     require_different(known)
     if base.resume in REQUEUED_WRONG and "slurm" in base.hydra.launcher._target_:

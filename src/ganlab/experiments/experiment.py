@@ -112,7 +112,7 @@ class Experiment(Settings):
         return self._made("health", Watch) if self.health else None
 
     def loggers(self, **given: Any) -> list[Logger]:
-        """The chosen loggers, in addition to metrics.csv; `given`: run, name and group."""
+        """The chosen loggers, in addition to metrics.csv; `given`: run, title and sweep."""
         return [self._build(f"logger.{name}", **given) for name in self.logger]
 
     def callbacks(self) -> list[Callback]:

@@ -1,6 +1,7 @@
 """The W&B account: who has one, whether its server answers, and what W&B itself may send."""
 
 import base64
+import contextlib
 import functools
 import http.client
 import json
@@ -8,8 +9,11 @@ import os
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from types import ModuleType
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
+
+from pydantic import ValidationError
 
 from ganlab.config.words import nearest
 
@@ -40,12 +44,14 @@ def wanted() -> Mode | None:
     Raises:
         ValueError: it is no mode.
     """
-    mode = os.environ.get("WANDB_MODE") or None
-    if mode not in (None, *get_args(Mode)):
+    mode = os.environ.get("WANDB_MODE")
+    if not mode:
+        return None
+    if mode not in get_args(Mode):
         listed = "online, offline or disabled"
         known = nearest(mode, get_args(Mode))
         raise ValueError(f"WANDB_MODE: expected {listed}, got '{mode}'{known}")
-    return cast("Mode | None", mode)
+    return cast("Mode", mode)
 
 
 def wandb_mode() -> Mode:
@@ -63,12 +69,23 @@ def has_key() -> bool:
     Raises:
         ValueError: what is there cannot be a key.
     """
-    wandb = client()
+    with explained():
+        return bool(client().login(prompt=False, verify=False))
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Turns what W&B says of a key, a name or another setting into a ValueError of one sentence."""
+    errors = client().errors
     try:
-        return bool(wandb.login(prompt=False, verify=False))
-    except wandb.errors.AuthenticationError as error:
-        reason = str(error).rstrip(".")
-        raise ValueError(f"{reason}; {WAY_OUT}") from error
+        yield
+    except errors.AuthenticationError as error:
+        raise ValueError(f"{str(error).rstrip('.')}; {WAY_OUT}") from error
+    except errors.UsageError as error:
+        raise ValueError(str(error)) from error
+    except ValidationError as error:
+        said = [f"{one['loc'][0]}: {one['msg']}" for one in error.errors() if one["loc"]]
+        raise ValueError("; ".join(said)) from error
 
 
 def mode_here(mode: Mode | None) -> Mode:
@@ -91,8 +108,15 @@ def mode_here(mode: Mode | None) -> Mode:
     return "online" if answer == "welcome" else "offline"
 
 
-def check(mode: Mode | None) -> None:
-    """Raises the ValueError of `mode_here`; asks the server once for all jobs of a command."""
+def check(mode: Mode | None, **names: Any) -> None:
+    """Raises the ValueError of `mode_here`; asks the server once for all jobs of a command.
+
+    Args:
+        mode: as in `mode_here`.
+        names: W&B's settings, such as `project`, which have rules.
+    """
+    with explained():
+        client().Settings(**{name: value for name, value in names.items() if value})
     if needs_server(mode) and ask_once(*address()) == "refused":
         raise ValueError(refusal())
 
