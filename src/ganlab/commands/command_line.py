@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import gc
 import inspect
+import io
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from ganlab.commands import composition
 from ganlab.commands.composition import CONFIG
 from ganlab.commands.preflight import Launch, preflight
 from ganlab.config.checks import conf_dir, plain, problems
+from ganlab.config.secrets import redacted_yaml
 from ganlab.config.targets import hints, parameters
 from ganlab.config.words import nearest
 from ganlab.errors import ConfigError, DataError, JobFailedError
@@ -46,7 +48,7 @@ def main(task: Callable[[DictConfig], Any]) -> None:
         sys.argv[1:] = flags + plan.words  # Hydra wants flags first
         if plan.sweep is not None:
             plan.sweep.add(plan.jobs)
-        with reported(plan.sweep):
+        with reported(plan.sweep), shown(given.cfg):
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG)(task)()
 
 
@@ -59,6 +61,17 @@ def undashed(word: str, flags: Collection[str] = ()) -> str:
 def at_home(word: str) -> str:
     """Replaces `~` in `key=~/path` by the home folder, which not every shell does."""
     return re.sub(r"=~(?=/)", lambda _: f"={Path.home()}", word, count=1)
+
+
+@contextlib.contextmanager
+def shown(cfg: str | None) -> Iterator[None]:
+    """Takes the secrets out of the config that Hydra prints for --cfg."""
+    if cfg is None:
+        yield
+        return
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        yield
+    print(redacted_yaml(text.getvalue()), end="")
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ganlab.commands.composition import Composer, is_adaptive, looks_for_scores, without_hydra
 from ganlab.config.checks import HYDRA_KEYS, plain, problems
 from ganlab.config.completion import complete
+from ganlab.config.secrets import redacted_words
 from ganlab.config.settings import Settings, range_problems
 from ganlab.errors import ConfigError
 from ganlab.runs.folder import Run, folder_name, require_writable, science
@@ -234,4 +235,7 @@ def search_of(base: DictConfig, varying: list[str]) -> list[str]:
     sweeper = OmegaConf.to_container(base.hydra.sweeper, resolve=True)
     rule = {k: v for k, v in cast("dict[str, Any]", sweeper).items() if k not in HOW_MANY}
     shared = science(checked(without_hydra(base)))
-    return [*varying, *(json.dumps(one, sort_keys=True, default=str) for one in (rule, shared))]
+    return [
+        *redacted_words(varying),
+        *(json.dumps(one, sort_keys=True, default=str) for one in (rule, shared)),
+    ]

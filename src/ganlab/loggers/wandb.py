@@ -3,13 +3,16 @@
 import contextlib
 import os
 import secrets
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from ganlab.config.secrets import hidden, redacted_words
 from ganlab.errors import ConfigError
 from ganlab.loggers import account
 from ganlab.loggers.account import Mode
@@ -62,12 +65,12 @@ class WandbRun(WandbLogger):
         super().__init__(
             save_dir=run.path,
             project=project or heard("WANDB_PROJECT") or "ganlab",
-            name=name or heard("WANDB_NAME") or title,
+            name=hidden(name or heard("WANDB_NAME") or title),
         )
         self.entity, self.group = entity, group or heard("WANDB_RUN_GROUP") or sweep
-        self.notes, self.patch = notes, patch
+        self.notes, self.patch = hidden(notes) if notes else None, patch
         parts = run.path.absolute().parent.name.split("-")  # data, model, loss, ...
-        self.tags = (*filter(None, parts), *tags)
+        self.tags = (*filter(None, parts), *map(hidden, tags))
         self._told = -1  # the last iteration that W&B had when this part of the run began
         self._best = dict[str, float]()
 
@@ -194,7 +197,14 @@ class WandbRun(WandbLogger):
         return started
 
     def _init(self) -> Any:
-        wandb = account.client()
+        wandb, typed = account.client(), sys.argv
+        sys.argv = redacted_words(typed)  # W&B stores the command
+        try:
+            return self._init_with(wandb)
+        finally:
+            sys.argv = typed
+
+    def _init_with(self, wandb: ModuleType) -> Any:
         return wandb.init(
             dir=self._dir(),
             id=self._kept_id(),

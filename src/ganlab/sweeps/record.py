@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from filelock import FileLock
 
+from ganlab.config.secrets import redacted_words, redacted_yaml
 from ganlab.errors import ConfigError
 from ganlab.runs.folder import RECORD, Run, Which, runs_below
 from ganlab.scoring.scorecard import Scorecard
@@ -80,7 +81,10 @@ class Sweep:
             raise ConfigError([f"'{self.file}' is damaged"]) from error
 
     def add(self, jobs: Iterable[Job]) -> None:
-        """Adds jobs whose runs are not in the record yet; safe with concurrent processes."""
+        """Adds jobs whose runs are not in the record yet; safe with concurrent processes.
+
+        Takes the secrets out of what Hydra has written, too.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path / ".lock"):
             known = self.jobs() if self.file.exists() else []
@@ -91,12 +95,14 @@ class Sweep:
                 files.write(self.file, json.dumps({"jobs": listed}, indent=1))
             else:
                 self.file.touch()  # `last` means the sweep with the newest file
+            if (hydras := self.path / "multirun.yaml").exists():
+                files.write(hydras, redacted_yaml(hydras.read_text()))
 
     def _plain(self, job: Job) -> dict[str, Any]:
         # Relative, so that the folder of outputs can be moved as a whole.
         where = os.path.relpath(job.run.path.absolute(), self.path.absolute())
         tried = {"method": job.method, "stage": job.stage} if job.method else {}
-        return {"run": where, "overrides": list(job.overrides), **tried}
+        return {"run": where, "overrides": redacted_words(job.overrides), **tried}
 
     def _job(self, about: dict[str, Any]) -> Job:
         path = Path(os.path.normpath(self.path / about["run"]))
