@@ -453,6 +453,16 @@ def test_config_readings_summary_and_pictures_arrive_with_their_axes(online):
         assert shown_alike(run, received)
 
 
+def test_all_that_is_sent_is_in_the_page_on_privacy(online):
+    page = (ROOT / "docs" / "privacy.md").read_text()
+    for _, received in online[1]:
+        metadata = json.loads(received.files["wandb-metadata.json"])
+        sent = {name.partition("/")[0] for name in received.files} | metadata.keys()
+        sent |= {name for name in received.lines if not name.startswith("wandb-")}
+        assert [name for name in sorted(sent) if f"`{name}`" not in page] == []
+        assert "diff.patch" not in received.files
+
+
 def test_a_run_is_named_by_what_distinguishes_it_from_others(tmp_path, monkeypatch):
     import ganlab.train
 

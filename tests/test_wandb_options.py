@@ -10,6 +10,7 @@ from ganlab.loggers import WandbRun
 from ganlab.runs.folder import Run
 from ganlab.wandb import parts
 from test_wandb import sync
+from test_wandb_account import Recorder
 from wandb_server import account, anew
 
 SAID = {
@@ -77,6 +78,17 @@ def test_files_in_another_folder_are_found_and_uploaded(tmp_path, server):
     done = sync(run.path, **account(server), WANDB_DIR=str(elsewhere))
     assert done.out.endswith("1 uploaded, 0 were already\n")
     assert [row["fid"] for row in server.runs[name].history] == [2.0]
+
+
+def test_a_sync_with_a_key_that_is_refused_says_what_to_do(tmp_path):
+    run = begun(tmp_path)
+    with anew(tmp_path):
+        logged(run, mode="offline")
+    with Recorder(401) as server:
+        code, out, err = sync(run.path, WANDB_API_KEY="a" * 40, WANDB_BASE_URL=server.url)
+    assert (code, out) == (1, f"{run.path}: not uploaded\n0 uploaded, 0 were already\n")
+    said = "some uploads failed, but nothing is lost: W&B's server refuses the API key"
+    assert err == f"ganlab: {said}; run `wandb login`\n"
 
 
 def words(*more: str) -> list[str]:

@@ -117,7 +117,9 @@ def upload(segments: Iterable[Path]) -> str:
 
 
 def reason(said: str) -> str:
-    """The last error in W&B's output."""
+    """The last error in W&B's output, and what to do if that is clear."""
+    if "error 401" in said:
+        return "W&B's server refuses the API key; run `wandb login`"
     complaints = re.findall(r"\b(?:ERROR|Error:) (.*)", said)
     return complaints[-1] if complaints else "W&B gives no reason"
 
