@@ -211,7 +211,7 @@ def test_every_other_yaml_passes_the_check_and_rehearses(name, tmp_path, monkeyp
     monkeypatch.setattr("ganlab.scoring.ByInception.check", lambda plan, source: None)
     experiment = checked(*CHECKED[name])
     experiment.rehearse()
-    loggers = experiment.loggers(run=Run(tmp_path), name="a run", group="a sweep")
+    loggers = experiment.loggers(run=Run(tmp_path), title="a run", sweep="a sweep")
     assert len(loggers) == len(experiment.logger)
 
 

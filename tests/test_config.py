@@ -153,7 +153,7 @@ def test_what_ganlab_passes_by_itself_is_not_missing():
         ("gan", "ganlab.gan.GAN", "seed", ""),
         ("model.generator", "ganlab.networks.DCGANGenerator", "latent_dim", ""),
         ("d_optimizer", "torch.optim.Adam", "params", ""),
-        ("logger.wandb", "ganlab.loggers.WandbRun", "name", ""),
+        ("logger.wandb", "ganlab.loggers.WandbRun", "title", ""),
     ],
 )
 def test_what_ganlab_passes_by_itself_cannot_be_set(path, target, name, instead):
@@ -279,7 +279,7 @@ def test_a_completed_config_has_the_librarys_defaults_but_nothing_that_ganlab_pa
     for path, names in INJECTED.items():
         nodes = dict(flattened(node))
         assert not {f"{path}.{name}" for name in names} & nodes.keys()
-    assert not {"run", "name", "group"} & node["logger"]["wandb"].keys()
+    assert not {"run", "title", "sweep"} & node["logger"]["wandb"].keys()
 
 
 def test_a_config_error_keeps_its_sentences():

@@ -22,13 +22,13 @@ from commands import Outcome, run_main, run_train, runs_in, smoke
 from conftest import ROOT
 from ganlab.commands import command_line
 from ganlab.loggers import MetricsFile, WandbRun
-from ganlab.loggers.wandb import wandb_mode
+from ganlab.loggers.account import wandb_mode
 from ganlab.runs.folder import Run
 from ganlab.runs.readings import AXES
 from ganlab.wandb import VERBS
 from test_loggers import READINGS, pixels, table
 from test_readme import write_examples
-from wandb_server import Received, account, environment_of, logged_in, records
+from wandb_server import Received, account, anew, environment_of, logged_in, records
 
 SCORE = "frechet/thumbnails/20"
 SCORED = ["metrics._target_=my_scores.ByThumbnails", "metrics.n=20", "metrics.every=1"]
@@ -112,7 +112,7 @@ def offline(tmp_path_factory):
     outputs = tmp_path_factory.mktemp("outputs")
     repository(folder, "mine")
     repository(outputs, "foreign")
-    words = [*narrow(*SCORED), "seed=0,1", f"output_dir={outputs}"]
+    words = [*narrow(*SCORED), "seed=0,1", f"output_dir={outputs}", "logger.wandb.patch=true"]
     return user(folder, "-m", "ganlab.train", "-m", *words), runs_in(outputs)
 
 
@@ -341,7 +341,7 @@ def part(run: Run, scores: dict[int, float], attempt: int = 0, **options: str) -
     """
     file = MetricsFile(run.path / "metrics.csv")
     file.go_on(min(scores) - 1)
-    logger = WandbRun(run, name="a", group=None, **options)
+    logger = WandbRun(run, title="a", sweep=None, **options)
     logger.experiment.define_metric("own", summary="min")
     logger.go_on(min(scores) - 1, attempt)
     for iteration, value in scores.items():
@@ -399,12 +399,12 @@ def test_two_offline_parts_are_uploaded_as_one_run(run, tmp_path, server):
 
 def test_a_run_that_goes_on_is_the_same_run_in_the_dashboard(tmp_path):
     ids = [
-        WandbRun(Run(tmp_path), name="a", group=None, mode="offline")._kept_id() for _ in range(2)
+        WandbRun(Run(tmp_path), title="a", sweep=None, mode="offline")._kept_id() for _ in range(2)
     ]
     assert ids[0] == ids[1]
     assert len(ids[0]) == 8
     (tmp_path / "another").mkdir()
-    another = WandbRun(Run(tmp_path / "another"), name="a", group=None, mode="offline")
+    another = WandbRun(Run(tmp_path / "another"), title="a", sweep=None, mode="offline")
     assert another._kept_id() != ids[0]
 
 
@@ -453,6 +453,16 @@ def test_config_readings_summary_and_pictures_arrive_with_their_axes(online):
         assert shown_alike(run, received)
 
 
+def test_all_that_is_sent_is_in_the_page_on_privacy(online):
+    page = (ROOT / "docs" / "privacy.md").read_text()
+    for _, received in online[1]:
+        metadata = json.loads(received.files["wandb-metadata.json"])
+        sent = {name.partition("/")[0] for name in received.files} | metadata.keys()
+        sent |= {name for name in received.lines if not name.startswith("wandb-")}
+        assert [name for name in sorted(sent) if f"`{name}`" not in page] == []
+        assert "diff.patch" not in received.files
+
+
 def test_a_run_is_named_by_what_distinguishes_it_from_others(tmp_path, monkeypatch):
     import ganlab.train
 
@@ -477,12 +487,12 @@ def test_a_run_is_named_by_what_distinguishes_it_from_others(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("mode", ["online", "offline", "disabled"])
-def test_the_environment_decides_the_mode_and_the_config_overrides_it(tmp_path, monkeypatch, mode):
-    monkeypatch.setenv("WANDB_MODE", mode)
-    assert wandb_mode() == mode
-    run = Run(tmp_path)
-    assert WandbRun(run, name="a", group=None).mode == mode
-    assert WandbRun(run, name="a", group=None, mode="offline").mode == "offline"
+def test_the_environment_decides_the_mode_and_the_config_overrides_it(tmp_path, server, mode):
+    with anew(tmp_path, **account(server), WANDB_MODE=mode):
+        assert wandb_mode() == mode
+        run = Run(tmp_path)
+        assert WandbRun(run, title="a", sweep=None).mode == mode
+        assert WandbRun(run, title="a", sweep=None, mode="offline").mode == "offline"
 
 
 class StartedError(Exception):
@@ -500,7 +510,7 @@ def test_of_several_processes_only_the_first_has_a_run(tmp_path, monkeypatch, ra
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     monkeypatch.setattr(wandb, "init", init)
     monkeypatch.setattr(rank_zero_only, "rank", rank)
-    logger = WandbRun(Run(tmp_path), name="a", group=None, mode="offline")
+    logger = WandbRun(Run(tmp_path), title="a", sweep=None, mode="offline")
     asks = [
         lambda: logger.log_metrics({"iterations": 1, "fid": 1.0}),
         lambda: logger.log_picture("samples", tmp_path / "a.png", 1),

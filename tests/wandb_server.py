@@ -67,7 +67,7 @@ class Received:
     def bucket(self) -> dict[str, Any]:
         """The run as GraphQL tells it."""
         project = {"id": "p", "name": self.about.get("project"), "entity": {"id": "e"}}
-        project["entity"]["name"] = ENTITY
+        project["entity"]["name"] = self.about.get("entity", ENTITY)
         return {
             "id": f"id-{self.name}",
             "name": self.name,

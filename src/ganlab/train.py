@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from ganlab.commands import command_line
 from ganlab.commands.composition import looks_for_scores
 from ganlab.commands.preflight import checked
+from ganlab.config.secrets import redacted_words
 from ganlab.errors import ConfigError, DataError, DiskFullError, JobFailedError, RunBusyError
 from ganlab.runs.folder import Run, folder_name
 from ganlab.sweeps.record import Job, Sweep, objective
@@ -41,7 +42,8 @@ def job(cfg: DictConfig) -> float | None:
     """
     hydra = HydraConfig.get()
     sweep = Sweep(Path(hydra.sweep.dir)) if hydra.mode == RunMode.MULTIRUN else None
-    config, title = checked(cfg), hydra.job.override_dirname.replace("+", "")
+    config, said = checked(cfg), hydra.job.override_dirname.replace("+", "")
+    title = ",".join(redacted_words(said.split(",")))
     name = folder_name(hydra.runtime.choices, config)
     if sweep is not None:  # sweepers that choose their points as they go have not told of this one
         sweep.add([Job(Run.find(config, name), tuple(hydra.overrides.task))])

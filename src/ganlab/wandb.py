@@ -55,14 +55,19 @@ def dashboard(
         entity: user or team; null: that of the runs, or the account's default.
         file: of the JSON; null: DIR/workspace.json, only if the workspace cannot be created.
     """
-    from ganlab.loggers.wandb import wandb_mode
+    from ganlab.loggers.account import wandb_mode
     from ganlab.loggers.workspace import Logged, as_json, put_up, workspace
 
     folder = str(folder_named(folder))
     runs = runs_of(Path(folder))
     chosen = [run.config()["logger"].get("wandb", {}) for run in runs]
-    project = project or next((c["project"] for c in chosen if c.get("project")), "ganlab")
-    entity = entity or next((c["entity"] for c in chosen if c.get("entity")), "")
+    project, entity = (
+        given or next((c[key] for c in chosen if c.get(key)), os.environ.get(variable) or usual)
+        for key, given, variable, usual in (
+            ("project", project, "WANDB_PROJECT", "ganlab"),
+            ("entity", entity, "WANDB_ENTITY", ""),
+        )
+    )
     made = workspace(Logged.by(runs), name=f"GANs of {folder}", project=project, entity=entity)
     if file is None and wandb_mode() == "online":
         try:
@@ -77,8 +82,12 @@ def dashboard(
 
 
 def parts(run: Run) -> list[Path]:
-    """The files of a run's offline parts, in chronological order."""
-    return sorted(run.path.glob("wandb/offline-run-*/*.wandb"))
+    """The files of a run's offline parts, in its folder or WANDB_DIR, in chronological order."""
+    found = list(run.path.glob("wandb/offline-run-*/*.wandb"))
+    known, elsewhere = run.path / "wandb-id", os.environ.get("WANDB_DIR")
+    if elsewhere and known.exists():
+        found += Path(elsewhere).glob(f"wandb/offline-run-*-{known.read_text().strip()}/*.wandb")
+    return sorted(found, key=lambda file: file.parent.name)  # which begins with the time
 
 
 def unsent(run: Run) -> list[Path]:
@@ -88,13 +97,17 @@ def unsent(run: Run) -> list[Path]:
 
 def upload(segments: Iterable[Path]) -> str:
     """Runs `wandb sync`; returns its output, because its exit code is 0 even if it failed."""
-    patience = {"WANDB_X_GRAPHQL_RETRY_MAX": "2"}  # by default, W&B retries without end
+    usual = {  # by default, W&B retries without end, and reports errors to its makers
+        "WANDB_X_GRAPHQL_RETRY_MAX": "2",
+        "WANDB_ERROR_REPORTING": "false",
+    }
     files = [str(segment.absolute()) for segment in segments]
     with tempfile.TemporaryDirectory() as folder:
+        must = {"WANDB_DIR": folder, "WANDB_SILENT": "false"}  # its log; its reasons
         done = subprocess.run(  # noqa: S603 - a fixed command
             [sys.executable, "-m", "wandb", "sync", "--yes", *files],
             cwd=folder,  # W&B reads settings there, such as the address that gets the key
-            env={**patience, **os.environ, "WANDB_DIR": folder},  # for the log of the command
+            env={**usual, **os.environ, **must},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -104,7 +117,9 @@ def upload(segments: Iterable[Path]) -> str:
 
 
 def reason(said: str) -> str:
-    """The last error in W&B's output."""
+    """The last error in W&B's output, and what to do if that is clear."""
+    if "error 401" in said:
+        return "W&B's server refuses the API key; run `wandb login`"
     complaints = re.findall(r"\b(?:ERROR|Error:) (.*)", said)
     return complaints[-1] if complaints else "W&B gives no reason"
 

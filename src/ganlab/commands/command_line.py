@@ -5,10 +5,11 @@ import contextlib
 import errno
 import gc
 import inspect
+import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import NoneType
 from typing import Any, get_args
 
@@ -24,6 +25,7 @@ from ganlab.commands.preflight import Launch, preflight, shown
 from ganlab.commands.terminal import escaped, outputs
 from ganlab.commands.words import understood
 from ganlab.config.checks import conf_dir, plain, problems
+from ganlab.config.secrets import redacted_yaml
 from ganlab.config.targets import hints, parameters
 from ganlab.config.words import nearest
 from ganlab.errors import ConfigError, DataError, JobFailedError
@@ -43,6 +45,8 @@ INTERRUPTED = 130  # exit code, as a shell reports a program ended by Ctrl-C
 def main(task: Callable[[DictConfig], Any]) -> None:
     """Runs a Hydra task on sys.argv after checking every job that it would start."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `exit_with_message`, not stderr
+    hydras = composition.flags()
+    sys.argv[1:] = [undashed(word, hydras) for word in sys.argv[1:]]
     with outputs(escape=False), exit_with_message():
         given = composition.arguments()
         flags = [word for word in sys.argv[1:] if word not in given.overrides]
@@ -55,8 +59,25 @@ def main(task: Callable[[DictConfig], Any]) -> None:
         sys.argv[1:] = flags + plan.words  # Hydra wants flags first
         if plan.sweep is not None:
             plan.sweep.add(plan.jobs)
-        with reported(plan.sweep, plan.jobs):
+        with reported(plan.sweep, plan.jobs), without_secrets(given.cfg):
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG)(task)()
+
+
+def undashed(word: str, flags: Collection[str] = ()) -> str:
+    """`key=value` for `--key=value`, as the agents of W&B's sweeps write it, unless a flag's."""
+    name, equals, _ = word.partition("=")
+    return word.removeprefix("--") if equals and name not in flags else word
+
+
+@contextlib.contextmanager
+def without_secrets(cfg: str | None) -> Iterator[None]:
+    """Takes the secrets out of the config that Hydra prints for --cfg."""
+    if cfg is None:
+        yield
+        return
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        yield
+    print(redacted_yaml(text.getvalue()), end="")
 
 
 @contextlib.contextmanager
@@ -147,6 +168,7 @@ def called(function: Callable[..., Any], words: list[str], **given: Any) -> Any:
     if HELP & set(words):
         print(inspect.getdoc(function))
         raise SystemExit(0)
+    words = [undashed(word) for word in words]
     if odd := [word for word in words if "=" not in word]:
         raise ConfigError([f"'{word}': expected name=value" for word in odd])
     words = [as_text(word) if is_text(word.partition("=")[0], function) else word for word in words]

@@ -56,6 +56,11 @@ def arguments() -> Namespace:
     return given
 
 
+def flags() -> set[str]:
+    """Hydra's own flags, such as --config-dir."""
+    return set(get_args_parser()._option_string_actions)
+
+
 def asks_only(given: Namespace) -> bool:
     """Whether the command line asks about the config instead of running it."""
     names = ("help", "hydra_help", "version", "cfg", "info", "shell_completion")

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 from argparse import Namespace
 from collections import Counter
@@ -20,6 +21,7 @@ from ganlab.commands.composition import Composer, is_adaptive, looks_for_scores,
 from ganlab.config import once
 from ganlab.config.checks import HYDRA_KEYS, plain, problems
 from ganlab.config.completion import complete
+from ganlab.config.secrets import redacted_words
 from ganlab.config.settings import Settings, range_problems
 from ganlab.config.targets import locate
 from ganlab.errors import ConfigError, DataError
@@ -73,6 +75,9 @@ def preflight(given: Namespace) -> Launch:
     words = composer.words(given.overrides)
     if not swept:
         return Launch(words)
+    if os.environ.get("WANDB_RUN_ID") and "wandb" in (base.logger or {}):
+        said = "all jobs of the sweep would be one W&B run; unset it, or set logger=csv"
+        raise ConfigError([f"WANDB_RUN_ID: {said}"])
     known = [] if is_adaptive(base.hydra.sweeper) else jobs
     require_different(known)
     if base.resume in REQUEUED_WRONG and "slurm" in base.hydra.launcher._target_:
@@ -286,4 +291,7 @@ def search_of(base: DictConfig, varying: list[str]) -> list[str]:
     sweeper = OmegaConf.to_container(base.hydra.sweeper, resolve=True)
     rule = {k: v for k, v in cast("dict[str, Any]", sweeper).items() if k not in HOW_MANY}
     shared = science(checked(without_hydra(base)))
-    return [*varying, *(json.dumps(one, sort_keys=True, default=str) for one in (rule, shared))]
+    return [
+        *redacted_words(varying),
+        *(json.dumps(one, sort_keys=True, default=str) for one in (rule, shared)),
+    ]

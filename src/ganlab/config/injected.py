@@ -35,7 +35,7 @@ INJECTED = {
         "gradient_clip_algorithm",
         "accumulate_grad_batches",
     },
-    "logger": {"run", "name", "group"},
+    "logger": {"run", "title", "sweep"},
 }
 INSTEAD = {
     "trainer.max_steps": "iterations=...",

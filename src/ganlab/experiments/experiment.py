@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger
 
 from ganlab.conditioning import SemiSupervised
 from ganlab.config import once
+from ganlab.config.checks import HYDRA_KEYS
 from ganlab.config.settings import NOT_SCIENCE, Settings
 from ganlab.config.targets import locate
 from ganlab.data import ImageData, LabelBudget
@@ -127,7 +128,7 @@ class Experiment(Settings):
         return self._made("health", Watch) if self.health else None
 
     def loggers(self, **given: Any) -> list[Logger]:
-        """The chosen loggers, in addition to metrics.csv; `given`: run, name and group."""
+        """The chosen loggers, in addition to metrics.csv; `given`: run, title and sweep."""
         return [self._build(f"logger.{name}", **given) for name in self.logger]
 
     def callbacks(self) -> list[Callback]:
@@ -173,7 +174,8 @@ class Experiment(Settings):
                 build = functools.partial(self._build, f"{group}.{name}")
                 found += self._mistakes(build, group, name=name)
         for name, node in self.logger.items():
-            found += [] if "_target_" in node else [f"logger.{name}: set logger={name}, too"]
+            check = functools.partial(self._check_logger, name, node)
+            found += self._mistakes(check, "logger", name=name)
         found += self._mistakes(self._check_metrics, "metrics", "data")
         found += self._mistakes(self._check_health, "health")
         with torch.device("meta"):
@@ -209,6 +211,14 @@ class Experiment(Settings):
 
     def _check_data(self) -> None:
         self.source.check()
+
+    def _check_logger(self, name: str, node: dict[str, Any]) -> None:
+        """A logger is made in a run's folder; its class may have a `check` of its options."""
+        if "_target_" not in node:
+            raise ConfigError([f"logger.{name}: set logger={name}, too"])
+        if (check := getattr(locate(node["_target_"]), "check", None)) is not None:
+            with blame(f"logger.{name}"):
+                check(**{key: value for key, value in node.items() if key not in HYDRA_KEYS})
 
     def _check_metrics(self) -> None:
         if self.metrics and "_target_" not in self.metrics:

@@ -96,7 +96,7 @@ class TrainingSession:
             self.health = Health(watch, readings, self.checkpoints, kept, self.samples.paint)
         self.loggers: list[Logger] = [
             MetricsFile(run.path / "metrics.csv"),
-            *experiment.loggers(run=run, name=title, group=group),
+            *experiment.loggers(run=run, title=title, sweep=group),
         ]
         acting = self._callbacks(experiment, callbacks)
         self.trainer = experiment.trainer_with(self.loggers, acting)

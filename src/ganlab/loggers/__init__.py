@@ -1,7 +1,7 @@
 """Loggers of metrics and pictures.  All count iterations, not optimizer steps.
 
-May import: errors, runs, scoring, storage.
-Libraries: PIL, numpy, pytorch_lightning, wandb, wandb_workspaces.
+May import: config, errors, runs, scoring, storage.
+Libraries: PIL, numpy, pydantic, pytorch_lightning, wandb, wandb_workspaces.
 """
 
 from ganlab.loggers.metrics_file import MetricsFile

@@ -13,7 +13,7 @@ from ganlab.runs.folder import Run
 class TensorBoardRun(TensorBoardLogger):
     """TensorBoard event files in RUN/tensorboard."""
 
-    def __init__(self, run: Run, name: str, group: str | None) -> None:
+    def __init__(self, run: Run, title: str, sweep: str | None) -> None:
         super().__init__(run.path, name="tensorboard", version="")
 
     @rank_zero_only

@@ -3,13 +3,19 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from types import ModuleType
+from typing import Any, cast
 
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from ganlab.config.secrets import hidden, redacted_words
+from ganlab.errors import ConfigError
+from ganlab.loggers import account
+from ganlab.loggers.account import Mode
 from ganlab.runs.environment import git
 from ganlab.runs.folder import Run
 from ganlab.runs.readings import AXES, readings
@@ -21,33 +27,74 @@ from ganlab.storage import files
 class WandbRun(WandbLogger):
     """Logs to a Weights & Biases run in RUN/wandb; a resumed run continues the same W&B run.
 
+    Where an option is None, W&B's variable counts if it is set: WANDB_PROJECT, WANDB_ENTITY,
+    WANDB_MODE, WANDB_NAME, WANDB_RUN_GROUP, WANDB_NOTES.  So do WANDB_TAGS, WANDB_RUN_ID for a new
+    run, and WANDB_DIR in place of the run's folder.
+
     Args:
         run: the run's folder, with its config and environment.
-        name: shown in the dashboard; distinguishes this run.
-        group: the sweep that the run belongs to, if any.
-        project: the W&B project.
+        title: distinguishes this run.
+        sweep: that the run belongs to, if any.
+        project: the W&B project; None: ganlab.
         entity: user or team; None: the account's default.
-        mode: None: WANDB_MODE if set, else online if an API key is known, else offline.
+        mode: None: online if an API key is known, else offline.  Online becomes offline where W&B's
+            server does not answer.
+        name: shown in the dashboard; None: the title.
+        group: of the run in the dashboard; None: the sweep.
+        notes: on the run.
         tags: W&B tags, in addition to the names of the run's parts.
+        patch: whether what the working copy has beyond its commit is stored, as diff.patch.
     """
 
     def __init__(
         self,
         run: Run,
-        name: str,
-        group: str | None,
-        project: str = "ganlab",
+        title: str,
+        sweep: str | None,
+        project: str | None = None,
         entity: str | None = None,
-        mode: Literal["online", "offline", "disabled"] | None = None,
+        mode: Mode | None = None,
+        name: str | None = None,
+        group: str | None = None,
+        notes: str | None = None,
         tags: tuple[str, ...] = (),
+        patch: bool = False,
     ) -> None:
-        self.run, self.mode = run, mode or wandb_mode()
-        super().__init__(save_dir=run.path, project=project, name=name)
-        self.entity, self.group = entity, group
+        heard = os.environ.get
+        self.run, self.mode = run, self._mode_here(mode) or "offline"
+        super().__init__(
+            save_dir=run.path,
+            project=project or heard("WANDB_PROJECT") or "ganlab",
+            name=hidden(name or heard("WANDB_NAME") or title),
+        )
+        self.entity, self.group = entity, group or heard("WANDB_RUN_GROUP") or sweep
+        self.notes, self.patch = hidden(notes) if notes else None, patch
         parts = run.path.absolute().parent.name.split("-")  # data, model, loss, ...
-        self.tags = (*filter(None, parts), *tags)
+        self.tags = (*filter(None, parts), *map(hidden, tags))
         self._told = -1  # the last iteration that W&B had when this part of the run began
         self._best = dict[str, float]()
+
+    @staticmethod
+    @rank_zero_only
+    def _mode_here(mode: Mode | None) -> Mode:
+        return account.mode_here(mode)
+
+    @staticmethod
+    def check(
+        mode: Mode | None = None,
+        project: str | None = None,
+        tags: Sequence[str] = (),
+        **_: object,
+    ) -> None:
+        """Checks a logger's options before anything starts, by asking W&B's server if need be.
+
+        Raises:
+            ValueError: W&B has no key though it must be online, its server refuses the key, or W&B
+                takes no such project, tag or id.
+        """
+        heard = os.environ.get
+        named = {"project": project or heard("WANDB_PROJECT"), "run_id": heard("WANDB_RUN_ID")}
+        account.check(mode, **named, run_tags=tuple(tags))
 
     @property
     @rank_zero_only
@@ -86,9 +133,7 @@ class WandbRun(WandbLogger):
     @rank_zero_only
     def log_picture(self, name: str, file: Path, step: int) -> None:
         """Logs a PNG file; W&B copies it."""
-        import wandb
-
-        image = wandb.Image(str(file), caption=f"iteration {step:,}")
+        image = account.client().Image(str(file), caption=f"iteration {step:,}")
         self._log({name: image, "iterations": step})
 
     @rank_zero_only
@@ -132,12 +177,15 @@ class WandbRun(WandbLogger):
                 cast("Any", self.experiment).summary.update(found)
 
     def _start(self) -> Any:
-        import wandb
-
+        errors = account.client().errors
         try:
             started = self._init()
-        except wandb.errors.CommError as error:
-            print(f"W&B cannot be reached ({error}); this run is logged offline")
+        except errors.AuthenticationError as error:
+            raise ConfigError([f"logger.wandb: {error}; {account.WAY_OUT}"]) from error
+        except errors.CommError as error:
+            reason = str(error).splitlines()[0]
+            print(f"W&B cannot start the run ({reason}); it is logged offline", flush=True)
+            account.client().teardown()  # its process believes that the run has begun
             self.mode = "offline"
             started = self._init()
         started.tags = tuple(dict.fromkeys((*started.tags, *self.tags)))  # keeps tags set by hand
@@ -149,10 +197,16 @@ class WandbRun(WandbLogger):
         return started
 
     def _init(self) -> Any:
-        import wandb
+        wandb, typed = account.client(), sys.argv
+        sys.argv = redacted_words(typed)  # W&B stores the command
+        try:
+            return self._init_with(wandb)
+        finally:
+            sys.argv = typed
 
+    def _init_with(self, wandb: ModuleType) -> Any:
         return wandb.init(
-            dir=self.run.path,
+            dir=self._dir(),
             id=self._kept_id(),
             resume="allow",
             mode=self.mode,
@@ -163,27 +217,25 @@ class WandbRun(WandbLogger):
                 silent=True,
                 x_transaction_log_flush_interval=1.0,
                 git_root=git("rev-parse", "--show-toplevel"),  # else W&B takes the run's folder
-                save_code=True,  # saves the diff to the commit
+                save_code=self.patch,
             ),
             name=self._name,
             project=self._project,
             entity=self.entity,
             group=self.group,
+            notes=self.notes,
         )
 
+    def _dir(self) -> Path:
+        """Where W&B makes its folder; into one that is missing it would write nothing."""
+        chosen = Path(os.environ.get("WANDB_DIR") or self.run.path)
+        chosen.mkdir(parents=True, exist_ok=True)
+        return chosen
+
     def _kept_id(self) -> str:
-        """The id of the W&B run: random, kept in the run's folder for when the run is resumed."""
+        """The id of the W&B run, kept in the run's folder for when the run is resumed."""
         file = self.run.path / "wandb-id"
         with contextlib.suppress(OSError):
             return file.read_text().strip()
-        files.write(file, new := secrets.token_hex(4))
+        files.write(file, new := os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4))
         return new
-
-
-def wandb_mode() -> Literal["online", "offline", "disabled"]:
-    """WANDB_MODE if set; else online if an API key is known, else offline.  Never prompts."""
-    if (mode := os.environ.get("WANDB_MODE")) in ("online", "offline", "disabled"):
-        return cast("Literal['online', 'offline', 'disabled']", mode)
-    import wandb
-
-    return "online" if wandb.login(prompt=False, verify=False) else "offline"

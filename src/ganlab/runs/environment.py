@@ -8,6 +8,8 @@ import sys
 import time
 from typing import Any
 
+from ganlab.config.secrets import redacted_words
+
 # A stranger's .git/config may name programs that git would run.
 QUIET = ("-c", "core.fsmonitor=", "-c", "core.hooksPath=/dev/null")
 LIBRARIES = ("ganlab", "torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "wandb")
@@ -26,7 +28,7 @@ def of_now() -> dict[str, Any]:
     import torch
 
     return {
-        "command": sys.argv,
+        "command": redacted_words(sys.argv),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processors": os.cpu_count(),

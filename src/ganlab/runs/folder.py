@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from ganlab.config.checks import conf_dir
 from ganlab.config.completion import flattened
+from ganlab.config.secrets import redacted
 from ganlab.config.settings import NOT_SCIENCE
 from ganlab.errors import ConfigError, DiskFullError, RunBusyError
 from ganlab.runs import environment, plain_yaml, records
@@ -96,7 +97,8 @@ def worked_on(folder: Path) -> int:
 
 
 def science(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a completed config that decides a run's results."""
+    """The part of a completed config that decides a run's results, without secrets."""
+    config = redacted(config)
     kept = {key: value for key, value in config.items() if key not in NOT_SCIENCE}
     metrics = kept.pop("metrics", {})
     if metrics.get("patience") is not None:  # otherwise scoring leaves the run as it would be
@@ -213,7 +215,7 @@ class Run:
         return run
 
     def config(self) -> dict[str, Any]:
-        """The completed config that the run was started with last.
+        """The completed config that the run was started with last, without secrets.
 
         Raises:
             ConfigError: there is no such run.
@@ -375,7 +377,7 @@ class Run:
             for folder in (self.path, self.checkpoints, self.samples):
                 files.remove_parts(folder)
             # Of a run that goes on only what is no science may have changed.
-            files.write(self.config_file, yaml.safe_dump(config, sort_keys=False))
+            files.write(self.config_file, yaml.safe_dump(redacted(config), sort_keys=False))
             files.write(self.environment_file, json.dumps(environment.of_now(), indent=2))
         except OSError as error:
             refuse(self.path, error.strerror)

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from filelock import FileLock
 
+from ganlab.config.secrets import redacted_words, redacted_yaml
 from ganlab.errors import ConfigError
 from ganlab.runs import records
 from ganlab.runs.folder import RECORD, Run, Which, runs_below
@@ -81,7 +82,10 @@ class Sweep:
         return [self._job(about) for about in reversed(named.values())]
 
     def add(self, jobs: Iterable[Job]) -> None:
-        """Adds jobs whose runs are not in the record yet; safe with concurrent processes."""
+        """Adds jobs whose runs are not in the record yet; safe with concurrent processes.
+
+        Takes the secrets out of what Hydra has written, too.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path / ".lock"):
             known = self.jobs() if self.file.exists() else []
@@ -92,12 +96,14 @@ class Sweep:
                 files.write(self.file, json.dumps({"jobs": listed}, indent=1))
             else:
                 self.file.touch()  # `last` means the sweep with the newest file
+            if (hydras := self.path / "multirun.yaml").exists():
+                files.write(hydras, redacted_yaml(hydras.read_text()))
 
     def _plain(self, job: Job) -> dict[str, Any]:
         # Relative, so that the folder of outputs can be moved as a whole.
         where = os.path.relpath(job.run.path.absolute(), self.path.absolute())
         tried = {"method": job.method, "stage": job.stage} if job.method else {}
-        return {"run": where, "overrides": list(job.overrides), **tried}
+        return {"run": where, "overrides": redacted_words(job.overrides), **tried}
 
     def _job(self, about: dict[str, Any]) -> Job:
         path = Path(os.path.normpath(self.path / about["run"]))
