@@ -292,8 +292,10 @@ def test_a_damaged_later_image_is_named_and_once_repaired_the_same_command_runs(
         ),
         (
             *("RGBA", (16, 16)),
-            "transparent; set data.background=white (or another colour) to lay it on, "
-            "data.channels=4 to keep transparency, or data.channels=3 to drop it",
+            (
+                "transparent; set data.background=white (or another colour) to lay it on, "
+                "data.channels=4 to keep transparency, or data.channels=3 to drop it"
+            ),
         ),
         ("F", (16, 16), "mode F (32 bits); save it with 8 bits per channel"),
     ],
