@@ -116,7 +116,7 @@ def workplace(tmp_path, monkeypatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("ganlab.scoring.ByInception.check", lambda plan, source: None)
     monkeypatch.setattr(Folder, "check", lambda source: None)
-    monkeypatch.setattr(Folder, "spec", ImageSpec(3, 32))
+    monkeypatch.setattr(Folder, "spec", ImageSpec(3, 32, classes=2))
     write_examples("\n".join(page.read_text() for page in PAGES), tmp_path)
     yield tmp_path
     for file in tmp_path.glob("*.py"):
