@@ -168,6 +168,33 @@ def test_a_data_set_of_hugging_face_has_parts_and_classes(tmp_path):
     assert folder.test().read().labels.tolist() == [1]
 
 
+def test_what_hugging_face_saved_to_disk_is_read(tmp_path):
+    """A folder for each part, with Arrow streams and notes in JSON beside them."""
+    pa = pytest.importorskip("pyarrow")
+    for part, values in (("train", range(6)), ("test", range(6, 8))):
+        folder = tmp_path / part
+        folder.mkdir()
+        rows = [{"bytes": encoded(value), "path": None} for value in values]
+        made = pa.table({"image": rows, "label": [value % 2 for value in values]})
+        with pa.OSFile(str(folder / "data-00000-of-00001.arrow"), "wb") as sink:
+            with pa.ipc.new_stream(sink, made.schema) as writer:
+                writer.write_table(made, max_chunksize=4)
+        (folder / "state.json").write_text("{}")
+    got = Folder(tmp_path).read()
+    assert got.images[:, 0, 0, 0].tolist() == [0, 2, 4, 1, 3, 5]  # by class
+    assert got.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert Folder(tmp_path).test().read().images[:, 0, 0, 0].tolist() == [6, 7]
+    (tmp_path / "train" / "data-00000-of-00001.arrow").write_bytes(b"ARROW1 no stream")
+    assert "data-00000-of-00001.arrow': " in refusal(Folder(tmp_path))
+
+
+def test_a_folder_of_a_part_counts_as_its_name(tmp_path):
+    for part, value in (("train", 1), ("test", 2)):
+        table(tmp_path / "default" / part / "0000.parquet", [value])
+    assert Folder(tmp_path).read().images.unique().tolist() == [1]
+    assert Folder(tmp_path, split="test").read().images.unique().tolist() == [2]
+
+
 def test_processes_read_parquet(tmp_path, monkeypatch):
     from ganlab.data import workers
 
@@ -193,5 +220,5 @@ def test_a_table_without_pictures_is_refused(tmp_path):
 def test_without_pyarrow_one_sentence_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    needs = "data.root: parquet files need pyarrow: pip install 'ganlab[parquet]'"
+    needs = "data.root: parquet and Arrow files need pyarrow: pip install 'ganlab[parquet]'"
     assert refusal(Folder(tmp_path / "a.parquet")) == needs

@@ -146,18 +146,19 @@ def archive_at(root: Path) -> Archive:
         raise DataError(f"data.root: '{root}' is no regular file")
     if root.name.lower().endswith(TARS):
         return Tar(root)
-    if root.suffix.lower() == tables.SUFFIX:
+    if root.suffix.lower() in tables.SUFFIXES:
         return Tables(root, [""])
     return Zip(root)
 
 
 def directory(root: Path) -> Archive:
-    """The files of a folder; if there are parquet files and no images, their rows."""
+    """The files of a folder; if there are parquet or Arrow files and no images, their rows."""
     folder = Directory(root)
     suffixes = {name[name.rfind(".") :].lower() for name in folder.names()}
-    if tables.SUFFIX not in suffixes or suffixes & SUFFIXES:
+    if not suffixes & set(tables.SUFFIXES) or suffixes & SUFFIXES:
         return folder
-    return Tables(root, [name for name in folder.names() if name.lower().endswith(tables.SUFFIX)])
+    found = [name for name in folder.names() if name.lower().endswith(tables.SUFFIXES)]
+    return Tables(root, found)
 
 
 def opened(content: bytes) -> Image.Image:
