@@ -176,9 +176,9 @@ def test_what_hugging_face_saved_to_disk_is_read(tmp_path):
         folder.mkdir()
         rows = [{"bytes": encoded(value), "path": None} for value in values]
         made = pa.table({"image": rows, "label": [value % 2 for value in values]})
-        with pa.OSFile(str(folder / "data-00000-of-00001.arrow"), "wb") as sink:
-            with pa.ipc.new_stream(sink, made.schema) as writer:
-                writer.write_table(made, max_chunksize=4)
+        file = folder / "data-00000-of-00001.arrow"
+        with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, made.schema) as writer:
+            writer.write_table(made, max_chunksize=4)
         (folder / "state.json").write_text("{}")
     got = Folder(tmp_path).read()
     assert got.images[:, 0, 0, 0].tolist() == [0, 2, 4, 1, 3, 5]  # by class
