@@ -105,15 +105,17 @@ def reported(sweep: Sweep | None, jobs: Sequence[Job] = ()) -> Iterator[None]:
             print(standing(sweep), flush=True)
 
 
-def call(function: Callable[..., Any], show: Callable[[Any], object] = id) -> None:
+def call(function: Callable[..., Any], show: Callable[[Any], object] | None = None) -> None:
     """Calls a function with the `name=value` words of sys.argv, checked against its signature.
 
     Args:
         function: to call.
-        show: prints its result; `id` does nothing.
+        show: prints its result; None: the function prints what there is to see.
     """
     with outputs(escape=True), exit_with_message():
-        show(called(function, sys.argv[1:]))
+        result = called(function, sys.argv[1:])
+        if show is not None:
+            show(result)
 
 
 def call_one_of(functions: Mapping[str, Callable[..., Any]]) -> Any:
@@ -228,7 +230,7 @@ class exit_with_message:
         elif isinstance(error, JobFailedError):
             raise SystemExit(1)
         elif isinstance(error, KeyboardInterrupt):  # before training, or a second time during it
-            sys.stderr.write("ganlab: interrupted; the last checkpoint is good\n")
+            sys.stderr.write("ganlab: interrupted; every file that was written is whole\n")
             raise SystemExit(INTERRUPTED)
 
 

@@ -4,7 +4,6 @@ import functools
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,6 @@ MOST, AT_ONCE, MANY = 400, 256, 10**6  # images in a grid, images at once, seeds
 LONGEST = 40  # letters of the seeds in the name of a file
 
 
-@dataclass(frozen=True)
 class Drawn:
     """The images that are asked for; they are generated part by part.
 
@@ -42,14 +40,16 @@ class Drawn:
         labels: classes, repeated as often as needed; None: one after the other.
     """
 
-    gan: GAN
-    n: int
-    seed: int = 0
-    seeds: list[int] | None = None
-    labels: list[int] | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "n", len(self.seeds) if self.seeds is not None else self.n)
+    def __init__(
+        self,
+        gan: GAN,
+        n: int,
+        seed: int = 0,
+        seeds: list[int] | None = None,
+        labels: list[int] | None = None,
+    ) -> None:
+        self.gan, self.n = gan, len(seeds) if seeds is not None else n
+        self.seed, self.seeds, self.labels = seed, seeds, labels
 
     @functools.cached_property
     def latents(self) -> Tensor:
