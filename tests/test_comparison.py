@@ -75,6 +75,7 @@ REFUSED = {
     "images=nowhere reference=digits": "there is no",
     "images={real} reference=digits n=999": "n: 999 images are wanted, and there are 200",
     "images={real} reference=digits protocol=lucic": "",
+    "images={real} reference=digits run={run}": "images: goes with",
 }
 
 

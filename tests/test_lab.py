@@ -210,7 +210,7 @@ class Affine(torch.nn.Module):
 def test_the_gradient_that_is_read_is_that_of_the_mean_and_theory_s_at_the_optimal_d(
     tmp_path, loss
 ):
-    """p_g = N(0, 1), data N(-2, 1): log p_data / p_g = -2 - 2x.  4,096 samples: to 3%."""
+    """p_g = N(0, 1), data N(-2, 1): log p_data / p_g = -2 - 2x.  4,096 samples: to 5%."""
     words = ["experiment=vanishing_gradient", "data.means=[-2]", f"loss={loss}"]
     gan = planned([*words, "logger=csv"]).experiment.build_gan()
     gan.discriminator, gan.iterations = Affine(-2.0, 2.0), 1
@@ -219,7 +219,7 @@ def test_the_gradient_that_is_read_is_that_of_the_mean_and_theory_s_at_the_optim
     noted.on_train_batch_end(None, gan)
     ((_, slope),) = noted.read()
     name = {"minimax": "saturating"}.get(loss, loss)
-    assert slope == pytest.approx(theory.generator_gradients(-2.0)[name], rel=0.03)
+    assert slope == pytest.approx(theory.generator_gradients(-2.0)[name], rel=0.05)
 
 
 def test_the_optimal_gradients_are_drawn_where_they_are_known():

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from ganlab.commands import command_line
@@ -28,7 +27,7 @@ def evaluate(
     seed: int | None = None,
     weights: str | None = None,
     size: int | None = None,
-    checkpoint: str = "last",
+    checkpoint: str | int = "last",
     repeats: int = 1,
     extrapolate: bool = False,
     by_class: bool = False,
@@ -69,22 +68,29 @@ def evaluate(
     """
     at_least(1, repeats=repeats)
     at_least(0, neighbours=neighbours)
+    at_least(4, size=size)
     if check is not None and repeats > 1:
         raise ValueError(f"check: needs repeats=1, got repeats={repeats}; leave repeats out")
-    from ganlab.commands import evaluation
-
+    pictures = {"images": images, "reference": reference, "size": size}
+    own = {"check": check, "neighbours": neighbours, "by_class": by_class}
+    own |= {"extrapolate": extrapolate, "repeats": repeats > 1}
+    if odd := [name for name, value in (own if run is None else pictures).items() if value]:
+        other = "run=..., not with images=..." if run is None else "images=..., not with run=..."
+        raise ValueError(f"{odd[0]}: goes with {other}")
+    if run is None and (images is None or reference is None):
+        raise ValueError("set run=..., or both images=... and reference=...")
     asked = {"n": n, "split": split, "real": real, "seed": seed, "weights": weights}
     given = {name: value for name, value in asked.items() if value is not None}
+    from ganlab.commands import evaluation
+
     choice = evaluation.Choice(protocol, extractor, given)
+    if run is None:
+        return [
+            [compare(str(images), str(reference), choice, size, root, as_json=format == "json")]
+        ]
     ready = functools.partial(
-        evaluation.subject, choice=choice, checkpoint=checkpoint, root=root, trust=trust
+        evaluation.subject, choice=choice, checkpoint=str(checkpoint), root=root, trust=trust
     )
-    if images is not None or run is None:
-        own: dict[str, object] = {"check": check, "neighbours": neighbours, "by_class": by_class}
-        own |= {"extrapolate": extrapolate, "repeats": repeats > 1, "run": run}
-        return compare(images, reference, choice, size, root, own, as_json=format == "json")
-    if given_alone := [n for n, v in {"reference": reference, "size": size}.items() if v]:
-        raise ValueError(f"{given_alone[0]}: goes with images=..., not with run=...")
     how = evaluation.How(repeats, extrapolate, by_class, neighbours, check)
     runs = [Run(folder) for folder in evaluation.folders(run)]
     with contextlib.redirect_stdout(sys.stderr) if format == "json" else contextlib.nullcontext():
@@ -95,28 +101,22 @@ def evaluate(
 
 
 def compare(
-    images: str | None,
-    reference: str | None,
+    images: str,
+    reference: str,
     choice: "evaluation.Choice",
     size: int | None,
     root: str | None,
-    own: Mapping[str, object],
     *,
     as_json: bool,
-) -> list[list[Scorecard]]:
-    """Scores pictures; `own` are the options that runs alone have."""
+) -> Scorecard:
+    """Scores pictures, printed as text or as one document."""
     from ganlab.commands import comparison
 
-    if images is None or reference is None:
-        raise ValueError("set run=..., or both images=... and reference=...")
-    if given := [name for name, value in own.items() if value]:
-        raise ValueError(f"{given[0]}: goes with run=..., not with images=...")
-    at_least(4, size=size)
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         found = comparison.compared(images, reference, choice, size, root)
     if as_json:
         print(comparison.as_json(found))
-    return [[found.card]]
+    return found.card
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def sample(
     steps: int = 8,
     labels: int | str | list[int | str] | None = None,
     sheets: bool = False,
-    checkpoint: str = "last",
+    checkpoint: str | int = "last",
     output: str | None = None,
     trust: bool = False,
 ) -> list[Path]:
@@ -59,7 +59,7 @@ def sample(
     chosen = sampling.seeds_in(seeds) if seeds is not None else None
     if chosen is not None and n is not None:
         raise ValueError(f"n: seeds names {len(chosen)} images; leave n out")
-    folder, which = pointed_at(run, checkpoint)
+    folder, which = pointed_at(run, str(checkpoint))
     gan = load(folder, which, trust=trust)
     asked = {"columns": columns, "singles": singles, "interpolate": interpolate, "sheets": sheets}
     sampling.refuse_for_points(gan, {**asked, "seeds": seeds})

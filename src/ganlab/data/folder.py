@@ -108,7 +108,12 @@ class Folder:
 
     @cached_property
     def class_names(self) -> list[str]:
-        """Names of the classes, sorted; empty if images are at the top or all in one subfolder."""
+        """Names of the classes, sorted; empty if images are at the top or all in one subfolder.
+
+        Those of arrays have no names.
+        """
+        if self.arrays is not None:
+            return []
         if self.listing.labels is not None:
             count = max(self._numbers or [0]) + 1
             return [str(i) for i in range(count)] if count > 1 else []

@@ -45,8 +45,8 @@ def path_of(key: str) -> Path:
     """
     try:
         return cache.folder() / "images" / f"{key}.images"
-    except RuntimeError as error:
-        raise NotKeptError(f"{error} Set GANLAB_CACHE to a folder") from error
+    except OSError as error:
+        raise NotKeptError(str(error.strerror)) from error
 
 
 def kept(key: str, shape: tuple[int, ...], fill: Callable[[Place], object]) -> Tensor:

@@ -1,6 +1,7 @@
 """A cache shared by all runs, for expensive results, in ~/.cache/ganlab or $GANLAB_CACHE."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -28,10 +29,19 @@ class Entry(NamedTuple):
 
 
 def folder() -> Path:
-    """The folder of the cache; it need not exist."""
-    named = os.environ.get("GANLAB_CACHE")
-    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home raises where there is none
-    return Path(named).expanduser() if named else Path(home, ".cache", "ganlab")
+    """The folder of the cache; it need not exist.
+
+    Raises:
+        FileNotFoundError: it is not set, and there is no home.
+    """
+    if named := os.environ.get("GANLAB_CACHE"):
+        return Path(named).expanduser()
+    try:
+        return Path.home() / ".cache" / "ganlab"
+    except RuntimeError as error:
+        raise FileNotFoundError(
+            errno.ENOENT, "there is no home folder; set GANLAB_CACHE"
+        ) from error
 
 
 def kept(name: str, make: Callable[[], Entry]) -> Entry:
@@ -40,12 +50,12 @@ def kept(name: str, make: Callable[[], Entry]) -> Entry:
     If several processes need it at once, one makes it and the others wait.  A cache that cannot be
     used, or is full, costs time and nothing else: a line on stderr says so.
     """
-    path = folder() / f"{name}.npz"
     with contextlib.ExitStack() as held:
         try:
+            path = folder() / f"{name}.npz"
             held.enter_context(locked(path))
         except UNUSABLE as error:
-            complain(path, error)
+            complain(name, error)
             return make()
         found = read(path)
         if found is None:
@@ -53,13 +63,13 @@ def kept(name: str, make: Callable[[], Entry]) -> Entry:
             try:
                 write(path, found)
             except OSError as error:
-                complain(path, error)
+                complain(name, error)
     return found
 
 
-def complain(path: Path, error: Exception) -> None:
-    """Says that a file of the cache cannot be kept, and that the work goes on."""
-    sys.stderr.write(f"'{path}' is not kept for later runs: {error}\n")
+def complain(name: str, error: Exception) -> None:
+    """Says that an entry of the cache cannot be kept, and that the work goes on."""
+    sys.stderr.write(f"'{name}' is not kept for later runs: {error}\n")
 
 
 def read(path: Path) -> Entry | None:

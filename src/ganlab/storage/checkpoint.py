@@ -1,5 +1,6 @@
 """Checkpoint files: their names, their order, and reads that detect damage."""
 
+import contextlib
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -39,19 +40,17 @@ def read(path: Path) -> dict[str, Any]:
     """
     import torch  # here, because it is slow to import and listing files does not need it
 
-    try:
-        with files.opened(path) as file:
+    with contextlib.ExitStack() as held:
+        try:
+            file = held.enter_context(files.opened(path))
+        except ValueError as error:  # it is no file
+            raise DamagedError(f"'{path}' is damaged: {error}") from error
+        try:
             verify(file)
             file.seek(0)
             return dict(torch.load(file, map_location="cpu", weights_only=True))
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        if error.errno is not None:  # the system's, and not a decoder's
-            raise
-        raise DamagedError(f"'{path}' is damaged: {error}") from error
-    except Exception as error:  # damage makes decoders raise anything
-        raise DamagedError(f"'{path}' is damaged: {error}") from error
+        except Exception as error:  # damage makes decoders raise anything
+            raise DamagedError(f"'{path}' is damaged: {error}") from error
 
 
 def verify(file: BinaryIO) -> None:
