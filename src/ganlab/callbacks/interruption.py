@@ -38,10 +38,11 @@ class Interruption(ModelCallback):
 
     def on_train_start(self, trainer: Trainer, model: Generative) -> None:
         if threading.current_thread() is threading.main_thread():  # only it may handle signals
-            # None: the handler was not installed from Python and could not be restored.  What is
-            # ignored stays so: nohup ignores SIGHUP.
-            left = (None, signal.SIG_IGN)
-            mine = [s for s in self.SIGNALS if signal.getsignal(s) not in left]
+            # None: the handler was not installed from Python and could not be restored.
+            mine = [s for s in self.SIGNALS if signal.getsignal(s) is not None]
+            # nohup ignores SIGHUP, and means it; a shell ignores SIGINT for all that it starts in
+            # the background.
+            mine = [s for s in mine if s.name != "SIGHUP" or signal.getsignal(s) != signal.SIG_IGN]
             self._handlers = {s: signal.signal(s, self._receive) for s in mine}
 
     def on_train_batch_end(self, trainer: Trainer, model: Generative, *_: Any) -> None:
