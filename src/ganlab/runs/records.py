@@ -1,5 +1,6 @@
 """Reads summary.json, environment.json and sweep.json, which may be damaged or a stranger's."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -71,7 +72,8 @@ def read(path: Path, kind: Any) -> Any:
     """
     try:
         found = json.loads(files.content(path, LARGEST))
-        return TypeAdapter(kind).dump_python(TypeAdapter(kind).validate_python(found), **PLAIN)
+        judge = adapter(kind)
+        return judge.dump_python(judge.validate_python(found), exclude_unset=True)
     except FileNotFoundError:
         raise
     except ValidationError as error:
@@ -94,7 +96,10 @@ def read_if_there(path: Path, kind: Any) -> dict[str, Any]:
         return {}
 
 
-PLAIN: dict[str, Any] = {"exclude_unset": True}
+@functools.cache  # making one takes longer than reading a file
+def adapter(kind: Any) -> TypeAdapter[Any]:
+    """What judges plain data by a kind."""
+    return TypeAdapter(kind)
 
 
 def damaged(path: Path, why: str) -> str:
