@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -57,10 +57,10 @@ def folder_named(name: str | Path, kind: Kind = "run", outputs: Path = OUTPUTS) 
         found = [run.path for run in runs_in(where)]
     else:
         found = [record.parent for record in where.glob(f"*/{RECORD}")]
-    if not found:
-        newest = f"'{LAST}' is the newest {kind} below '{where}', and there is none"
-        raise ConfigError([f"{newest}; a folder of that name is './{LAST}'"])
-    return max(found, key=lambda folder: (worked_on(folder), folder))
+    if (last := newest(found)) is None:
+        said = f"'{LAST}' is the newest {kind} below '{where}', and there is none"
+        raise ConfigError([f"{said}; a folder of that name is './{LAST}'"])
+    return last
 
 
 def pointed_at(run: str | Path, checkpoint: str = LAST) -> tuple[Path, str]:
@@ -76,13 +76,17 @@ def pointed_at(run: str | Path, checkpoint: str = LAST) -> tuple[Path, str]:
     """
     folder = folder_named(run)
     if "*" in str(run) and not folder.exists():
-        matching = [Path(file).parent for file in glob.glob(f"{run}/config.yaml")]  # noqa: PTH207
-        folder = max(matching, key=lambda path: (worked_on(path), path), default=folder)
+        folder = newest(Path(file).parent for file in glob.glob(f"{run}/config.yaml")) or folder  # noqa: PTH207
     if folder.is_file():
         return run_of(folder), folder.name
-    if folder.is_dir() and not (folder / "config.yaml").exists() and (below := runs_in(folder)):
-        folder = max((one.path for one in below), key=lambda path: (worked_on(path), path))
+    if folder.is_dir() and not (folder / "config.yaml").exists():
+        folder = newest(one.path for one in runs_in(folder)) or folder
     return folder, checkpoint
+
+
+def newest(folders: Iterable[Path]) -> Path | None:
+    """The run or sweep that was worked on last; None if there are none."""
+    return max(folders, key=lambda folder: (worked_on(folder), folder), default=None)
 
 
 def run_of(file: Path) -> Path:
