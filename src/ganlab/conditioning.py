@@ -10,9 +10,9 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
-from torch.nn.utils.parametrizations import spectral_norm
 
 from ganlab.networks.contract import Discriminator
+from ganlab.networks.layers import glorot
 from ganlab.schedules import Number
 from ganlab.spec import Spec, at_least
 from ganlab.training.terms import Discrimination, Generation, Output, Scalar, Term, full
@@ -125,8 +125,9 @@ class Projection(ByClass):
     needs_logits = True
 
     def attach(self, discriminator: nn.Module) -> None:
-        width = cast("Discriminator", discriminator).feature_dim  # `refuse` has checked it
-        self.embed = head_for(discriminator, nn.Linear(self.code_dim, width, bias=False))
+        judge = cast("Discriminator", discriminator)  # `refuse` has checked it
+        embed = nn.Linear(self.code_dim, judge.feature_dim, bias=False)
+        self.embed = glorot(embed, spectral=judge.has_spectral_head)
 
     def discriminate(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Output:
         output = super().discriminate(discriminator, images, code)
@@ -135,14 +136,14 @@ class Projection(ByClass):
 
 
 class _WithHead(Conditioning):
-    """Base of those that ask D a second question: `answers` of a linear head on its features."""
+    """Base of those that ask D a second question: `answers` of a further head on its features."""
 
     needs_features = True
     answers_dim: int
 
     def attach(self, discriminator: nn.Module) -> None:
-        width = cast("Discriminator", discriminator).feature_dim  # `refuse` has checked it
-        self.head = head_for(discriminator, nn.Linear(width, self.answers_dim))
+        judge = cast("Discriminator", discriminator)  # `refuse` has checked it
+        self.head = judge.new_head(self.answers_dim)
 
     def discriminate(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Output:
         output = super().discriminate(discriminator, images, code)
@@ -298,13 +299,6 @@ class SemiSupervised(_WithHead):
 
     def readings(self, update: Discrimination) -> dict[str, Tensor]:
         return {"accuracy/labeled": accuracy(the_labeled(update))}
-
-
-def head_for(discriminator: nn.Module, layer: nn.Linear) -> nn.Module:
-    """A head for D, Glorot-uniform; with spectral norm if D's own head has it."""
-    nn.init.xavier_uniform_(layer.weight)
-    spectral = isinstance(discriminator, Discriminator) and discriminator.has_spectral_head
-    return spectral_norm(layer) if spectral else layer
 
 
 def asked(output: Output) -> tuple[Tensor, Tensor]:

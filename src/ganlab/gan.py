@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,14 +17,16 @@ from ganlab.latent import Latent
 from ganlab.losses import Loss
 from ganlab.networks.contract import Generator
 from ganlab.networks.discriminator import independent
+from ganlab.networks.fitted import fit, unfitted
 from ganlab.optimizers import Extragradient
 from ganlab.regularizers import Regularizer
 from ganlab.schedules import Number
 from ganlab.spec import Spec, at_least
 from ganlab.training.batch import Batch, RealImages
+from ganlab.training.ema import EMA
 from ganlab.training.labels import labelled, part
 from ganlab.training.terms import Discrimination, Generation, Output
-from ganlab.training.updates import Player, UpdateRule, frozen
+from ganlab.training.updates import Player, UpdateRule, average_over_ranks, frozen
 
 G, D = "g", "d"  # the players
 
@@ -46,6 +48,8 @@ class GAN(Generative):
         d_steps: Algorithm 1's k, discriminator updates per generator update.
         ema: decay of the moving average of G's weights that `sample` uses, or a schedule of it;
             None: no average.
+        d_ema: the same of D's weights, once an iteration; the average then names the classes of
+            held-out images.
         iterations: length of the run, for schedules.
         seed: of all random numbers, in [0, 2^32).
 
@@ -70,6 +74,7 @@ class GAN(Generative):
         augment: Augment | None = None,
         d_steps: int = 1,
         ema: Number | None = None,
+        d_ema: Number | None = None,
         iterations: int = 1,
         seed: int = 0,
     ) -> None:
@@ -95,6 +100,9 @@ class GAN(Generative):
         )
         self.discriminator, self.loss, self.d_steps = discriminator, loss, d_steps
         self.augment = augment or Augment()
+        self.d_averages = nn.ModuleList()
+        if d_ema is not None:
+            self.d_averages.extend(EMA(judge, d_ema, "d_ema") for judge in players[D].networks)
         # Typed as what is used of it: a ModuleDict's values are Modules without further type.
         self.regularizers: dict[str, Any] = nn.ModuleDict(regularizers or {})  # type: ignore[assignment]
         self.to(memory_format=torch.channels_last)  # convolutions are faster so
@@ -163,6 +171,22 @@ class GAN(Generative):
         for player in ahead:
             self.update(player, extrapolate=True)
         self.begin_iteration()
+
+    def fit_to(self, batch: RealImages) -> None:
+        """Fits D's layers that are initialised on the first minibatches, if it has any."""
+        if not (layers := unfitted(*self.players[D].networks)):
+            return
+        minibatches = batch.unbind()
+        images, labels = (
+            torch.cat([getattr(minibatch, name) for minibatch in minibatches])
+            for name in ("images", "labels")
+        )
+        code = self.code_in(self.latents(labels))
+        with torch.autocast(self.device.type, enabled=False):
+            fit(layers, lambda: self.discriminate(images, code))
+        if self.trainer.world_size > 1:  # each rank saw its own images
+            tensors = [t for layer in layers for t in layer.state_dict().values()]
+            average_over_ranks([t for t in tensors if t.is_floating_point()])
 
     # Losses --------------------------------------------------------------------------------------
 
@@ -255,6 +279,29 @@ class GAN(Generative):
         of_d, of_g = ([r for r in terms if r.has_term(player)] for player in (D, G))
         due = [r.due(n) for n in range(d, d + self.d_steps) for r in of_d]
         return *super().control_flow(), *due, *(r.due(self.updates[G]) for r in of_g)
+
+    # Averages ------------------------------------------------------------------------------------
+
+    @property
+    def averages(self) -> list[EMA]:
+        return [*super().averages, *self._d_averages]
+
+    def average(self) -> None:
+        super().average()
+        for average, judge in zip(self._d_averages, self.players[D].networks, strict=False):
+            average.update(judge)
+
+    @property
+    def judges(self) -> tuple[nn.Module, Conditioning]:
+        """D's networks as they judge held-out images: their averages, if there are any."""
+        if not self.d_averages:
+            return self.discriminator, self.conditioning
+        discriminator, conditioning = (average.network for average in self._d_averages)
+        return discriminator, cast("Conditioning", conditioning)
+
+    @property
+    def _d_averages(self) -> list[EMA]:
+        return cast("list[EMA]", list(self.d_averages))
 
     # The discriminator's pass --------------------------------------------------------------------
 

@@ -83,9 +83,14 @@ class Generative(LightningModule):
     def training_step(self, batch: RealImages, batch_idx: int) -> None:
         """One iteration, on noise that is a function of (seed, iteration)."""
         self.begin_iteration()
+        if self.iterations == 0:
+            self.fit_to(batch)
         self.play(batch)
         self.iterations += 1
         self.images_seen += self.images_per_iteration(batch)
+
+    def fit_to(self, batch: RealImages) -> None:
+        """Initialises what is initialised on the run's first minibatches."""
 
     def play(self, batch: RealImages) -> None:
         """All that an iteration computes, and that a CUDA graph can replay."""
@@ -117,8 +122,8 @@ class Generative(LightningModule):
             player.rule.begin(self.optimizer(name), clock, scale)
         for term in self._terms:
             term.begin(clock)
-        if self.ema is not None:
-            self.ema.begin(self.iterations + 1, clock)
+        for average in self.averages:
+            average.begin(self.iterations + 1, clock)
 
     @property
     def clock(self) -> Clock:
@@ -127,6 +132,11 @@ class Generative(LightningModule):
         return Clock(
             self.iterations / self.total_iterations, self.images_seen, self.images_seen // done
         )
+
+    @property
+    def averages(self) -> list[EMA]:
+        """The averages of weights that are kept."""
+        return [self.ema] if self.ema is not None else []
 
     @property
     def ema_decay(self) -> float | None:

@@ -1,6 +1,7 @@
 """Test error of D's class head, with a supervised baseline for comparison."""
 
 import copy
+import functools
 from typing import Any
 
 import torch
@@ -15,11 +16,15 @@ from ganlab.data import ImageData, Images
 from ganlab.data.images import normalised
 from ganlab.errors import DataError
 from ganlab.gan import GAN, D
+from ganlab.networks.fitted import fit, unfitted
 from ganlab.training.streams import Stream, mixed
 
 
 class Classification(ModelCallback):
     """Logs test_error, the share of held-out images that D's class head misclassifies.
+
+    With averages of D's weights (`d_ema`) they classify, and test_error/trained is the error of the
+    trained weights themselves.
 
     If only some images are labeled, it also logs test_error/supervised, a baseline: D's networks,
     trained from the same initial weights on the labeled images alone, with D's optimizer at its
@@ -60,9 +65,10 @@ class Classification(ModelCallback):
     def on_train_batch_end(self, trainer: Trainer, gan: GAN, *_: Any) -> None:
         if self.held_out is None or not due(gan, self.every) or not trainer.is_global_zero:
             return
-        gan.observations.add(
-            "test_error", error(gan.discriminator, gan.conditioning, self.held_out)
-        )
+        gan.observations.add("test_error", error(*gan.judges, self.held_out))
+        if gan.d_averages:
+            trained = error(gan.discriminator, gan.conditioning, self.held_out)
+            gan.observations.add("test_error/trained", trained)
         if self.supervised is not None:
             gan.observations.add("test_error/supervised", self.supervised)
 
@@ -80,11 +86,13 @@ def supervised(
 ) -> tuple[nn.Module, Conditioning]:
     """Copies of D's networks, trained on labeled images alone."""
     network, conditioning = copy.deepcopy((gan.discriminator, gan.conditioning))
+    judged = functools.partial(class_logits, network, conditioning)
+    fit(unfitted(network, conditioning), lambda: judged(images.images[:500]))
     parameters = [*network.parameters(), *conditioning.parameters()]
     optimizer = gan.players[D].rule.build(parameters, fused=False)
     for _ in range(updates):
         chosen = torch.randint(len(images.labels), (batch_size,))
-        answers = class_logits(network, conditioning, images.images[chosen])
+        answers = judged(images.images[chosen])
         optimizer.zero_grad()
         cross_entropy(answers, images.labels[chosen].to(answers.device)).backward()
         optimizer.step()

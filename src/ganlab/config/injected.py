@@ -15,6 +15,7 @@ INJECTED = {
         "augment",
         "d_steps",
         "ema",
+        "d_ema",
         "iterations",
         "seed",
     },

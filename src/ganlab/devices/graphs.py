@@ -127,10 +127,9 @@ class Captured:
         for state in self._states():
             if "step" in state:
                 state["step"] = torch.as_tensor(state["step"], device=model.device)
-        if model.ema is not None:
-            model.ema.share = torch.tensor(float(model.ema.share), device=model.device).to(
-                model.dtype
-            )
+        for average in model.averages:
+            share = torch.tensor(float(average.share), device=model.device)
+            average.share = share.to(model.dtype)
 
     def release(self) -> None:
         """Returns to eager iterations."""
@@ -138,8 +137,8 @@ class Captured:
         self.graphs.clear()
         for group in self._groups():
             group["lr"], group["capturable"] = float(group["lr"]), False
-        if self.model.ema is not None:
-            self.model.ema.share = float(self.model.ema.share)
+        for average in self.model.averages:
+            average.share = float(average.share)
 
     def __call__(self, batch: RealImages) -> None:
         graph = self._graph_for(batch)

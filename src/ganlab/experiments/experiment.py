@@ -76,7 +76,9 @@ class Experiment(Settings):
             }
             names = ("d_steps", "iterations", "seed")
             options = {name: getattr(self, name) for name in names}
-            options["ema"] = self._build("ema") if isinstance(self.ema, dict) else self.ema
+            for name in ("ema", "d_ema"):
+                decay = getattr(self, name)
+                options[name] = self._build(name) if isinstance(decay, dict) else decay
             return cast("GAN", self._build("gan", **parts, **options))
 
     def _require_taken(self, spec: Spec) -> None:

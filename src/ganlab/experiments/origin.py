@@ -74,8 +74,9 @@ class Origin:
 
 
 def chosen(state: dict[str, Any], networks: list[str]) -> dict[str, Any]:
-    """The entries of some networks; those of the generator's average belong to the generator."""
-    averaged = ("ema",) if "generator" in networks else ()
+    """The entries of some networks; a network's average belongs to it."""
+    averages = {"generator": "ema", "discriminator": "d_averages"}
+    averaged = [averages[network] for network in networks if network in averages]
     return {key: v for key, v in state.items() if key.split(".")[0] in (*networks, *averaged)}
 
 

@@ -11,6 +11,7 @@ from ganlab.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from ganlab.networks.discriminator import FeatureDiscriminator
 from ganlab.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from ganlab.networks.resnet import ResNetDiscriminator, ResNetGenerator
+from ganlab.networks.salimans import SalimansDiscriminator, SalimansGenerator
 from ganlab.networks.sndcgan import SNDCGANDiscriminator, SNDCGANGenerator
 from ganlab.networks.toy import ToyDiscriminator, ToyGenerator
 from ganlab.networks.tutorial import TutorialDiscriminator, TutorialGenerator
@@ -30,6 +31,8 @@ __all__ = [
     "ResNetGenerator",
     "SNDCGANDiscriminator",
     "SNDCGANGenerator",
+    "SalimansDiscriminator",
+    "SalimansGenerator",
     "ToyDiscriminator",
     "ToyGenerator",
     "TutorialDiscriminator",

@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from ganlab.networks.layers import glorot
+
 
 class Network(nn.Module):
     """Base of generators and discriminators.
@@ -52,6 +54,10 @@ class Discriminator(Network):
     def has_spectral_head(self) -> bool:
         """Whether the last layer has spectral norm; heads of conditioning then have it, too."""
         return False
+
+    def new_head(self, outputs: int) -> nn.Module:
+        """A further head for conditioning: features (N, feature_dim) -> (N, outputs)."""
+        return glorot(nn.Linear(self.feature_dim, outputs), spectral=self.has_spectral_head)
 
     def logits_and_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N,), and features (N, feature_dim) for conditioning and feature matching."""

@@ -126,6 +126,12 @@ def normal_init(std: float) -> Callable[[nn.Module], None]:
     return init
 
 
+def glorot(layer: nn.Linear, *, spectral: bool = False) -> nn.Module:
+    """The layer with Glorot-uniform weights, and with spectral norm if asked."""
+    nn.init.xavier_uniform_(layer.weight)
+    return spectral_norm(layer) if spectral else layer
+
+
 def orthogonal_init(network: nn.Module) -> None:
     """Orthonormal rows or columns of every weight, biases 0 (Saxe et al. 2014)."""
     for module in network.modules():

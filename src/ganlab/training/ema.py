@@ -20,12 +20,13 @@ class EMA(nn.Module):
         network: the network to follow.
         decay: weight of the past per generator update, in [0, 1); may follow a schedule, such as
             `HalfLife`.
+        name: of the decay, in messages.
     """
 
-    def __init__(self, network: nn.Module, decay: Number = 0.999) -> None:
+    def __init__(self, network: nn.Module, decay: Number = 0.999, name: str = "ema") -> None:
         super().__init__()
         if not isinstance(decay, Schedule) and not 0 <= decay < 1:
-            raise ValueError(f"ema must be at least 0 and less than 1, got {decay}")
+            raise ValueError(f"{name} must be at least 0 and less than 1, got {decay}")
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
         self.share: float | Tensor = 1.0  # of the new weights, 1 - b; a tensor where graphs read it
@@ -43,7 +44,9 @@ class EMA(nn.Module):
         """Moves the average towards the weights of `network`."""
         mine: list[Tensor] = list(self.network.parameters())
         theirs: list[Tensor] = list(network.parameters())
-        if isinstance(self.share, Tensor):  # _foreach_lerp_ takes no weight from memory
+        if not mine:
+            pass  # a conditioning without weights
+        elif isinstance(self.share, Tensor):  # _foreach_lerp_ takes no weight from memory
             apart = list(torch._foreach_sub(theirs, mine))
             torch._foreach_mul_(apart, self.share)
             torch._foreach_add_(mine, apart)
