@@ -188,6 +188,8 @@ class InfoGAN(_WithHead):
         continuous: number of continuous codes; 2 in the paper.
         weight: the paper's lambda for the categorical code, at least 0; 1 in the authors' code.
         continuous_weight: the same for the continuous ones.
+        hidden: width of Q's hidden layer (dense, BatchNorm, LeakyReLU 0.1): 128 in the paper's
+            appendix C.1; with 0 Q is linear in D's features.
     """
 
     weight: Scalar
@@ -200,13 +202,26 @@ class InfoGAN(_WithHead):
         continuous: int = 2,
         weight: Number = 1.0,
         continuous_weight: Number = 1.0,
+        hidden: int = 0,
     ) -> None:
         super().__init__(spec)
-        at_least(0, categories=categories, continuous=continuous)
+        at_least(0, categories=categories, continuous=continuous, hidden=hidden)
         self.set_nonnegative(weight=weight, continuous_weight=continuous_weight)
         at_least(1, **{"categories + continuous": categories + continuous})
-        self.categories, self.continuous = categories, continuous
+        self.categories, self.continuous, self.hidden = categories, continuous, hidden
         self.code_dim = self.answers_dim = categories + continuous
+
+    def attach(self, discriminator: nn.Module) -> None:
+        if not self.hidden:
+            super().attach(discriminator)
+            return
+        width = cast("Discriminator", discriminator).feature_dim
+        self.head = nn.Sequential(
+            head_for(discriminator, nn.Linear(width, self.hidden, bias=False)),
+            nn.BatchNorm1d(self.hidden),
+            nn.LeakyReLU(0.1),
+            head_for(discriminator, nn.Linear(self.hidden, self.answers_dim)),
+        )
 
     def code(self, labels: Tensor, stream: torch.Generator) -> Tensor:
         n, device = len(labels), stream.device
