@@ -83,16 +83,18 @@ class Pool(nn.Module):
         return x.sum(dim=(2, 3)) if self.kind == "sum" else x.mean(dim=(2, 3))
 
 
-def glorot(network: nn.Module) -> None:
+def glorot(network: nn.Module, everywhere: bool = True) -> None:
     """Glorot uniform weights; gain sqrt(2) in the blocks' 3x3 kernels, 1 in all other layers.
 
-    As in SNGAN's published Chainer code; the paper does not describe it.  Tables of gains and
-    biases per code stay 0.
+    As in SNGAN's published Chainer code; the paper does not describe it.  If not `everywhere`,
+    shortcuts and G's last convolution stay as torch draws them, as in mimicry's WGAN-GP.  Tables of
+    gains and biases per code stay 0.
     """
     blocks = [block for block in network.modules() if isinstance(block, UpBlock | DownBlock)]
     inner = {conv for block in blocks for conv in (block.conv1, block.conv2)}
     for module in weighted(network):
-        nn.init.xavier_uniform_(module.weight, math.sqrt(2) if module in inner else 1.0)
+        if everywhere or module in inner or isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight, math.sqrt(2) if module in inner else 1.0)
 
 
 def each(fill: Callable[[Tensor], object]) -> Callable[[nn.Module], None]:
@@ -109,6 +111,7 @@ def each(fill: Callable[[Tensor], object]) -> Callable[[nn.Module], None]:
 
 INITS = {
     "glorot": glorot,
+    "glorot_inner": partial(glorot, everywhere=False),
     "orthogonal": each(nn.init.orthogonal_),  # orthonormal rows or columns (Saxe et al. 2014)
     "normal": each(partial(nn.init.normal_, std=0.02)),
 }
@@ -141,14 +144,15 @@ class ResNetGenerator(Generator):
         attention: self-attention before the last block, at half the image's size: 16 x 16 for 32
             pixels (Zhang et al. 2019: 32 x 32 for 128).
         upsample: "nearest" (the papers') or "bilinear" (mimicry's).
-        init: "glorot" (SNGAN's), "orthogonal" (Brock et al. 2019) or "normal", N(0, 0.02^2); the
-            last two also draw the tables of gains and biases per code, which else start at 0.
+        init: "glorot" (SNGAN's), "glorot_inner" (mimicry's WGAN-GP), "orthogonal" (Brock et al.
+            2019) or "normal", N(0, 0.02^2); the last two also draw the tables of gains and biases
+            per code, which else start at 0.
         zero_bias: whether biases start at 0, or as torch draws them.
         spectral_tables: also use spectral norm for the tables, as StudioGAN does.
 
     Raises:
         ValueError: a size is out of range, an option is another word, `spectral` is combined with
-            norm="weight", or `spectral_tables` with init="glorot": tables of 0 have no norm.
+            norm="weight", or `spectral_tables` with a Glorot init: tables of 0 have no norm.
     """
 
     takes_code_dim = True
@@ -174,8 +178,8 @@ class ResNetGenerator(Generator):
         at_least(code_dim + 1, latent_dim=latent_dim)
         if spectral and norm == "weight":
             raise ValueError("spectral=true and norm=weight both normalise weights; drop one")
-        if spectral_tables and init == "glorot":
-            raise ValueError("spectral_tables=true needs init=orthogonal or normal; got 'glorot'")
+        if spectral_tables and init.startswith("glorot"):
+            raise ValueError(f"spectral_tables=true needs init=orthogonal or normal; got {init!r}")
         self.code_dim = code_dim if norm == "conditional_batch" else 0
         ups = power_of_two(spec, "resnet")
         blocks: list[nn.Module] = [
@@ -215,7 +219,7 @@ class ResNetDiscriminator(FeatureDiscriminator):
         norm: "spectral" (SNGAN), "none" or "layer" (WGAN-GP), "weight" or "batch".
         minibatch: "none", "std" (before the last block) or "discrimination"; with
             minibatch_group: see networks/discriminator.py.
-        init: "glorot" (SNGAN's), "orthogonal" (Brock et al. 2019) or "normal", N(0, 0.02^2).
+        init: "glorot", "glorot_inner", "orthogonal" or "normal", as in ResNetGenerator.
         attention: self-attention after the first block, at half the image's size.
         pool: "sum" (SNGAN's) or "mean" (WGAN-GP's) over positions.
         zero_bias: whether biases start at 0, or as torch draws them.
