@@ -109,7 +109,7 @@ def each(fill: Callable[[Tensor], object]) -> Callable[[nn.Module], None]:
     return init
 
 
-INITS = {
+INITS: dict[str, Callable[[nn.Module], None]] = {
     "glorot": glorot,
     "glorot_inner": partial(glorot, everywhere=False),
     "orthogonal": each(nn.init.orthogonal_),  # orthonormal rows or columns (Saxe et al. 2014)
