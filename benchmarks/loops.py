@@ -92,7 +92,7 @@ class Game:
 GAMES = {
     "vanilla": Game(ImageSpec(1, 28), VanillaGenerator, VanillaDiscriminator, 300),
     "dcgan": Game(ImageSpec(3, 32), DCGANGenerator, DCGANDiscriminator, 20),
-    "sngan": Game(  # conf/experiment/sngan.yaml, at a constant learning rate
+    "sngan": Game(  # conf/experiment/sngan.yaml, constant rate, nearest upsampling
         ImageSpec(3, 32),
         ResNetGenerator,
         ResNetDiscriminator,

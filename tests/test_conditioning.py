@@ -1,5 +1,6 @@
 """Conditioning: codes, heads and terms against closed forms; who trains the heads; exact resume."""
 
+import copy
 import math
 from dataclasses import replace
 from types import SimpleNamespace
@@ -184,6 +185,7 @@ def test_data_without_classes_is_fine_where_labels_are_not_looked_at(kind):
         (InfoGAN, {"weight": -1}, "weight must be at least 0, got -1"),
         (InfoGAN, {"continuous_weight": -1}, "continuous_weight must be at least 0, got -1"),
         (InfoGAN, {"categories": -1}, "categories must be at least 0, got -1"),
+        (InfoGAN, {"hidden": -1}, "hidden must be at least 0, got -1"),
         (
             InfoGAN,
             {"categories": 0, "continuous": 0},
@@ -430,6 +432,32 @@ def test_each_answer_comes_from_its_own_row_and_the_first_ones_are_the_categorie
     assert missing([0.0, 50, 0, 0.25, -0.5]) == pytest.approx(0, abs=1e-6)
     assert missing([0.25, -0.5, 0.0, 50, 0]) > 1
     assert missing([0.0, 50, 0, -0.5, 0.25]) == pytest.approx(0.5625)
+
+
+def test_q_has_the_papers_hidden_layer_if_asked():
+    """FC128, BatchNorm, LeakyReLU 0.1, FC (Chen et al. 2016, appendix C.1); linear by default."""
+    gan = told(InfoGAN(SPEC, 3, 2, hidden=128))
+    kinds = [nn.Linear, nn.BatchNorm1d, nn.LeakyReLU, nn.Linear]
+    assert [type(layer) for layer in gan.conditioning.head] == kinds
+    first, norm, leaky, last = gan.conditioning.head
+    assert (first.out_features, leaky.negative_slope, last.out_features) == (128, 0.1, 5)
+    seen = gan.discriminate(torch.randn(4, *SPEC.shape), torch.zeros(4, 5))
+    x = seen.features @ first.weight.T
+    x = (x - x.mean(dim=0)) / (x.var(dim=0, correction=0) + norm.eps).sqrt()
+    want = torch.where(x > 0, x, 0.1 * x) @ last.weight.T + last.bias
+    torch.testing.assert_close(seen.answers, want, rtol=1e-4, atol=1e-5)
+    assert couplings(gan) == set()
+    assert isinstance(told(InfoGAN(SPEC, 3, 2)).conditioning.head, nn.Linear)
+    assert is_spectral(told(InfoGAN(SPEC, hidden=8), "spectral").conditioning)
+
+
+def test_a_q_with_batchnorm_trains():
+    """With D's weights, though D itself has no BatchNorm; both kinds of images pass D apart."""
+    gan = told(InfoGAN(SPEC, hidden=8), "none")
+    before = copy.deepcopy(gan.conditioning.head.state_dict())
+    train(gan)
+    after = gan.conditioning.head.state_dict()
+    assert all(not torch.equal(before[name], after[name]) for name in before)
 
 
 # Semi-supervised ---------------------------------------------------------------------------------

@@ -51,7 +51,8 @@ def a_gan(norm="none", kind=Conditioning, minibatch="none", **options):
     spec = small_gan().spec
     torch.manual_seed(1)
     told = kind(spec)
-    d = networks.DCGANDiscriminator(told.shown, width=8, norm=norm, minibatch=minibatch)
+    compare = {"minibatch": minibatch, "minibatch_group": 16}  # 4 would never mix the two kinds
+    d = networks.DCGANDiscriminator(told.shown, width=8, norm=norm, **compare)
     gan = small_gan(discriminator=d, conditioning=told, **deepcopy(options)).double()
     labels, images = torch.arange(8), torch.rand(2, 8, *spec.shape, dtype=torch.double) * 2 - 1
     real = Batch(images[0], labels)

@@ -23,6 +23,7 @@ from ganlab.networks import (
     ResNetGenerator,
     SNDCGANDiscriminator,
     SNDCGANGenerator,
+    ToyDiscriminator,
     TutorialDiscriminator,
     TutorialGenerator,
     VanillaDiscriminator,
@@ -30,9 +31,13 @@ from ganlab.networks import (
 )
 from ganlab.networks.attention import SelfAttention
 from ganlab.networks.conditional import CONDITIONAL_NORMS, ConditionalBatchNorm2d
-from ganlab.networks.discriminator import MinibatchDiscrimination, MinibatchStd
+from ganlab.networks.discriminator import (
+    FeatureDiscriminator,
+    MinibatchDiscrimination,
+    MinibatchStd,
+)
 from ganlab.networks.layers import NORMS, GaussianNoise, needs_bias, power_of_two
-from ganlab.networks.resnet import DownBlock, UpBlock
+from ganlab.networks.resnet import DownBlock, Pool, UpBlock
 from ganlab.spec import ImageSpec
 from ganlab.training.ema import EMA
 
@@ -377,12 +382,18 @@ def plain_parameters(network):
     ids=["dcgan", "sndcgan"],
 )
 def test_convolutional_networks_start_from_the_papers_initialisation(g, d, norm):
-    """Weights ~ N(0, 0.02^2), gains ~ N(1, 0.02^2), biases 0; torch's own start is rejected."""
+    """Weights ~ N(0, 0.02^2), gains ~ N(1, 0.02^2), biases 0; torch's own start is rejected.
+
+    The gains of the SNDCGAN are 1.
+    """
     spec = ImageSpec(3, 32)
     for network in (g(spec, 100, width=32, norm=norm), d(spec, 32, norm)):
         for name, p in plain_parameters(network):
             if name.endswith("bias"):
                 assert not p.any(), name
+                continue
+            if g is SNDCGANGenerator and p.ndim == 1:
+                assert (p == 1).all(), name
                 continue
             mean = 1.0 if p.ndim == 1 else 0.0
             error = 5 * 0.02 / p.numel() ** 0.5
@@ -394,13 +405,16 @@ def test_convolutional_networks_start_from_the_papers_initialisation(g, d, norm)
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("player", ["resnet-g", "resnet-d"])
 def test_resnet_starts_from_glorots_initialisation(player, norm):
-    """U(-a, a), a = gain sqrt(6 / (fan in + fan out)); gain sqrt 2 for 3 x 3 kernels alone."""
+    """U(-a, a), a = gain sqrt(6 / (fan in + fan out)); gain sqrt 2 in the blocks' 3 x 3 kernels.
+
+    G's last convolution has gain 1, as in the Chainer code; sqrt 2 is rejected.
+    """
     network = NORMED[player](ImageSpec(3, 32), norm)
     for module in weighted(network):
         spectral = "_SpectralNorm" in reparametrizations(module)
         weight = module.parametrizations.weight.original if spectral else module.weight
         places = math.prod(weight.shape[2:])
-        gain = math.sqrt(2) if places == 9 else 1
+        gain = math.sqrt(2) if places == 9 and len(weight) > 3 else 1
         a = gain * math.sqrt(6 / (places * (weight.shape[0] + weight.shape[1])))
         assert weight.abs().max() <= a
         if weight.numel() > 500:
@@ -610,7 +624,10 @@ def test_the_residual_discriminator_sums_over_places(size, halvings, side):
     assert h.shape == (2, 4, side, side)
     logit = lambda pooled: (pooled @ d.head.weight.T + d.head.bias).flatten()
     torch.testing.assert_close(d(x), logit(h.relu().sum(dim=(2, 3))), rtol=1e-6, atol=1e-9)
-    assert not torch.allclose(d(x), logit(h.relu().mean(dim=(2, 3))), rtol=0.01)
+    mean = logit(h.relu().mean(dim=(2, 3)))
+    assert not torch.allclose(d(x), mean, rtol=0.01)
+    d.features[-1] = Pool("mean")
+    torch.testing.assert_close(d(x), mean, rtol=1e-6, atol=1e-9)
 
 
 CLASSES = 3
@@ -990,16 +1007,95 @@ def test_the_moving_average_follows_conditional_generators(name):
     torch.testing.assert_close(average.network(z), want)
 
 
-def test_minibatch_std_is_one_number_for_the_minibatch():
-    """By a loop: population deviations, averaged; 0 where all images are alike."""
-    features = torch.randn(5, 3).double()
-    spreads = [statistics.pstdev(column) for column in features.T.tolist()]
-    got = MinibatchStd(3)(features)
-    assert torch.equal(got[:, :3], features)
-    assert got[:, 3].tolist() == pytest.approx([sum(spreads) / 3] * 5)
-    sample = sum(statistics.stdev(column) for column in features.T.tolist()) / 3
-    assert got[0, 3].item() != pytest.approx(sample)
-    assert MinibatchStd(3)(features[:1].expand(5, 3))[:, 3].max() < 1e-3
+@pytest.mark.parametrize("places", [(), (3, 3)], ids=["features", "maps"])
+def test_minibatch_std_is_one_number_for_each_group(places):
+    """By a loop: population deviations, averaged; 0 where all images of a group are alike."""
+    x = torch.randn(8, 2, *places).double()
+    x[4:] *= 3
+    x[7] = x[6] = x[5] = x[4]
+    got = MinibatchStd(4)(x)
+    assert got.shape == (8, 3, *places)
+    assert torch.equal(got[:, :2], x)
+    of_columns = lambda kind, group: statistics.mean(map(kind, group.flatten(1).T.tolist()))
+    want = of_columns(statistics.pstdev, x[:4])
+    torch.testing.assert_close(got[:4, 2], torch.full((4, *places), want).double())
+    assert got[0, 2].flatten()[0].item() != pytest.approx(of_columns(statistics.stdev, x[:4]))
+    assert got[4:, 2].max() < 1e-3  # the other group's images are alike
+
+
+@pytest.mark.parametrize(
+    ("n", "group", "size"), [(8, 4, 4), (6, 4, 6), (50, 4, 5), (7, 4, 7), (3, 4, 3), (8, 1, 1)]
+)
+def test_groups_divide_the_minibatch(n, group, size):
+    x = torch.randn(n, 2, 3, 3)
+    of_images = MinibatchStd(group)(x)[:, 2, 0, 0]
+    assert len(of_images.unique()) == (n // size if size > 1 else 1)
+    assert torch.equal(of_images, of_images[::size].repeat_interleave(size))
+
+
+def test_minibatch_std_is_no_zero_in_half_precision():
+    """1e-8 is 0 in float16, and the root of 0 has no finite slope."""
+    x = torch.zeros(4, 2, dtype=torch.float16, requires_grad=True)
+    got = MinibatchStd()(x)
+    assert got.dtype == torch.float16
+    (gradient,) = torch.autograd.grad(got.sum(), x)
+    assert gradient.isfinite().all()
+
+
+SPREADING = {
+    "vanilla": lambda **options: VanillaDiscriminator(ImageSpec(1, 16), (16, 8), 0.0, **options),
+    "toy": lambda **options: ToyDiscriminator(ImageSpec(1, 16), (16, 8), **options),
+    "dcgan": lambda **options: DCGANDiscriminator(ImageSpec(1, 16), 4, "none", **options),
+    "dcgan-8": lambda **options: DCGANDiscriminator(ImageSpec(1, 8), 4, "none", **options),
+    "infogan": lambda **options: InfoGANDiscriminator(ImageSpec(1, 16), "none", **options),
+    "sndcgan": lambda **options: SNDCGANDiscriminator(ImageSpec(1, 16), 4, "none", **options),
+    "resnet": lambda **options: ResNetDiscriminator(ImageSpec(1, 16), 4, "none", **options),
+    "tutorial": lambda **options: TutorialDiscriminator(ImageSpec(1, 28), **options),
+}
+
+
+@pytest.mark.parametrize("name", SPREADING)
+def test_minibatch_std_acts_through_a_nonlinearity(name):
+    """Logits move by the group and by the image; D before this added one constant to all."""
+    side = 28 if name == "tutorial" else 8 if name == "dcgan-8" else 16
+    d, x = SPREADING[name](minibatch="std").double(), torch.randn(8, 1, side, side).double()
+    assert d.head.in_features == d.feature_dim
+    std = next(module for module in d.modules() if isinstance(module, MinibatchStd))
+    seen = []
+    std.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    together = d(x)
+    numbers = seen[0].flatten(1)[:, -1]
+    assert len(numbers.unique()) == 2
+    std.group = 8  # other neighbours for the same images
+    moved = d(x) - together
+    assert moved.std() > 1e-3 * moved.abs().max()  # a constant for each group would be rejected
+    assert all(part.std() > 1e-3 * part.abs().max() for part in moved.split(4))
+    apart = torch.cat([d.features(x[:4]), d.features(x[4:])])
+    std.group = 4
+    torch.testing.assert_close(d.features(x), apart)
+
+
+@pytest.mark.parametrize("name", SPREADING)
+def test_the_logits_gradient_depends_on_the_other_images(name):
+    """One image's logit has a gradient at its group's other images, and at no other image."""
+    side = 28 if name == "tutorial" else 8 if name == "dcgan-8" else 16
+    x = torch.randn(8, 1, side, side, requires_grad=True)
+    for group, reached in ((4, [True] * 4 + [False] * 4), (8, [True] * 8)):
+        torch.manual_seed(1)
+        d = SPREADING[name](minibatch="std", minibatch_group=group)
+        (gradient,) = torch.autograd.grad(d(x)[0], x)
+        assert gradient.flatten(1).any(dim=1).tolist() == reached
+    (gradient,) = torch.autograd.grad(SPREADING[name]()(x)[0], x)
+    assert gradient.flatten(1).any(dim=1).tolist() == [True] + [False] * 7
+
+
+def test_a_network_without_the_layer_of_minibatch_std_is_refused():
+    for make in (
+        lambda: FeatureDiscriminator(nn.Flatten(), 256, "std"),
+        lambda: VanillaDiscriminator(ImageSpec(1, 16), (), minibatch="std"),
+    ):
+        with pytest.raises(ValueError, match=r"^minibatch=std needs a hidden layer after it, and "):
+            make()
 
 
 def test_minibatch_discrimination_is_the_closeness_to_each_other_image():
@@ -1032,7 +1128,7 @@ def test_minibatch_discrimination_is_the_closeness_to_each_other_image():
     ],
 )
 def test_logits_are_linear_in_the_features_and_the_comparison(network, minibatch):
-    """Other images of the minibatch change the logit with a comparison only, never features."""
+    """Other images of the minibatch change the logit with a comparison only; features with std."""
     options = {"width": 4} if "width" in inspect.signature(network).parameters else {}
     d = network(ImageSpec(1, 16), **options, minibatch=minibatch).eval()
     for parameter in d.head.parameters():
@@ -1042,13 +1138,14 @@ def test_logits_are_linear_in_the_features_and_the_comparison(network, minibatch
     assert features.shape == (4, d.feature_dim)
     assert torch.equal(features, d.features(x))
     assert torch.equal(logits, d(x))
-    extra = {"none": 0, "std": 1, "discrimination": 100}[minibatch]
+    extra = 100 if minibatch == "discrimination" else 0
     assert d.head.in_features == d.feature_dim + extra
     seen = d.compare(features)
     torch.testing.assert_close(logits, (seen @ d.head.weight.T + d.head.bias).flatten())
     mixed = torch.cat([x[:2], others[:2]])
     first, of_first = d.logits_and_features(mixed)
-    torch.testing.assert_close(of_first[:2], features[:2])
+    same = torch.allclose(of_first[:2], features[:2], rtol=1e-5, atol=1e-7)
+    assert same == (minibatch != "std")
     assert torch.allclose(first[:2], logits[:2], rtol=1e-5, atol=1e-7) == (minibatch == "none")
 
 
@@ -1116,7 +1213,32 @@ def test_dropout_works_in_training_only():
         ),
         (
             lambda spec: ResNetDiscriminator(spec, init="zero"),
-            "init must be one of glorot, orthogonal; got 'zero'",
+            "init must be one of glorot, glorot_inner, orthogonal, normal; got 'zero'",
+        ),
+        (
+            lambda spec: ResNetGenerator(spec, LATENT, upsample="linear"),
+            "upsample must be one of nearest, bilinear; got 'linear'",
+        ),
+        (
+            lambda spec: ResNetGenerator(spec, LATENT, spectral=True, spectral_tables=True),
+            "spectral_tables=true needs init=orthogonal or normal; got 'glorot'",
+        ),
+        (
+            lambda spec: ResNetDiscriminator(spec, pool="max"),
+            "pool must be one of sum, mean; got 'max'",
+        ),
+        (
+            lambda spec: SNDCGANDiscriminator(spec, doubling="before"),
+            "doubling must be one of after, while; got 'before'",
+        ),
+        (lambda spec: InfoGANDiscriminator(spec, slope=-1), "slope must be at least 0, got -1"),
+        (
+            lambda spec: DCGANDiscriminator(spec, minibatch_group=0),
+            "minibatch_group must be at least 1, got 0",
+        ),
+        (
+            lambda spec: DCGANDiscriminator(spec, minibatch="mean"),
+            "minibatch must be one of none, std, discrimination; got 'mean'",
         ),
         (
             lambda spec: ResNetGenerator(spec, LATENT, code_dim=LATENT),

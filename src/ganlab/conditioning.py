@@ -189,6 +189,8 @@ class InfoGAN(_WithHead):
         continuous: number of continuous codes; 2 in the paper.
         weight: the paper's lambda for the categorical code, at least 0; 1 in the authors' code.
         continuous_weight: the same for the continuous ones.
+        hidden: width of Q's hidden layer (dense, BatchNorm, LeakyReLU 0.1): 128 in the paper's
+            appendix C.1; with 0 Q is linear in D's features.
     """
 
     weight: Scalar
@@ -201,13 +203,27 @@ class InfoGAN(_WithHead):
         continuous: int = 2,
         weight: Number = 1.0,
         continuous_weight: Number = 1.0,
+        hidden: int = 0,
     ) -> None:
         super().__init__(spec)
-        at_least(0, categories=categories, continuous=continuous)
+        at_least(0, categories=categories, continuous=continuous, hidden=hidden)
         self.set_nonnegative(weight=weight, continuous_weight=continuous_weight)
         at_least(1, **{"categories + continuous": categories + continuous})
-        self.categories, self.continuous = categories, continuous
+        self.categories, self.continuous, self.hidden = categories, continuous, hidden
         self.code_dim = self.answers_dim = categories + continuous
+
+    def attach(self, discriminator: nn.Module) -> None:
+        if not self.hidden:
+            super().attach(discriminator)
+            return
+        judge = cast("Discriminator", discriminator)
+        spectral = judge.has_spectral_head
+        self.head = nn.Sequential(
+            glorot(nn.Linear(judge.feature_dim, self.hidden, bias=False), spectral=spectral),
+            nn.BatchNorm1d(self.hidden),
+            nn.LeakyReLU(0.1),
+            glorot(nn.Linear(self.hidden, self.answers_dim), spectral=spectral),
+        )
 
     def code(self, labels: Tensor, stream: torch.Generator) -> Tensor:
         n, device = len(labels), stream.device

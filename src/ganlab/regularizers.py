@@ -173,9 +173,12 @@ class R2(R1):
 
 
 class LeCam(Regularizer):
-    """weight (E[(D(x) - a_F)^2] + E[(D(G(z)) - a_R)^2]) (Tseng et al. 2021, eq. 7).
+    """weight (E[relu(D(x) - a_F)^2] + E[relu(a_R - D(G(z)))^2]) (Tseng et al. 2021, authors' code).
 
-    a_R and a_F are moving averages of D's logits on real and generated images, kept in checkpoints.
+    a_R and a_F are moving averages of D's logits on real and generated images, without the bias
+    towards their start at 0, as in the authors' code for StyleGAN2; kept in checkpoints.  Equation
+    7 of the paper has no relu: it also draws logits that have passed the other side's average.
+    The authors' code for BigGAN starts the penalty after some iterations, with a decay of 0.9.
 
     Args:
         weight: the paper's lambda, at least 0.
@@ -184,6 +187,7 @@ class LeCam(Regularizer):
 
     real_anchor: Tensor
     fake_anchor: Tensor
+    seen: Tensor
 
     weight: Scalar
 
@@ -196,16 +200,17 @@ class LeCam(Regularizer):
         self.decay = decay
         self.register_buffer("real_anchor", torch.zeros(()))
         self.register_buffer("fake_anchor", torch.zeros(()))
+        self.register_buffer("seen", torch.zeros(()))  # total weight of all logits in an average
 
     def d_term(self, update: Discrimination) -> Tensor:
         real, fake = update.real.logits, update.fake.logits
         with torch.no_grad():
             self.real_anchor.lerp_(real.mean().to(self.real_anchor), 1 - self.decay)
             self.fake_anchor.lerp_(fake.mean().to(self.fake_anchor), 1 - self.decay)
-        apart = (real - self.fake_anchor).square().mean() + (
-            fake - self.real_anchor
-        ).square().mean()
-        return self.weight * apart
+            self.seen.lerp_(torch.ones_like(self.seen), 1 - self.decay)
+            of_real, of_fake = self.real_anchor / self.seen, self.fake_anchor / self.seen
+        above, below = (real - of_fake).relu(), (of_real - fake).relu()
+        return self.weight * (above.square().mean() + below.square().mean())
 
 
 class Consistency(Regularizer):

@@ -1,6 +1,8 @@
 """BigGAN's generator (Brock et al. 2019, section 3 and appendix B), in its variant for 32 pixels.
 
 Its discriminator is the residual one, 256 wide, with orthogonal initialisation: conf/model/biggan.
+Without hierarchical noise and shared embedding, as in the authors' script for CIFAR-10, G is the
+residual generator with spectral norm: conf/experiment/biggan.
 Both have the same width in all blocks, as in the authors' code for 32 pixels, at any image size.
 """
 
@@ -8,10 +10,10 @@ from torch import Tensor, cat, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ganlab.networks.attention import SelfAttention
-from ganlab.networks.conditional import ConditionalBatchNorm2d, noise_and_code
+from ganlab.networks.conditional import noise_and_code, tables
 from ganlab.networks.contract import Generator
-from ganlab.networks.layers import orthogonal_init, power_of_two, reparametrize
-from ganlab.networks.resnet import UpBlock
+from ganlab.networks.layers import power_of_two, reparametrize
+from ganlab.networks.resnet import UpBlock, initialize
 from ganlab.spec import ImageSpec, at_least
 
 
@@ -72,14 +74,11 @@ class BigGANGenerator(Generator):
         self._start()
 
     def _start(self) -> None:
-        orthogonal_init(self)
+        initialize(self, "orthogonal")
         for part in (self.stem, self.blocks, self.attention, self.top):
             reparametrize(part, "spectral")
-        for norm in self.modules():
-            if isinstance(norm, ConditionalBatchNorm2d):
-                for table in ("gain", "bias"):
-                    nn.init.orthogonal_(getattr(norm, table))
-                    spectral_norm(norm, table)
+        for norm, table in tables(self):
+            spectral_norm(norm, table)
 
     def forward(self, z: Tensor) -> Tensor:
         noise, code = noise_and_code(z, self.code_dim)

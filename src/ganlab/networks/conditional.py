@@ -37,6 +37,12 @@ class ConditionalBatchNorm2d(Conditional):
         return self.norm(x) * gain[..., None, None] + bias[..., None, None]
 
 
+def tables(network: nn.Module) -> list[tuple[ConditionalBatchNorm2d, str]]:
+    """All tables of gains and biases per code, as (norm, name of the parameter)."""
+    norms = (norm for norm in network.modules() if isinstance(norm, ConditionalBatchNorm2d))
+    return [(norm, name) for norm in norms for name in ("gain", "bias")]
+
+
 def conditional_norm2d(kind: str, channels: int, code_dim: int) -> nn.Module:
     """Like `norm2d`, with the additional kind "conditional_batch"; without a code it is "batch"."""
     one_of(CONDITIONAL_NORMS, norm=kind)

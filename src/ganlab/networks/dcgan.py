@@ -1,9 +1,11 @@
 """DCGAN: all-convolutional networks with BatchNorm (Radford et al. 2016, section 3, figure 1)."""
 
+import itertools
+
 from torch import Tensor, nn
 
 from ganlab.networks.contract import Generator
-from ganlab.networks.discriminator import FeatureDiscriminator
+from ganlab.networks.discriminator import FeatureDiscriminator, minibatch_std
 from ganlab.networks.layers import (
     NORMS,
     doublings,
@@ -41,7 +43,7 @@ class DCGANGenerator(Generator):
             nn.ConvTranspose2d(width, spec.channels, 4, 2, 1),
             nn.Tanh(),
         ]
-        self.layers = nn.Sequential(*layers).apply(normal_init(0.02))
+        self.layers = nn.Sequential(*layers).apply(normal_init(0.02, gains=0.02))
         reparametrize(self, norm)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -55,26 +57,33 @@ class DCGANDiscriminator(FeatureDiscriminator):
         width: channels after the first layer; each layer after it has twice as many.
         norm: "batch" (the paper's), "layer", "spectral", "weight" or "none"; the first layer is
             normalised only by "spectral" and "weight".
-        minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
+        minibatch: "none", "std" (before the last convolution) or "discrimination"; with
+            minibatch_group: see networks/discriminator.py.
     """
 
     def __init__(
-        self, spec: ImageSpec, width: int = 64, norm: str = "batch", minibatch: str = "none"
+        self,
+        spec: ImageSpec,
+        width: int = 64,
+        norm: str = "batch",
+        minibatch: str = "none",
+        minibatch_group: int = 4,
     ) -> None:
         at_least(1, width=width)
         one_of(NORMS, norm=norm)
         end, downs = doublings(spec, "dcgan")
-        layers: list[nn.Module] = [
-            nn.Conv2d(spec.channels, width, 4, 2, 1),
-            nn.LeakyReLU(0.2, inplace=True),
-        ]
-        for _ in range(downs - 1):
+        spread = minibatch_std(minibatch, minibatch_group)
+        fans = [spec.channels] + [width * 2**i for i in range(downs)]
+        layers: list[nn.Module] = []
+        for i, (fan_in, fan_out) in enumerate(itertools.pairwise(fans)):
+            first, before = i == 0, spread if i == downs - 1 else []
+            bias = first or needs_bias(norm)
             layers += [
-                nn.Conv2d(width, width * 2, 4, 2, 1, bias=needs_bias(norm)),
-                norm2d(norm, width * 2),
+                *before,
+                nn.Conv2d(fan_in + len(before), fan_out, 4, 2, 1, bias=bias),
+                *([] if first else [norm2d(norm, fan_out)]),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
-            width *= 2
-        super().__init__(nn.Sequential(*layers, nn.Flatten()), width * end**2, minibatch)
-        self.apply(normal_init(0.02))
+        super().__init__(nn.Sequential(*layers, nn.Flatten()), fans[-1] * end**2, minibatch)
+        self.apply(normal_init(0.02, gains=0.02))
         reparametrize(self, norm)

@@ -1,30 +1,43 @@
 """Discriminators with features and a linear head, and layers that compare images of a minibatch."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils.parametrizations import _SpectralNorm
 
 from ganlab.networks.contract import Discriminator
-from ganlab.spec import one_of
+from ganlab.spec import at_least, one_of
 
 
 class MinibatchStd(nn.Module):
-    """Adds one feature: the standard deviation over the minibatch, averaged over the features.
+    """(N, C, ...) -> (N, C + 1, ...): adds one map that says how much the images of a group differ.
 
-    It lets D detect minibatches of similar images (Karras et al. 2018, section 3).
+    It is the standard deviation over the group of each entry, averaged over all entries: one number
+    for a group (Karras et al. 2018, section 3; groups as in the code of Karras et al. 2020).  D
+    thus detects similar images.  A layer with a nonlinearity must follow: in front of D's last
+    linear layer it would only add a constant to the logits of a group.
+
+    Args:
+        group: images of a group, at least 1.  Groups follow each other in the minibatch; their
+            size is the least number from `group` on that divides the minibatch.
     """
 
-    extra = 1
-
-    def __init__(self, feature_dim: int) -> None:
+    def __init__(self, group: int = 4) -> None:
         super().__init__()
+        at_least(1, minibatch_group=group)
+        self.group = group
 
-    def forward(self, features: Tensor) -> Tensor:
-        spread = (features.var(dim=0, correction=0) + 1e-8).sqrt().mean()
-        return torch.cat([features, spread.expand(len(features), 1)], dim=1)
+    def forward(self, x: Tensor) -> Tensor:
+        n = len(x)
+        size = next(k for k in range(min(self.group, n), n + 1) if n % k == 0)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))  # 1e-8 is 0 in float16
+        deviations = (wide.unflatten(0, (-1, size)).var(dim=1, correction=0) + 1e-8).sqrt()
+        of_groups = deviations.flatten(1).mean(dim=1).to(x.dtype)
+        plane = of_groups.repeat_interleave(size).view(n, *(1 for _ in x.shape[1:]))
+        return torch.cat([x, plane.expand(n, 1, *x.shape[2:])], dim=1)
+
+    def extra_repr(self) -> str:
+        return f"group={self.group}"
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -46,11 +59,17 @@ class MinibatchDiscrimination(nn.Module):
         return torch.cat([features, closeness.sum(dim=1) - 1], dim=1)  # - 1 for the image itself
 
 
-COMPARISONS: dict[str, Callable[[int], nn.Module]] = {
-    "none": nn.Identity,
-    "std": MinibatchStd,
-    "discrimination": MinibatchDiscrimination,
-}
+COMPARISONS = ("none", "std", "discrimination")
+
+
+def minibatch_std(minibatch: str, group: int) -> list[nn.Module]:
+    """The layer of minibatch="std", for a network to put before its last layer but the head; or [].
+
+    The layer after it has `len(...)` more channels.
+    """
+    one_of(COMPARISONS, minibatch=minibatch)
+    at_least(1, minibatch_group=group)
+    return [MinibatchStd(group)] if minibatch == "std" else []
 
 
 class FeatureDiscriminator(Discriminator):
@@ -59,15 +78,22 @@ class FeatureDiscriminator(Discriminator):
     Args:
         features: images (N, C, H, W) in [-1, 1] -> (N, feature_dim).
         feature_dim: width of these features.
-        minibatch: comparison with the other images of the minibatch: "none", "std" or
-            "discrimination".
+        minibatch: comparison with the other images of the minibatch: "none"; "std", which is a
+            layer among `features`, see `minibatch_std`; or "discrimination", between features and
+            head.
+
+    Raises:
+        ValueError: `minibatch` is another word, or "std" without a MinibatchStd in `features`.
     """
 
     def __init__(self, features: nn.Module, feature_dim: int, minibatch: str = "none") -> None:
         super().__init__()
-        one_of(tuple(COMPARISONS), minibatch=minibatch)
+        one_of(COMPARISONS, minibatch=minibatch)
+        if minibatch == "std" and not any(isinstance(m, MinibatchStd) for m in features.modules()):
+            raise ValueError("minibatch=std needs a hidden layer after it, and there is none")
         self.features, self.feature_dim = features, feature_dim
-        self.compare = COMPARISONS[minibatch](feature_dim)
+        discriminating = minibatch == "discrimination"
+        self.compare = MinibatchDiscrimination(feature_dim) if discriminating else nn.Identity()
         self.head = nn.Linear(feature_dim + getattr(self.compare, "extra", 0), 1)
 
     @property

@@ -6,9 +6,9 @@ A small network, common in GAN collections for MNIST; Lucic et al. 2018 compare 
 from torch import Tensor, nn
 
 from ganlab.networks.contract import Generator
-from ganlab.networks.discriminator import FeatureDiscriminator
+from ganlab.networks.discriminator import FeatureDiscriminator, minibatch_std
 from ganlab.networks.layers import needs_bias, norm1d, norm2d, normal_init, reparametrize
-from ganlab.spec import ImageSpec
+from ganlab.spec import ImageSpec, at_least
 
 
 def quarter(spec: ImageSpec) -> int:
@@ -52,21 +52,32 @@ class InfoGANDiscriminator(FeatureDiscriminator):
 
     Args:
         norm: "batch" (the paper's), "layer", "spectral", "weight" or "none".
-        minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
+        slope: of LeakyReLU for negative values, at least 0: 0.1 in the paper, 0.2 in collections.
+        minibatch: "none", "std" (before the dense layer) or "discrimination"; with
+            minibatch_group: see networks/discriminator.py.
     """
 
-    def __init__(self, spec: ImageSpec, norm: str = "batch", minibatch: str = "none") -> None:
-        side = quarter(spec)
+    def __init__(
+        self,
+        spec: ImageSpec,
+        norm: str = "batch",
+        slope: float = 0.1,
+        minibatch: str = "none",
+        minibatch_group: int = 4,
+    ) -> None:
+        at_least(0, slope=slope)
+        side, spread = quarter(spec), minibatch_std(minibatch, minibatch_group)
         features = nn.Sequential(
             nn.Conv2d(spec.channels, 64, 4, 2, 1),
-            nn.LeakyReLU(0.1, inplace=True),
+            nn.LeakyReLU(slope, inplace=True),
             nn.Conv2d(64, 128, 4, 2, 1, bias=needs_bias(norm)),
             norm2d(norm, 128),
-            nn.LeakyReLU(0.1, inplace=True),
+            nn.LeakyReLU(slope, inplace=True),
+            *spread,
             nn.Flatten(),
-            nn.Linear(128 * side * side, 1024, bias=needs_bias(norm)),
+            nn.Linear((128 + len(spread)) * side * side, 1024, bias=needs_bias(norm)),
             norm1d(norm, 1024),
-            nn.LeakyReLU(0.1, inplace=True),
+            nn.LeakyReLU(slope, inplace=True),
         )
         super().__init__(features, 1024, minibatch)
         self.apply(normal_init(0.02))

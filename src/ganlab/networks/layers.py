@@ -69,6 +69,11 @@ def rising(channels: int, times: int, norm: str) -> list[nn.Module]:
     return layers
 
 
+def weighted(network: nn.Module) -> list[Weighted]:
+    """All dense layers and convolutions of the network."""
+    return [module for module in network.modules() if isinstance(module, Weighted)]
+
+
 def reparametrize(network: nn.Module, norm: str) -> None:
     """Normalises the weights of all layers for "spectral" and "weight"; call it after initialising.
 
@@ -76,14 +81,11 @@ def reparametrize(network: nn.Module, norm: str) -> None:
     training pass (Miyato et al. 2018, algorithm 1).  "weight" learns length and direction of each
     output's weights separately (Salimans & Kingma 2016, eq. 2); initially the layer is unchanged.
     """
-    if norm not in ("spectral", "weight"):
-        return
-    for module in list(network.modules()):
-        if isinstance(module, Weighted):
-            if norm == "spectral":
-                spectral_norm(module)
-            else:
-                weight_norm(module, dim=1 if isinstance(module, nn.ConvTranspose2d) else 0)
+    for module in weighted(network):
+        if norm == "spectral":
+            spectral_norm(module)
+        elif norm == "weight":
+            weight_norm(module, dim=1 if isinstance(module, nn.ConvTranspose2d) else 0)
 
 
 class Dropout(nn.Dropout):
@@ -110,14 +112,19 @@ class GaussianNoise(nn.Module):
         return f"std={self.std}"
 
 
-def normal_init(std: float) -> Callable[[nn.Module], None]:
-    """Weights ~ N(0, std^2), norms' gains ~ N(1, std^2), biases 0 (Radford et al. 2016, sec. 4)."""
+def normal_init(std: float, gains: float = 0.0) -> Callable[[nn.Module], None]:
+    """Weights ~ N(0, std^2) (Radford et al. 2016, section 4), biases 0.
+
+    Gains of norms ~ N(1, gains^2); with gains=0 they stay 1.
+    """
 
     def init(module: nn.Module) -> None:
         if isinstance(module, Weighted):
             nn.init.normal_(module.weight, 0.0, std)
-        elif isinstance(module, nn.modules.batchnorm._BatchNorm | nn.GroupNorm | nn.LayerNorm):
-            nn.init.normal_(module.weight, 1.0, std)
+        elif gains and isinstance(
+            module, nn.modules.batchnorm._BatchNorm | nn.GroupNorm | nn.LayerNorm
+        ):
+            nn.init.normal_(module.weight, 1.0, gains)
         else:
             return
         if module.bias is not None:
@@ -130,15 +137,6 @@ def glorot(layer: nn.Linear, *, spectral: bool = False) -> nn.Module:
     """The layer with Glorot-uniform weights, and with spectral norm if asked."""
     nn.init.xavier_uniform_(layer.weight)
     return spectral_norm(layer) if spectral else layer
-
-
-def orthogonal_init(network: nn.Module) -> None:
-    """Orthonormal rows or columns of every weight, biases 0 (Saxe et al. 2014)."""
-    for module in network.modules():
-        if isinstance(module, Weighted):
-            nn.init.orthogonal_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 def doublings(spec: ImageSpec, network: str) -> tuple[int, int]:

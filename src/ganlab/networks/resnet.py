@@ -1,9 +1,12 @@
 """Residual networks of SNGAN (Miyato et al. 2018, appendix B.4, table 4), also used by WGAN-GP."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.utils.parametrizations import spectral_norm
 
 from ganlab.networks.attention import SelfAttention
 from ganlab.networks.conditional import (
@@ -11,34 +14,22 @@ from ganlab.networks.conditional import (
     conditional_norm2d,
     given,
     noise_and_code,
+    tables,
 )
 from ganlab.networks.contract import Generator
-from ganlab.networks.discriminator import FeatureDiscriminator
-from ganlab.networks.layers import norm2d, orthogonal_init, power_of_two, reparametrize
+from ganlab.networks.discriminator import FeatureDiscriminator, minibatch_std
+from ganlab.networks.layers import norm2d, power_of_two, reparametrize, weighted
 from ganlab.spec import ImageSpec, at_least, one_of
-
-
-def residual_init(network: nn.Module) -> None:
-    """Glorot uniform; gain sqrt(2) for 3x3 kernels, 1 for shortcuts and dense layers.
-
-    As in the published Chainer code; the paper does not describe it.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            wide = isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1)
-            nn.init.xavier_uniform_(module.weight, math.sqrt(2) if wide else 1.0)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-
-
-INITS = {"glorot": residual_init, "orthogonal": orthogonal_init}
 
 
 class UpBlock(Conditional):
     """norm, ReLU, upsample, conv, norm, ReLU, conv; shortcut: upsample, 1x1 conv."""
 
-    def __init__(self, fan_in: int, fan_out: int, norm: str, code_dim: int = 0) -> None:
+    def __init__(
+        self, fan_in: int, fan_out: int, norm: str, code_dim: int = 0, upsample: str = "nearest"
+    ) -> None:
         super().__init__()
+        self.upsample = upsample
         self.norm1 = conditional_norm2d(norm, fan_in, code_dim)
         self.norm2 = conditional_norm2d(norm, fan_out, code_dim)
         self.conv1 = nn.Conv2d(fan_in, fan_out, 3, 1, 1)
@@ -46,9 +37,12 @@ class UpBlock(Conditional):
         self.shortcut = nn.Conv2d(fan_in, fan_out, 1)
 
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
-        h = self.conv1(interpolate(given(self.norm1, x, code).relu(), scale_factor=2))
+        h = self.conv1(self._doubled(given(self.norm1, x, code).relu()))
         h = self.conv2(given(self.norm2, h, code).relu())
-        return h + interpolate(self.shortcut(x), scale_factor=2)  # 1x1 first: cheaper, same result
+        return h + self._doubled(self.shortcut(x))  # 1x1 first: cheaper, same result
+
+    def _doubled(self, x: Tensor) -> Tensor:
+        return interpolate(x, scale_factor=2, mode=self.upsample)
 
 
 class DownBlock(nn.Module):
@@ -77,11 +71,62 @@ class DownBlock(nn.Module):
         )  # pooling first: cheaper, same result
 
 
-class SumOfPlaces(nn.Module):
-    """Sum over all positions: (N, C, H, W) -> (N, C)."""
+class Pool(nn.Module):
+    """Sum or mean over all positions: (N, C, H, W) -> (N, C)."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        one_of(("sum", "mean"), pool=kind)
+        self.kind = kind
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.sum(dim=(2, 3))
+        return x.sum(dim=(2, 3)) if self.kind == "sum" else x.mean(dim=(2, 3))
+
+
+def glorot(network: nn.Module, everywhere: bool = True) -> None:
+    """Glorot uniform weights; gain sqrt(2) in the blocks' 3x3 kernels, 1 in all other layers.
+
+    As in SNGAN's published Chainer code; the paper does not describe it.  If not `everywhere`,
+    shortcuts and G's last convolution stay as torch draws them, as in mimicry's WGAN-GP.  Tables of
+    gains and biases per code stay 0.
+    """
+    blocks = [block for block in network.modules() if isinstance(block, UpBlock | DownBlock)]
+    inner = {conv for block in blocks for conv in (block.conv1, block.conv2)}
+    for module in weighted(network):
+        if everywhere or module in inner or isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight, math.sqrt(2) if module in inner else 1.0)
+
+
+def each(fill: Callable[[Tensor], object]) -> Callable[[nn.Module], None]:
+    """An initialisation that fills all weights, and the tables of gains and biases per code."""
+
+    def init(network: nn.Module) -> None:
+        for module in weighted(network):
+            fill(module.weight)
+        for norm, table in tables(network):
+            fill(getattr(norm, table))
+
+    return init
+
+
+INITS: dict[str, Callable[[nn.Module], None]] = {
+    "glorot": glorot,
+    "glorot_inner": partial(glorot, everywhere=False),
+    "orthogonal": each(nn.init.orthogonal_),  # orthonormal rows or columns (Saxe et al. 2014)
+    "normal": each(partial(nn.init.normal_, std=0.02)),
+}
+
+
+def initialize(network: nn.Module, init: str, zero_bias: bool = True) -> None:
+    """Draws the weights anew; biases become 0 or stay as torch draws them.
+
+    torch's biases are U(-a, a) with a = 1 / sqrt(fan in): mimicry and BigGAN-PyTorch keep them.
+    """
+    one_of(tuple(INITS), init=init)
+    INITS[init](network)
+    for module in weighted(network) if zero_bias else ():
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 class ResNetGenerator(Generator):
@@ -98,9 +143,16 @@ class ResNetGenerator(Generator):
             gains and biases per code.
         attention: self-attention before the last block, at half the image's size: 16 x 16 for 32
             pixels (Zhang et al. 2019: 32 x 32 for 128).
+        upsample: "nearest" (the papers') or "bilinear" (mimicry's).
+        init: "glorot" (SNGAN's), "glorot_inner" (mimicry's WGAN-GP), "orthogonal" (Brock et al.
+            2019) or "normal", N(0, 0.02^2); the last two also draw the tables of gains and biases
+            per code, which else start at 0.
+        zero_bias: whether biases start at 0, or as torch draws them.
+        spectral_tables: also use spectral norm for the tables, as StudioGAN does.
 
     Raises:
-        ValueError: a size is out of range, or `spectral` is combined with norm="weight".
+        ValueError: a size is out of range, an option is another word, `spectral` is combined with
+            norm="weight", or `spectral_tables` with a Glorot init: tables of 0 have no norm.
     """
 
     takes_code_dim = True
@@ -114,16 +166,25 @@ class ResNetGenerator(Generator):
         code_dim: int = 0,
         spectral: bool = False,
         attention: bool = False,
+        upsample: str = "nearest",
+        init: str = "glorot",
+        zero_bias: bool = True,
+        spectral_tables: bool = False,
     ) -> None:
         super().__init__()
+        one_of(("nearest", "bilinear"), upsample=upsample)
         at_least(1, width=width)
         at_least(0, code_dim=code_dim)
         at_least(code_dim + 1, latent_dim=latent_dim)
         if spectral and norm == "weight":
             raise ValueError("spectral=true and norm=weight both normalise weights; drop one")
+        if spectral_tables and init.startswith("glorot"):
+            raise ValueError(f"spectral_tables=true needs init=orthogonal or normal; got {init!r}")
         self.code_dim = code_dim if norm == "conditional_batch" else 0
         ups = power_of_two(spec, "resnet")
-        blocks: list[nn.Module] = [UpBlock(width, width, norm, code_dim) for _ in range(ups)]
+        blocks: list[nn.Module] = [
+            UpBlock(width, width, norm, code_dim, upsample) for _ in range(ups)
+        ]
         if attention:
             blocks.insert(-1, SelfAttention(width))
         self.layers = nn.Sequential(
@@ -135,8 +196,10 @@ class ResNetGenerator(Generator):
             nn.Conv2d(width, spec.channels, 3, 1, 1),
             nn.Tanh(),
         )
-        residual_init(self)
+        initialize(self, init, zero_bias)
         reparametrize(self, "spectral" if spectral else norm)
+        for table_norm, table in tables(self) if spectral_tables else ():
+            spectral_norm(table_norm, table)
 
     def forward(self, z: Tensor) -> Tensor:
         x, code = noise_and_code(z, self.code_dim)
@@ -149,14 +212,17 @@ class ResNetDiscriminator(FeatureDiscriminator):
     """Images (N, C, H, W) in [-1, 1] -> logits (N,).
 
     Blocks halve the image to 8 x 8, at least once; two more keep its size; then positions are
-    summed.
+    summed or averaged.
 
     Args:
         width: channels of every block, 128 in the papers.
         norm: "spectral" (SNGAN), "none" or "layer" (WGAN-GP), "weight" or "batch".
-        minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
-        init: "glorot" (SNGAN's) or "orthogonal" (BigGAN's).
+        minibatch: "none", "std" (before the last block) or "discrimination"; with
+            minibatch_group: see networks/discriminator.py.
+        init: "glorot", "glorot_inner", "orthogonal" or "normal", as in ResNetGenerator.
         attention: self-attention after the first block, at half the image's size.
+        pool: "sum" (SNGAN's) or "mean" (WGAN-GP's) over positions.
+        zero_bias: whether biases start at 0, or as torch draws them.
     """
 
     def __init__(
@@ -167,18 +233,23 @@ class ResNetDiscriminator(FeatureDiscriminator):
         minibatch: str = "none",
         init: str = "glorot",
         attention: bool = False,
+        pool: str = "sum",
+        zero_bias: bool = True,
+        minibatch_group: int = 4,
     ) -> None:
         at_least(1, width=width)
-        one_of(tuple(INITS), init=init)
+        spread = minibatch_std(minibatch, minibatch_group)
         halvings = max(1, power_of_two(spec, "resnet") - 1)
         fans = [spec.channels] + [width] * (halvings + 1)
+        fans[-1] += len(spread)
         layers: list[nn.Module] = [
             DownBlock(fans[i], width, norm, down=i < halvings, first=i == 0)
             for i in range(halvings + 2)
         ]
+        layers[-1:-1] = spread
         if attention:
             layers.insert(1, SelfAttention(width))
-        layers += [norm2d(norm, width), nn.ReLU(inplace=True), SumOfPlaces()]
+        layers += [norm2d(norm, width), nn.ReLU(inplace=True), Pool(pool)]
         super().__init__(nn.Sequential(*layers), width, minibatch)
-        INITS[init](self)
+        initialize(self, init, zero_bias)
         reparametrize(self, norm)

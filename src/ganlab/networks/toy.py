@@ -5,7 +5,7 @@ import math
 from torch import Tensor, nn
 
 from ganlab.networks.contract import Generator
-from ganlab.networks.discriminator import FeatureDiscriminator
+from ganlab.networks.discriminator import FeatureDiscriminator, minibatch_std
 from ganlab.networks.layers import reparametrize
 from ganlab.networks.vanilla import dense, generating
 from ganlab.spec import Spec, at_least
@@ -46,7 +46,8 @@ class ToyDiscriminator(FeatureDiscriminator):
         hidden: widths of the hidden layers, at least one; the last one gives D's features.
         activation: "relu", "leaky_relu", "tanh", "elu" or "softplus".
         norm: "none", "batch", "layer", "spectral" or "weight".
-        minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
+        minibatch: "none", "std" (before the last hidden layer) or "discrimination"; with
+            minibatch_group: see networks/discriminator.py.
     """
 
     takes_points = True
@@ -58,9 +59,11 @@ class ToyDiscriminator(FeatureDiscriminator):
         activation: str = "relu",
         norm: str = "none",
         minibatch: str = "none",
+        minibatch_group: int = 4,
     ) -> None:
         at_least(1, **{"number of hidden layers": len(hidden)})
         widths = (math.prod(spec.shape), *hidden)
-        layers = dense(widths, norm, activation=activation)
+        spread = minibatch_std(minibatch, minibatch_group)
+        layers = dense(widths, norm, activation=activation, before_last=spread)
         super().__init__(nn.Sequential(nn.Flatten(), *layers), widths[-1], minibatch)
         reparametrize(self, norm)

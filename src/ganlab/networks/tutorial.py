@@ -6,7 +6,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from ganlab.networks.contract import Generator
-from ganlab.networks.discriminator import FeatureDiscriminator
+from ganlab.networks.discriminator import FeatureDiscriminator, minibatch_std
 from ganlab.spec import ImageSpec
 
 SIZE = 28
@@ -65,11 +65,13 @@ class TutorialDiscriminator(FeatureDiscriminator):
     """Images (N, C, 28, 28) in [-1, 1] -> logits (N,); two small convolutions and no norm.
 
     Args:
-        minibatch: "none", "std" or "discrimination": see networks/discriminator.py.
+        minibatch: "none", "std" (before the dense layer) or "discrimination"; with
+            minibatch_group: see networks/discriminator.py.
     """
 
-    def __init__(self, spec: ImageSpec, minibatch: str = "none") -> None:
+    def __init__(self, spec: ImageSpec, minibatch: str = "none", minibatch_group: int = 4) -> None:
         require_size(spec)
+        spread = minibatch_std(minibatch, minibatch_group)
         features = nn.Sequential(
             nn.Conv2d(spec.channels, 8, 5, padding=2),
             nn.ReLU(inplace=True),
@@ -77,8 +79,9 @@ class TutorialDiscriminator(FeatureDiscriminator):
             nn.Conv2d(8, 16, 5, padding=2),
             nn.ReLU(inplace=True),
             nn.AvgPool2d(2),
+            *spread,
             nn.Flatten(),
-            nn.Linear(16 * 7 * 7, 32),
+            nn.Linear((16 + len(spread)) * 7 * 7, 32),
             nn.ReLU(inplace=True),
         )
         super().__init__(features, 32, minibatch)
