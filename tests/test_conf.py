@@ -23,7 +23,7 @@ ONE = ("trainer=smoke", "iterations=1", "batch_size=4")
 FREE = "model.discriminator.norm=none"  # a discriminator that all regularizers can live with
 LONGEST = {
     "train.yaml": 1000,
-    "experiment": 30,
+    "experiment": 35,
     "sweep": 20,
     "sweep/lucic.yaml": 60,
 }  # lines; others have 15
@@ -184,6 +184,7 @@ def test_an_experiment_is_what_its_own_yaml_says(name):
     chosen = [item for line in lines for item in line.items()]
     config = completed(f"experiment={name}", "seed=7", "d_optimizer.lr=0.5")
     built = dict(flattened(config))
+    said = {key: value for key, value in said.items() if "${" not in str(value)}
     values = {**dict(flattened(said)), "seed": 7, "d_optimizer.lr": 0.5}
     assert {key: built[key] for key in values} == values
     for group, choices in chosen:

@@ -1,15 +1,17 @@
-"""The recipes of conf/experiment: they say sources and scores, and have the sources' settings."""
+"""The recipes of conf/experiment: what they say holds, and they have the sources' settings."""
 
-import itertools
 import json
 import re
 
 import pytest
+import torch
 import yaml
 
 from commands import completed, run_train, runs_in
 from ganlab.config.checks import conf_dir
 from ganlab.config.completion import flattened
+from ganlab.config.recipe import Parameters, Recipe, read
+from ganlab.experiments.experiment import Experiment
 from ganlab.runs.folder import identity
 
 RECIPES = {
@@ -19,16 +21,19 @@ RECIPES = {
 BASE = "znxlwm/base"  # what the ten below share, and no recipe
 TEN = [name for name in RECIPES if name.startswith("znxlwm/") and name != BASE]
 SOURCE = re.compile(r"et al\. \d{4}|[A-Z]\w+ & [A-Z]\w+ \d{4}|\b\w+/[\w-]+-[\w-]+")
-SCORE = re.compile(r"\b(FID \d|% test error|[Nn]o score is known|has no score)")
 FAILURES = {name for name in RECIPES if name.startswith("failure/")}  # ours, and no recipes
 SHOWN = {"figure_1", "grid_2d", "proposition_1", "vanishing_gradient"}  # by the laboratory
-SILENT = {BASE} | FAILURES | SHOWN  # about scores
+STATED = {*TEN, "biggan"}  # recipes whose source states its budget in epochs
 
 
-def header(text: str) -> str:
-    """The comment above the first setting, in one line."""
-    lines = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
-    return " ".join(line.lstrip("# ") for line in lines if "@package" not in line)
+def own(name: str) -> dict:
+    """What a recipe's own file says in its header."""
+    return yaml.safe_load(RECIPES[name].read_text())["recipe"]
+
+
+def recipe(name: str) -> Recipe:
+    """The header that holds: of the file, and of those that it inherits from."""
+    return read(completed(f"experiment={name}")["recipe"])
 
 
 def settings(name: str, *overrides: str) -> dict:
@@ -39,34 +44,66 @@ def settings(name: str, *overrides: str) -> dict:
 # What is said ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_experiment_begins_with_its_recipe(name):
+    assert RECIPES[name].read_text().startswith("# @package _global_\nrecipe:\n  source: ")
+
+
 @pytest.mark.parametrize("name", sorted(set(RECIPES) - FAILURES))
-def test_a_recipe_names_its_source(name):
-    text = RECIPES[name].read_text()
-    assert text.startswith("# @package _global_\n# ")
-    assert SOURCE.search(header(text))
+def test_a_recipe_names_its_source_in_its_own_file(name):
+    assert SOURCE.search(own(name)["source"])
+    assert not SOURCE.search("A GAN of mine that is great.")
 
 
-@pytest.mark.parametrize("name", sorted(set(RECIPES) - SILENT))
-def test_a_recipe_says_what_score_it_is_known_for_or_that_none_is_known(name):
-    assert SCORE.search(header(RECIPES[name].read_text()))
+@pytest.mark.parametrize("name", sorted(set(RECIPES) - FAILURES - SHOWN))
+def test_a_recipe_says_itself_what_score_it_is_known_for_or_that_none_is_known(name):
+    """A recipe that inherits would otherwise quote the score of another."""
+    assert [vars(known) for known in recipe(name).known] == [
+        {"spread": None, **known} for known in own(name)["known"]
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(FAILURES))
 def test_what_fails_says_by_which_signs_and_what_cures_it(name):
-    said = header(RECIPES[name].read_text())
-    assert said.startswith("Fails on purpose")
-    assert "Signature: within" in said
-    assert "Cure: " in said
+    said = recipe(name)
+    assert said.source.startswith("Fails on purpose")
+    assert said.signature.startswith("Within ")
+    cured = completed(f"experiment={name}", *said.cure)
+    assert identity(cured) != identity(completed(f"experiment={name}"))
 
 
-def test_the_rules_see_a_header_without_source_or_score():
-    said = header(
-        "# @package _global_\n# A GAN of mine\n# that is great.\nx: 1\n# et al. 2014, FID 1"
-    )
-    assert said == "A GAN of mine that is great."
-    assert not SOURCE.search(said)
-    assert not SCORE.search(said)
-    assert all(not SCORE.search(header(RECIPES[name].read_text())) for name in SILENT)
+@pytest.mark.parametrize("name", sorted(set(RECIPES) - FAILURES - {BASE}))
+def test_the_networks_have_the_sizes_that_the_recipe_states(name):
+    with torch.device("meta"):
+        gan = Experiment(**completed(f"experiment={name}")).build_gan()
+    built = [
+        sum(weight.numel() for weight in network.parameters())
+        for network in (gan.generator, gan.discriminator)
+    ]
+    assert "parameters" in own(name)
+    assert Parameters(generator=built[0], discriminator=built[1]) == recipe(name).parameters
+
+
+def passes(config: dict, images: int) -> float:
+    """Epochs of so many images that D sees in a run."""
+    return config["iterations"] * config["d_steps"] * config["batch_size"] / images
+
+
+@pytest.mark.parametrize("name", sorted(set(RECIPES) - {BASE}))
+def test_a_recipe_trains_for_the_epochs_that_its_source_states(name):
+    config, epochs = completed(f"experiment={name}"), recipe(name).epochs
+    assert (epochs is not None) == (name in STATED)
+    if epochs is not None:
+        assert passes(config, epochs.images) == pytest.approx(epochs.number, abs=0.1)
+
+
+def test_the_ten_see_fifty_epochs_of_mnist_whatever_k_is():
+    trained = {name: completed(f"experiment={name}") for name in TEN}
+    assert all(passes(config, 60_000) == pytest.approx(50, abs=0.1) for config in trained.values())
+    of_k = {config["d_steps"]: config["iterations"] for config in trained.values()}
+    assert of_k == {1: 46_875, 5: 9_375}
+    fixed = completed("experiment=znxlwm/wgan", "iterations=46900")  # as it was: 250 epochs
+    assert passes(fixed, 60_000) == pytest.approx(250, abs=0.2)
 
 
 # The ten of znxlwm -------------------------------------------------------------------------------
@@ -78,7 +115,6 @@ SHARED = {
     "latent.low": 0.0,
     "latent.high": 1.0,
     "batch_size": 64,
-    "iterations": 50 * -(-60000 // 64),  # 50 epochs
     "ema": None,
     "mirror": False,
     **{
@@ -199,6 +235,7 @@ def test_no_two_recipes_are_the_same_experiment():
 def test_a_recipe_is_sngan_and_what_its_name_says(name, overrides):
     sngan = completed("experiment=sngan")
     made, recipe = completed("experiment=sngan", *overrides), completed(f"experiment={name}")
+    assert made.pop("recipe") != recipe.pop("recipe")
     assert made == recipe
     assert identity(made) == identity(recipe) != identity(sngan)
     for missing in range(len(overrides)):

@@ -5,10 +5,13 @@ import math
 import statistics
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
-from commands import composer
+from commands import completed, composer
+from ganlab.config.completion import flattened
 from ganlab.errors import ConfigError
+from ganlab.experiments.experiment import Experiment
 from ganlab.sweeps import study
 from ganlab.sweeps.scores import best_of
 from ganlab.sweeps.study import AGAIN, SWEEPER, Method, Point, Study
@@ -23,7 +26,12 @@ METHODS = {
     "hinge": Method(["loss=hinge"]),
     "clip": Method(
         ["loss=wasserstein", "regularizer=[weight_clip]"],
-        {"regularizer.weight_clip.limit": "tag(log,interval(1e-3,1.0))", "d_steps": "choice(5)"},
+        {
+            "wide": {
+                "regularizer.weight_clip.limit": "tag(log,interval(1e-3,1.0))",
+                "d_steps": "choice(5)",
+            }
+        },
     ),
 }
 
@@ -80,11 +88,13 @@ def test_points_lie_in_their_space():
     assert {point["model.generator.width"] for point in drawn} == {str(n) for n in range(8, 17)}
 
 
-def test_a_method_s_own_space_replaces_what_is_searched_for_all():
-    drawn = [values(t) for t in made(wide=20).trials([]) if t.method == "clip"]
-    searched = [point for point in drawn if "g_optimizer.lr" in point]
-    assert {point["d_steps"] for point in searched} == {"5"}
-    assert all("regularizer.weight_clip.limit" in point for point in searched)
+def test_a_method_s_own_space_replaces_what_is_searched_for_all_in_the_same_stage():
+    trials = [t for t in made(wide=20, narrow=20).trials([]) if t.method == "clip"]
+    wide = [values(t) for t in trials if t.stage == "wide"][1:]
+    assert {point["d_steps"] for point in wide} == {"5"}
+    assert all({"regularizer.weight_clip.limit", "g_optimizer.lr"} <= point.keys() for point in wide)
+    narrow = [values(t) for t in trials if t.stage == "narrow"]
+    assert all(point.keys() == {"loss", "regularizer", "g_optimizer.lr"} for point in narrow)
 
 
 def test_what_the_command_line_says_is_not_searched():
@@ -95,7 +105,7 @@ def test_what_the_command_line_says_is_not_searched():
 
 def test_a_point_says_each_key_once():
     space = {"model.discriminator.norm": "choice(layer,none)"}
-    methods = {"gp": Method(["model.discriminator.norm=none"], space)}
+    methods = {"gp": Method(["model.discriminator.norm=none"], {"wide": space, "narrow": space})}
     for trial in made(wide=9, methods=methods).trials([]):
         keys = [word.lstrip("+").partition("=")[0] for word in trial.overrides]
         assert len(keys) == len(set(keys))
@@ -146,6 +156,14 @@ def test_a_study_is_read_from_its_config():
             "hydra.sweeper.methods.hinge.chose: Method takes no 'chose'; did you mean 'choose'?",
         ),
         (
+            {"spaces": {"wid": {"seed": "range(1,5)"}}},
+            "hydra.sweeper: spaces.wid: budget has no such stage; did you mean 'wide'?",
+        ),
+        (
+            {"methods": {"hinge": {"choose": ["loss=hinge"], "spaces": {"narow": {}}}}},
+            "hydra.sweeper: methods.hinge.spaces.narow: budget has no such stage",
+        ),
+        (
             {"spaces": {"wide": {"a": "interval(0,)"}}},
             "hydra.sweeper: 'a=interval(0,)': expected values such as choice(1,5) or interval(0,1)",
         ),
@@ -176,13 +194,95 @@ def test_what_a_budget_is_worth_is_the_mean_over_all_ways_to_spend_it(k, smaller
     assert k == 1 or abs(bootstrap - expected) > 0.01
 
 
-def test_the_study_of_lucic_searches_what_the_paper_searches():
-    base = composer().base(["sweep=lucic"])
-    read = study.read(base.hydra.sweeper)
-    assert (read.budget, len(read.methods)) == ({"wide": 100, "narrow": 50}, 7)
-    trials = read.trials([])
-    assert len(trials) == 7 * 150
-    wide = {key for t in trials if t.stage == "wide" for key in values(t)}
-    assert {"g_optimizer.lr", "g_optimizer.betas.0", "d_steps", "loss.gamma", "loss.rate"} <= wide
-    assert {"model.discriminator.norm", "regularizer.weight_clip.limit"} <= wide
-    assert {"regularizer.dragan.weight", "regularizer.gradient_penalty.weight"} <= wide
+# google/compare_gan, params.py of February 2018: defaults, then the ranges of both stages.  A pair is
+# an interval, a set lists all values.  Here `layer` stands for BatchNorm under a penalty.
+RATES = {"g_optimizer.lr": ((1e-5, 1e-2), (1e-4, 1e-3))}
+BOTH = {**RATES, "g_optimizer.betas.0": ((0.0, 1.0), {0.5}), "d_steps": ({1, 5}, {1})}
+NORM, CLIP = "model.discriminator.norm", "regularizer.weight_clip.limit"
+PENALTY, DRAGAN = "regularizer.gradient_penalty.weight", "regularizer.dragan.weight"
+NORMS = ({"batch", "none"}, {"batch", "none"})
+PENALISED, LAMBDA = ({"layer", "none"}, {"none"}), ((0.1, 100.0), (0.1, 10.0))
+THEIRS = {  # method -> default (lr, beta1, k, norm), what else it has, its ranges
+    "minimax": ((5e-5, 0.0, 1, "batch"), {}, {NORM: NORMS}),
+    "nonsaturating": ((5e-5, 0.0, 1, "batch"), {}, {NORM: NORMS}),
+    "least_squares": ((2e-4, 0.5, 1, "batch"), {}, {NORM: NORMS}),
+    "wasserstein": (
+        (5e-5, 0.5, 5, "batch"),
+        {CLIP: 0.01},
+        {NORM: NORMS, CLIP: ((1e-3, 1.0), (1e-2, 1.0))},
+    ),
+    "wasserstein_gp": (
+        (1e-4, 0.5, 5, "none"),
+        {PENALTY: 10.0},
+        {NORM: PENALISED, PENALTY: LAMBDA},
+    ),
+    "dragan": ((1e-4, 0.5, 1, "layer"), {DRAGAN: 10.0}, {NORM: PENALISED, DRAGAN: LAMBDA}),
+    "began": (
+        (1e-4, 0.5, 5, "none"),
+        {"loss.gamma": 0.75, "loss.rate": 1e-3},
+        {
+            NORM: NORMS,
+            "loss.gamma": ((0.0, 1.0), (0.6, 0.9)),
+            "loss.rate": ((1e-4, 1e-2), {1e-3}),
+        },
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def lucic() -> Study:
+    return study.read(composer().base(["sweep=lucic"]).hydra.sweeper)
+
+
+def test_the_study_of_lucic_has_the_paper_s_budget(lucic):
+    assert lucic.budget == {"wide": 100, "narrow": 50}
+    assert lucic.methods.keys() == THEIRS.keys()
+    assert len(lucic.trials([])) == 7 * 150
+
+
+@pytest.mark.parametrize("method", THEIRS)
+def test_a_method_of_lucic_s_begins_with_the_authors_defaults(lucic, method):
+    config = dict(flattened(completed("sweep=lucic", *lucic.methods[method].choose)))
+    (lr, beta, k, norm), others, _ = THEIRS[method]
+    wanted = {"d_steps": k, NORM: norm, "batch_size": 64, "ema": None, **others}
+    for player in "gd":
+        wanted |= {f"{player}_optimizer.lr": lr, f"{player}_optimizer.betas": [beta, 0.999]}
+    z = {"_target_": "ganlab.latent.Uniform", "dim": 64, "low": -1.0, "high": 1.0}
+    wanted |= {f"latent.{key}": value for key, value in z.items()}
+    assert {key: config.get(key) for key in wanted} == wanted
+
+
+@pytest.mark.parametrize("stage", [0, 1], ids=["wide", "narrow"])
+@pytest.mark.parametrize("method", THEIRS)
+def test_the_points_of_lucic_s_study_fill_the_authors_ranges_and_no_more(lucic, method, stage):
+    name, ranges = list(lucic.budget)[stage], {**BOTH, **THEIRS[method][2]}
+    trials = [t for t in lucic.trials([]) if (t.method, t.stage) == (method, name)]
+    drawn = [values(t) for t in trials[1 - stage :]]
+    assert len(drawn) == (99, 50)[stage]
+    for key, both in ranges.items():
+        found, wanted = [point[key] for point in drawn], both[stage]
+        if isinstance(wanted, set):
+            assert set(found) == {str(value) for value in wanted}
+        else:
+            numbers = [float(number) for number in found]
+            low, high = wanted
+            assert low <= min(numbers) < max(numbers) <= high
+            assert max(numbers) - min(numbers) > 0.5 * (high - low)
+    others = set(drawn[0]) - set(ranges)
+    assert others == {word.lstrip("+").partition("=")[0] for word in trials[0].overrides} - set(
+        ranges
+    )
+
+
+def test_the_autoencoder_of_lucic_s_began_has_the_authors_sizes(lucic):
+    config = completed("sweep=lucic", *lucic.methods["began"].choose)
+    with torch.device("meta"):
+        d = Experiment(**config).build_gan().discriminator
+    convolutions = [*(1 * 64, 64 * 128), *(128 * 64, 64 * 1)]
+    sizes = [16 * pair for pair in convolutions] + [128 * 49 * 64] * 2
+    biases = [64, 128, 64, 128 * 49, 64, 1]
+    assert sum(p.numel() for p in d.parameters()) == sum(sizes) + sum(biases) == 1_073_601
+    default = "model.discriminator._target_=ganlab.networks.AutoencoderDiscriminator"
+    with torch.device("meta"):
+        d = Experiment(**completed("sweep=lucic", "loss=began", default)).build_gan().discriminator
+    assert sum(p.numel() for p in d.parameters()) < 900_000, "as it was"

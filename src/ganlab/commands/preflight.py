@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from ganlab.commands.composition import Composer, is_adaptive, looks_for_scores, without_hydra
-from ganlab.config import once
+from ganlab.config import once, recipe
 from ganlab.config.checks import HYDRA_KEYS, plain, problems
 from ganlab.config.completion import complete
 from ganlab.config.secrets import redacted_words
@@ -35,6 +35,7 @@ MANY = 50  # jobs; fewer are checked in some seconds
 HOW_MANY = ("n_trials", "n_jobs")  # of a search
 SWEEPS = "${output_dir}/sweeps"  # hydra.sweep.dir where nobody has said another
 LAUNCHER = ("hydra/launcher", "hydra.launcher")
+BY_RESOLVER = "ConfigError raised while resolving interpolation: "  # OmegaConf's words
 REQUEUED_WRONG = {"never": "would start again", "last": "may name another run"}
 
 
@@ -92,6 +93,8 @@ def preflight(given: Namespace) -> Launch:
 def shown(given: Namespace) -> list[str]:
     """The overrides of a command line that asks to see the config or the help, for Hydra.
 
+    A budget in images is among them as the number of iterations that follows from it.
+
     Raises:
         ConfigError: Hydra refuses some.
     """
@@ -99,9 +102,33 @@ def shown(given: Namespace) -> list[str]:
         return list(given.overrides)
     composer = Composer(given.config_dir, given.config_name)
     overrides = composer.chosen(given.overrides)
-    if found := composer.compose(overrides)[1]:
+    cfg, found = composer.compose(overrides)
+    if found:
         raise ConfigError(found)
-    return composer.words(overrides)
+    words = composer.words(overrides)
+    if OmegaConf.is_interpolation(cfg, "iterations"):
+        words.append(f"iterations={iterations(cfg)}")
+    if given.help and cfg.get("recipe") is not None:
+        print(f"{recipe.read(plain(cfg.recipe))}\n")
+        words.append("~recipe")
+    return words
+
+
+def iterations(cfg: DictConfig) -> int:
+    """The number of iterations, where a config says it by an interpolation.
+
+    Raises:
+        ConfigError: the interpolation cannot be resolved.
+    """
+    try:
+        return cast("int", cfg.iterations)
+    except OmegaConfBaseException as error:
+        raise ConfigError([said_by(error)]) from error
+
+
+def said_by(error: OmegaConfBaseException) -> str:
+    """OmegaConf's sentence, or that of a resolver of ganlab's."""
+    return str(error).splitlines()[0].removeprefix(BY_RESOLVER)
 
 
 def rehearsed(composer: Composer, points: list[Point], sweeper: DictConfig | None) -> list[Job]:
@@ -205,12 +232,15 @@ def sound(cfg: DictConfig, *, deep: bool = True) -> dict[str, Any]:
     try:
         node = plain(cfg)
     except OmegaConfBaseException as error:
-        said = str(error).splitlines()[0]
+        said = said_by(error)
         if said.endswith(("interpolation type hydra", "HydraConfig was not set")):
             said = "${hydra:...}: only Hydra's own part of the config may refer to it"
         raise ConfigError([said]) from error
     found = [f"{key}: unknown" for key in HYDRA_KEYS if key in node]
-    if found := found + problems(node, Settings, deep=deep) + range_problems(node):
+    found += problems(node, Settings, deep=deep) + range_problems(node)
+    if isinstance(node.get("recipe"), dict):
+        found += recipe.mistakes(node["recipe"])
+    if found:
         raise ConfigError(found)
     return node
 

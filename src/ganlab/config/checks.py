@@ -11,7 +11,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ganlab.config import once
+from ganlab.config import (
+    budget,  # noqa: F401 - registers ${images:...}
+    once,
+)
 from ganlab.config.completion import matches
 from ganlab.config.injected import INSTEAD, injected
 from ganlab.config.targets import hints, locate, parameters, takes_any_name

@@ -72,6 +72,7 @@ class Settings:
     health: Node = key({})
     logger: Node = key({}, decides=False)
     callback: Node = key({})
+    recipe: Node | None = key(None, decides=False)
     seed: int = key(0)
     d_steps: int = key(1, minimum=1)
     batch_size: int = key(64, minimum=1)

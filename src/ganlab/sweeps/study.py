@@ -4,17 +4,19 @@ In each stage, every method tries random points from the stage's search space.  
 is trained again with fresh seeds, to remove the bias of selecting the best.
 """
 
+import functools
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from ganlab.config.checks import plain, problems
+from ganlab.config.words import nearest
 from ganlab.errors import ConfigError
 from ganlab.scoring.scorecard import as_loss
 from ganlab.spec import at_least, seed_range
@@ -36,12 +38,12 @@ class Method:
     """One of the methods that are compared.
 
     Args:
-        choose: overrides that select the method.
-        space: search space of this method; extends and overrides the stage's space.
+        choose: overrides that select the method, with its defaults.
+        spaces: stage -> key -> values, of this method; extends and overrides the stage's space.
     """
 
     choose: list[str]
-    space: dict[str, str] = field(default_factory=dict)
+    spaces: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,11 @@ class Study:
     def __post_init__(self) -> None:
         at_least(0, seeds=self.seeds, **{f"budget.{stage}": n for stage, n in self.budget.items()})
         seed_range(self.seed)
+        own = {f"methods.{name}.spaces": one.spaces for name, one in self.methods.items()}
+        for path, spaces in {"spaces": self.spaces, **own}.items():
+            if unknown := next((stage for stage in spaces if stage not in self.budget), None):
+                near = nearest(unknown, self.budget)
+                raise ValueError(f"{path}.{unknown}: budget has no such stage{near}")
 
     def trials(self, given: Sequence[str]) -> list[Point]:
         """All points of all stages; keys that the command line sets (`given`) are not searched."""
@@ -93,7 +100,7 @@ class Study:
         return [Point([*kept, f"seed={s}"], trial.method, AGAIN) for s in seeds]
 
     def _points(self, name: str, stage: str, n: int, said: set[str]) -> Iterable[list[str]]:
-        space = {**self.spaces.get(stage, {}), **self.methods[name].space}
+        space = {**self.spaces.get(stage, {}), **self.methods[name].spaces.get(stage, {})}
         searched = {key: values for key, values in space.items() if key not in said}
         first_stage = stage == next(iter(self.budget))
         for i in range(n):
@@ -115,17 +122,23 @@ def draw(key: str, values: str, numbers: random.Random) -> str:
     Raises:
         ValueError: the values do not follow that grammar.
     """
-    try:
-        override = OverridesParser.create().parse_override(f"{key}={values}")
-    except HydraException as error:
-        expected = "expected values such as choice(1,5) or interval(0,1)"
-        raise ValueError(f"'{key}={values}': {expected}") from error
+    override = parsed(key, values)
     if not override.is_sweep_override():
         return override.get_value_element_as_str()
     value = override.value()
     if isinstance(value, IntervalSweep):
         return within(value, numbers)
     return numbers.choice(list(override.sweep_string_iterator()))
+
+
+@functools.cache
+def parsed(key: str, values: str) -> Override:
+    """The override that lists the values; parsing takes as long as a hundred draws."""
+    try:
+        return OverridesParser.create().parse_override(f"{key}={values}")
+    except HydraException as error:
+        expected = "expected values such as choice(1,5) or interval(0,1)"
+        raise ValueError(f"'{key}={values}': {expected}") from error
 
 
 def within(interval: IntervalSweep, numbers: random.Random) -> str:
