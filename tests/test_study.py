@@ -92,7 +92,9 @@ def test_a_method_s_own_space_replaces_what_is_searched_for_all_in_the_same_stag
     trials = [t for t in made(wide=20, narrow=20).trials([]) if t.method == "clip"]
     wide = [values(t) for t in trials if t.stage == "wide"][1:]
     assert {point["d_steps"] for point in wide} == {"5"}
-    assert all({"regularizer.weight_clip.limit", "g_optimizer.lr"} <= point.keys() for point in wide)
+    assert all(
+        {"regularizer.weight_clip.limit", "g_optimizer.lr"} <= point.keys() for point in wide
+    )
     narrow = [values(t) for t in trials if t.stage == "narrow"]
     assert all(point.keys() == {"loss", "regularizer", "g_optimizer.lr"} for point in narrow)
 

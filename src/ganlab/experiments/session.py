@@ -30,6 +30,7 @@ from ganlab.callbacks import (
     SampleGrids,
     Scores,
 )
+from ganlab import compatibility
 from ganlab.data.distributions import Mixture
 from ganlab.data.images import Images
 from ganlab.data.points import density_of, distribution_of
@@ -279,6 +280,7 @@ class TrainingSession:
             test = "no test error: this part of the data holds no images out"
             known = f"{len(self.data.labeled)} labels are known"
             lines.append(f"{known}; {test}" if self.classification.held_out is None else known)
+        lines += compatibility.doubts(self.gan.discriminator, self.gan.loss, self.gan.regularizers)
         return "\n".join(lines)
 
     @rank_zero_only
