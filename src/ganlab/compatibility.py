@@ -52,10 +52,9 @@ def doubts(
     spectral = any(isinstance(module, _SpectralNorm) for module in discriminator.modules())
     if not loss.needs_lipschitz or bounded or spectral:
         return []
-    return [
-        f"{type(loss).__name__} needs a critic with a bounded slope, and nothing bounds it here; "
-        "set regularizer=[gradient_penalty] or [weight_clip], or model.discriminator.norm=spectral"
-    ]
+    needs = f"{type(loss).__name__} needs a critic with a bounded slope, and nothing bounds it here"
+    cures = "regularizer=[gradient_penalty] or [weight_clip], or model.discriminator.norm=spectral"
+    return [f"{needs}; set {cures}"]
 
 
 def require(kind: type[Term], **parts: object) -> None:

@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
+from ganlab import compatibility
 from ganlab.callbacks import (
     Capturing,
     Checkpoints,
@@ -30,7 +31,6 @@ from ganlab.callbacks import (
     SampleGrids,
     Scores,
 )
-from ganlab import compatibility
 from ganlab.data.distributions import Mixture
 from ganlab.data.images import Images
 from ganlab.data.points import density_of, distribution_of
