@@ -11,7 +11,7 @@ Failures are conf/experiment/failure/*.yaml, on MNIST, on a ring of Gaussians an
 three digits a picture, and a GAN that is shown ten images again and again; each has to be called by
 its name.  Healthy are all losses that need no energies, on MNIST or on what `data` says: with a
 vanilla GAN of two small hidden layers and with a narrow DCGAN, each with what it takes to be well
-(NEEDS); none of them may be called anything.
+(ganlab.sweeps.needs); none of them may be called anything.
 """
 
 import sys
@@ -30,6 +30,7 @@ from ganlab.lab.failures import Data, words
 from ganlab.lab.training import planned, trained
 from ganlab.plots.pictures import save
 from ganlab.runs.folder import Run
+from ganlab.sweeps.needs import needed
 from options import asked
 
 OPTIONS = {
@@ -69,15 +70,6 @@ MODELS = {
     ],
     "dcgan": ["model=dcgan", "model.generator.width=16", "model.discriminator.width=16"],
 }
-NEEDS = {  # (model, loss) -> without which it is ill, or refused
-    ("vanilla", "wasserstein"): ["regularizer=[gradient_penalty]"],
-    ("vanilla", "relativistic"): ["regularizer=[r1]"],
-    ("vanilla", "relativistic_average"): ["regularizer=[r1]"],
-    ("dcgan", "minimax"): ["model.discriminator.norm=spectral"],
-    ("dcgan", "wasserstein"): [
-        *("regularizer=[gradient_penalty]", "model.discriminator.norm=none"),
-    ],
-}
 
 
 def rows(options: dict[str, str]) -> Rows:
@@ -112,7 +104,7 @@ def healthy(model: str, data: list[str], options: dict[str, str]) -> Rows:
     """A model with every loss, and with what that needs."""
     made: Rows = {}
     for loss in LOSSES:
-        needs, length = NEEDS.get((model, loss), []), f"iterations={options['iterations']}"
+        needs, length = needed(loss, model), f"iterations={options['iterations']}"
         row = Row(", ".join([model, loss, *needs]), "")
         made[row] = [*data, *MODELS[model], f"loss={loss}", *needs, length]
     return made

@@ -812,6 +812,21 @@ def test_energies_are_the_errors_of_the_reconstruction(error, channels):
         assert energy.item() != pytest.approx(sum(errors))
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_deeper_autoencoder_halves_the_size_and_doubles_the_channels_each_time(depth):
+    d = AutoencoderDiscriminator(ImageSpec(3, 16), 4, 5, depth=depth)
+    shapes, x = [], torch.randn(2, 3, 16, 16)
+    for layer in d.features:
+        x = layer(x)
+        shapes += [tuple(x.shape[1:])] if isinstance(layer, nn.Conv2d) else []
+    assert shapes == [(4 * 2**i, 8 // 2**i, 8 // 2**i) for i in range(depth)]
+    for layer in d.decoder:
+        x = layer(x)
+    assert x.shape == (2, 3, 16, 16)
+    ups = [module for module in d.decoder if isinstance(module, nn.ConvTranspose2d)]
+    assert [up.in_channels for up in ups] == [4 * 2**i for i in reversed(range(depth))]
+
+
 def test_the_energy_is_zero_where_the_reconstruction_is_the_image_and_only_there():
     """A decoder that draws one grey whatever the code: the energy is the distance from it."""
     for error, far in (("l1", 0.75), ("l2", 0.5625)):
@@ -1198,6 +1213,10 @@ def test_dropout_works_in_training_only():
         (
             lambda _: AutoencoderDiscriminator(ImageSpec(1, 7)),
             "autoencoder takes images of even size, got 1 x 7 x 7",
+        ),
+        (
+            lambda _: AutoencoderDiscriminator(ImageSpec(1, 28), depth=3),
+            "autoencoder takes images of a size that is a multiple of 8, got 1 x 28 x 28",
         ),
         (
             lambda spec: BigGANGenerator(spec, 5, code_dim=3),

@@ -106,6 +106,59 @@ def test_the_ten_see_fifty_epochs_of_mnist_whatever_k_is():
     assert passes(fixed, 60_000) == pytest.approx(250, abs=0.2)
 
 
+def test_the_recipe_is_saved_with_a_run_and_decides_nothing():
+    config = completed("experiment=sngan")
+    assert config["recipe"]["known"][0]["value"] == 16.77
+    assert identity({**config, "recipe": None}) == identity(config)
+    assert completed()["recipe"] is None
+
+
+def test_help_begins_with_the_recipe():
+    shown = run_train("experiment=znxlwm/wgan_gp", "--help")
+    assert (shown.code, shown.err) == (0, "")
+    about, _, rest = shown.out.partition("\n\n")
+    first = [line.partition(" ")[0] for line in about.splitlines() if not line.startswith(" ")]
+    assert first == ["Source", "Differs", "Known", "Reached", "Budget", "Parameters"]
+    assert "FID 20.3 +- 5, " in about
+    assert "50 epochs of 60,000 real images" in about
+    assert max(map(len, about.splitlines())) <= 100
+    assert "== Configuration groups ==" in rest
+    assert "recipe:" not in rest
+    failing = run_train("experiment=failure/one_image", "--help").out
+    assert "Signature   Within 1,500 iterations" in failing
+    assert "Cure        d_optimizer.lr=2e-4" in failing
+    assert run_train("--help", "loss=hinge").out.splitlines()[0].endswith("is powered by Hydra.")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentences"),
+    [
+        (["recipe=3"], ["recipe: expected a group of settings or null, got 3"]),
+        (["recipe={sourc: me}"], ["recipe.sourc: Recipe takes no 'sourc'; did you mean 'source'?"]),
+        (["recipe.differs=all"], ["recipe.differs: expected list[str], got 'all'"]),
+        (["recipe.epochs.number=x"], ["recipe.epochs.number: expected float, got 'x'"]),
+        (
+            ["recipe.parameters=3", "recipe.known=3"],
+            [
+                "recipe.known: expected list[Known], got 3",
+                "recipe.parameters: expected Parameters or null, got 3",
+            ],
+        ),
+        (
+            ["recipe.known=[{score: FID, value: low, by: me}]"],
+            [
+                "recipe.known[0].value: expected float, got 'low'",
+                "recipe.known[0].protocol: missing; set recipe.known[0].protocol=...",
+            ],
+        ),
+    ],
+)
+def test_a_recipe_that_is_none_is_refused(words, sentences):
+    outcome = run_train("experiment=znxlwm/gan", *words)
+    assert outcome.code == 2
+    assert [line.strip() for line in outcome.err.splitlines()[1:]] == sentences
+
+
 # The ten of znxlwm -------------------------------------------------------------------------------
 
 SHARED = {

@@ -92,7 +92,9 @@ def test_a_method_s_own_space_replaces_what_is_searched_for_all_in_the_same_stag
     trials = [t for t in made(wide=20, narrow=20).trials([]) if t.method == "clip"]
     wide = [values(t) for t in trials if t.stage == "wide"][1:]
     assert {point["d_steps"] for point in wide} == {"5"}
-    assert all({"regularizer.weight_clip.limit", "g_optimizer.lr"} <= point.keys() for point in wide)
+    assert all(
+        {"regularizer.weight_clip.limit", "g_optimizer.lr"} <= point.keys() for point in wide
+    )
     narrow = [values(t) for t in trials if t.stage == "narrow"]
     assert all(point.keys() == {"loss", "regularizer", "g_optimizer.lr"} for point in narrow)
 
@@ -194,8 +196,8 @@ def test_what_a_budget_is_worth_is_the_mean_over_all_ways_to_spend_it(k, smaller
     assert k == 1 or abs(bootstrap - expected) > 0.01
 
 
-# google/compare_gan, params.py of February 2018: defaults, then the ranges of both stages.  A pair is
-# an interval, a set lists all values.  Here `layer` stands for BatchNorm under a penalty.
+# google/compare_gan, params.py of February 2018: defaults, then the ranges of both stages.  A pair
+# is an interval, a set lists all values.  Here `layer` stands for BatchNorm under a penalty.
 RATES = {"g_optimizer.lr": ((1e-5, 1e-2), (1e-4, 1e-3))}
 BOTH = {**RATES, "g_optimizer.betas.0": ((0.0, 1.0), {0.5}), "d_steps": ({1, 5}, {1})}
 NORM, CLIP = "model.discriminator.norm", "regularizer.weight_clip.limit"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from hydra._internal.utils import get_args_parser
 from PIL import Image
@@ -24,14 +25,18 @@ import ganlab
 from commands import completed, composer, run_evaluate, run_sweep, run_train, runs_in, shell, smoke
 from conftest import ROOT, same, weights
 from ganlab.commands.preflight import preflight
+from ganlab.compatibility import doubts
 from ganlab.errors import ConfigError
+from ganlab.experiments.experiment import Experiment
 from ganlab.plots import figures
 from ganlab.runs.folder import Run
 from ganlab.scoring import tables
 from ganlab.scoring.protocol import Protocol
 from ganlab.scoring.scorecard import Score, Scorecard
 from ganlab.sweeps import charts, documents, scores
+from ganlab.sweeps.needs import needed
 from ganlab.sweeps.record import STATES, Job, Sweep, card_of, jobs_in, objective
+from ganlab.sweeps.study import Point
 
 SCORED = ("metrics=classifier", "metrics.n=100", "metrics.every=2")
 
@@ -585,7 +590,9 @@ def test_a_study_s_table_as_json_has_both(studied):
 
 
 def test_a_study_is_checked_whole_before_anything_starts(tmp_path):
-    wrong = TWO.replace("[loss=hinge]", "[loss=hinge], space: {g_optimizer.lrr: 'choice(1,2)'}")
+    wrong = TWO.replace(
+        "[loss=hinge]", "[loss=hinge], spaces: {wide: {g_optimizer.lrr: 'choice(1,2)'}}"
+    )
     outcome = run_train(*study_words(tmp_path / "new", yaml=wrong))
     assert outcome.code == 2
     sentence = "g_optimizer.lrr: Adam takes no 'lrr'; did you mean 'lr'? (in 1 of 4 jobs)"
@@ -849,17 +856,90 @@ def test_a_launcher_without_a_sweep_is_refused(tmp_path):
     assert "'hydra/launcher=joblib': only a sweep is launched; add -m" in outcome.err
 
 
-def test_the_everyday_sweep_is_all_losses_with_three_seeds():
-    from ganlab.commands.composition import Composer
-
-    composed = Composer()
+def losses(*words: str) -> list[Point]:
+    """The jobs of sweep=losses."""
+    composed = composer()
     base = composed.base(["sweep=losses"])
-    points = composed.points(["sweep=losses"], base.hydra, sweep=True)
+    return composed.points(["sweep=losses", *words], base.hydra, sweep=True)
+
+
+def test_the_everyday_sweep_is_all_losses_with_three_seeds_and_what_they_need():
+    energies, folder = {"ebgan", "began"}, ganlab.config.checks.conf_dir() / "loss"
+    names = {file.stem for file in folder.glob("*.yaml")} - energies
+    wanted = {
+        frozenset([f"loss={name}", *needed(name), "sweep=losses", f"seed={seed}"])
+        for name in names
+        for seed in range(3)
+    }
+    points = losses()
     assert len(points) == 21
-    chosen = {word for point in points for word in point.overrides if word.startswith("loss=")}
-    energies = {"loss=ebgan", "loss=began"}
-    files = (
-        yaml_file.stem for yaml_file in Path(ganlab.config.checks.conf_dir(), "loss").glob("*.yaml")
-    )
-    assert chosen == {f"loss={name}" for name in files} - energies
+    assert {frozenset(point.overrides) for point in points} == wanted
+    assert all((point.method, point.stage) == ("", "") for point in points)
     assert yaml.safe_load(yaml.safe_dump(completed("sweep=losses")))["metrics"]["every"] == 500
+
+
+def test_no_loss_of_the_everyday_sweep_lacks_what_bounds_its_critic():
+    for point in losses():
+        experiment = Experiment(**completed(*point.overrides))
+        with torch.device("meta"):
+            gan = experiment.build_gan()
+        assert doubts(gan.discriminator, gan.loss, gan.regularizers) == []
+    with torch.device("meta"):
+        gan = Experiment(**completed("loss=wasserstein")).build_gan()
+    (said,) = doubts(gan.discriminator, gan.loss, gan.regularizers)  # as it was
+    assert said.startswith("Wasserstein needs a critic with a bounded slope, and nothing bounds it")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["regularizer=[weight_clip]"],
+        ["regularizer=[r1]", "model.discriminator.norm=none"],
+        ["model.discriminator.norm=spectral"],
+        ["loss=hinge"],
+    ],
+)
+def test_a_critic_whose_slope_is_bounded_is_not_doubted(words):
+    with torch.device("meta"):
+        gan = Experiment(**completed("loss=wasserstein", *words)).build_gan()
+    assert doubts(gan.discriminator, gan.loss, gan.regularizers) == []
+
+
+def test_a_critic_that_nothing_bounds_trains_and_is_told_so_once(tmp_path):
+    outcome = run_train(*smoke(tmp_path, "loss=wasserstein"))
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.count("nothing bounds it here; set regularizer=[gradient_penalty]") == 1
+
+
+def test_a_seed_of_the_command_line_is_the_only_one():
+    points = losses("seed=7")
+    assert len(points) == 7
+    assert all("seed=7" in point.overrides for point in points)
+
+
+def test_a_study_takes_no_list_of_values():
+    outcome = run_train("sweep=losses", "model=vanilla,dcgan")
+    sentence = "'model=vanilla,dcgan': a study has its own points; give one value"
+    assert (outcome.code, sentence in outcome.err) == (2, True)
+
+
+def test_a_study_without_a_search_compares_its_methods_as_they_are(tmp_path):
+    """Like any other sweep: it needs no scores, and groups runs by what they differ in."""
+    two = """
+# @package _global_
+defaults:
+  - override /hydra/sweeper: study
+hydra:
+  mode: MULTIRUN
+  sweeper:
+    methods: {hinge: {choose: [loss=hinge]}, minimax: {choose: [loss=minimax]}}
+    seeds: 2
+"""
+    words = study_words(tmp_path / "runs", yaml=two)
+    words = [word for word in words if not word.startswith("metrics")]
+    outcome = run_train(*words)
+    assert (outcome.code, outcome.err) == (0, "")
+    jobs = Sweep(sweep_in(tmp_path / "runs")).jobs()
+    said = [(job.run.config()["loss"]["_target_"], job.run.config()["seed"]) for job in jobs]
+    assert said == [(f"ganlab.losses.{n}", s) for n in ("Hinge", "Minimax") for s in (0, 1)]
+    assert run_train(*words).out.count("finished already: ") == 4

@@ -1,9 +1,10 @@
-"""Rejects combinations of parts that cannot work together, with reasons."""
+"""Rejects combinations of parts that cannot work together, and doubts others, with reasons."""
 
 from collections.abc import Iterator, Mapping
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from ganlab.augment import Augment
 from ganlab.conditioning import Conditioning
@@ -41,6 +42,19 @@ def refuse(
     ]
     if found:
         raise CombinationError(found)
+
+
+def doubts(
+    discriminator: nn.Module, loss: Loss, regularizers: Mapping[str, Regularizer]
+) -> list[str]:
+    """Sentences on a combination that trains, although it is not what its names say."""
+    bounded = any(regularizer.bounds_slope for regularizer in regularizers.values())
+    spectral = any(isinstance(module, _SpectralNorm) for module in discriminator.modules())
+    if not loss.needs_lipschitz or bounded or spectral:
+        return []
+    needs = f"{type(loss).__name__} needs a critic with a bounded slope, and nothing bounds it here"
+    cures = "regularizer=[gradient_penalty] or [weight_clip], or model.discriminator.norm=spectral"
+    return [f"{needs}; set {cures}"]
 
 
 def require(kind: type[Term], **parts: object) -> None:

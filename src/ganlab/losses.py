@@ -19,10 +19,12 @@ class Loss(Term):
 
     `needs_real`: whether G's loss also needs real logits (relativistic losses).
     `energy`: whether D outputs energies, low on real images, such as reconstruction errors.
+    `needs_lipschitz`: whether the game has no solution unless something bounds D's slope.
     """
 
     needs_real: ClassVar[bool] = False
     energy: ClassVar[bool] = False
+    needs_lipschitz: ClassVar[bool] = False
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """Scalar that D minimises, from logits of real and generated images."""
@@ -95,6 +97,8 @@ class Wasserstein(Loss):
     The critic must be Lipschitz: add regularizer=weight_clip or regularizer=gradient_penalty.
     """
 
+    needs_lipschitz = True
+
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()
 
@@ -142,6 +146,8 @@ def present(real: Tensor | None) -> Tensor:
 
 class Hinge(Wasserstein):
     """D's loss is 0 beyond the margins +-1; G as in Wasserstein (Lim & Ye 2017)."""
+
+    needs_lipschitz = False
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return relu(1 - real).mean() + relu(1 + fake).mean()

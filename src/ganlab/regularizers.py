@@ -26,6 +26,7 @@ class Regularizer(Term):
 
     `per_sample`: the term uses the critic's gradient at each image by itself, which BatchNorm
     makes meaningless (Gulrajani et al. 2017, section 4): such a discriminator is refused.
+    `bounds_slope`: it keeps D's slope small, as a Wasserstein critic needs.
     `needs_features`: the term uses D's features; a discriminator that returns none is refused.
     `needs_real`: G's term uses real images.
     `needs_pixels`: the term shifts or mirrors images; data of points is refused.
@@ -37,6 +38,7 @@ class Regularizer(Term):
     """
 
     per_sample: ClassVar[bool] = False
+    bounds_slope: ClassVar[bool] = False
     needs_features: ClassVar[bool] = False
     needs_real: ClassVar[bool] = False
     needs_pixels: ClassVar[bool] = False
@@ -75,6 +77,8 @@ class WeightClip(Regularizer):
         limit: the paper's c, greater than 0.
     """
 
+    bounds_slope = True
+
     def __init__(self, limit: float = 0.01) -> None:
         super().__init__()
         positive(limit=limit)
@@ -97,6 +101,7 @@ class GradientPenalty(Regularizer):
     """
 
     per_sample = True
+    bounds_slope = True
 
     weight: Scalar
     center: Scalar
@@ -149,6 +154,7 @@ class R1(Regularizer):
     """
 
     per_sample = True
+    bounds_slope = True
 
     gamma: Scalar
 

@@ -42,8 +42,11 @@ class StudySweeper(Sweeper):
         plan = study.read(self.config.hydra.sweeper)
         trials = plan.trials(arguments)
         returns = self._launch(trials, 0)
+        values = [value(returned) for returned in returns]
+        if not plan.budget:
+            return [*returns]
         config, _ = self._composed(trials[0])
-        chosen = study.best(trials, [value(ret) for ret in returns], config["metrics"]["best"])
+        chosen = study.best(trials, values, config["metrics"]["best"])
         again = [retried for trial in chosen for retried in plan.again(trial, config["seed"])]
         record = Sweep(Path(self.config.hydra.sweep.dir))
         record.add([self._composed(trial)[1] for trial in again])

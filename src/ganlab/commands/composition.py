@@ -73,7 +73,9 @@ def is_adaptive(sweeper: DictConfig) -> bool:
 
 
 def looks_for_scores(sweeper: DictConfig) -> bool:
-    """Whether a sweeper needs the scores of its jobs."""
+    """Whether a sweeper needs the scores of its jobs; a study without a search does not."""
+    if sweeper._target_ == study.SWEEPER:
+        return bool(sweeper.get("budget"))
     return not sweeper._target_.endswith(BasicSweeper.__name__)
 
 
@@ -132,6 +134,9 @@ class Composer:
             return [Point(overrides)]
         sweeper = hydra.sweeper
         if sweeper._target_ == study.SWEEPER:
+            if varying := [o for o in overrides if self.varies(o)]:
+                said = "a study has its own points; give one value"
+                raise ConfigError([f"'{o}': {said}" for o in varying])
             return study.read(sweeper).trials(overrides)
         params = sweeper.get("params") or {}
         given = [*(f"{key}={value}" for key, value in params.items()), *overrides]

@@ -65,7 +65,7 @@ class Epochs:
         return f"{self.number:g} epochs of {self.images:,} real images"
 
 
-GROUPS = {"parameters": Parameters, "epochs": Epochs}
+GROUPS: dict[str, Any] = {"parameters": Parameters, "epochs": Epochs}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class Recipe:
 
     def __str__(self) -> str:
         fails = self.signature is not None
-        told = {
+        told: dict[str, list[Any]] = {
             "Source": [self.source],
             "Differs": self.differs,
             "Signature": [self.signature] if fails else [],

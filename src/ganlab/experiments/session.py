@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
+from ganlab import compatibility
 from ganlab.callbacks import (
     Capturing,
     Checkpoints,
@@ -279,6 +280,7 @@ class TrainingSession:
             test = "no test error: this part of the data holds no images out"
             known = f"{len(self.data.labeled)} labels are known"
             lines.append(f"{known}; {test}" if self.classification.held_out is None else known)
+        lines += compatibility.doubts(self.gan.discriminator, self.gan.loss, self.gan.regularizers)
         return "\n".join(lines)
 
     @rank_zero_only

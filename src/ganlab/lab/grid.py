@@ -24,11 +24,9 @@ from ganlab.scoring.scorecard import spread
 from ganlab.scoring.tables import Row
 from ganlab.spec import at_least
 from ganlab.storage import files
+from ganlab.sweeps import needs
 from ganlab.sweeps.record import Job, Sweep
 
-NEEDS = {  # loss -> required overrides; the data is a few units wide, so the penalty is weak
-    "wasserstein": ("regularizer=gradient_penalty", "regularizer.gradient_penalty.weight=0.1"),
-}
 LOSSES = (
     "minimax",
     "nonsaturating",
@@ -91,7 +89,7 @@ def grid(
 
 def needed(loss: str, r1: float) -> Sequence[str]:
     """Overrides for the regularizer of D under a loss."""
-    return ("regularizer=r1", f"regularizer.r1.gamma={r1}") if r1 else NEEDS.get(loss, ())
+    return ("regularizer=r1", f"regularizer.r1.gamma={r1}") if r1 else needs.needed(loss, "toy")
 
 
 def points(loss: str, seeds: int, words: Sequence[str], composer: Composer) -> list[Planned]:

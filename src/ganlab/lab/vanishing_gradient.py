@@ -47,7 +47,7 @@ def vanishing_gradient(
 
     In closed form, for two parallel lines (Arjovsky et al. 2017, example 1) and two Gaussians at
     varying distance: JSD, Wasserstein-1, and G's gradient at the optimal D for each loss
-    (Goodfellow et al. 2014, section 3; Arjovsky & Bottou 2017, theorems 2.4 and 2.6).  Then with
+    (Goodfellow et al. 2014, section 3; Arjovsky & Bottou 2017, theorems 2.4 and 2.5).  Then with
     trained Ds: G is fixed as the identity, so that p_g is N(0, 1); the data is N(10, 1); D trains
     (experiment=vanishing_gradient, a run per loss in OUTPUT_DIR/lab/vanishing-gradient), and the
     gradient with respect to the mean of p_g is measured.  Writes vanishing-gradient.png,

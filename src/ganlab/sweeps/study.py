@@ -52,11 +52,12 @@ class Study:
 
     Args:
         budget: stage -> number of random points per method.  In the first stage, the first point of
-            each method has its default config, without searched values.
+            each method has its default config, without searched values.  Empty: nothing is searched
+            or chosen; each method is trained as it is with the seeds 0, 1, ...
         spaces: stage -> key -> values in Hydra's grammar: choice(a,b), range(1,5), interval(0,1),
             tag(log,interval(1e-5,1e-2)).
         methods: name -> method to compare.
-        seeds: how often each method's best point is trained again.
+        seeds: how often each method's best point is trained again, or each method without a search.
         seed: of the random points.
 
     Raises:
@@ -79,10 +80,17 @@ class Study:
                 raise ValueError(f"{path}.{unknown}: budget has no such stage{near}")
 
     def trials(self, given: Sequence[str]) -> list[Point]:
-        """All points of all stages; keys that the command line sets (`given`) are not searched."""
+        """All points of all stages.
+
+        What the command line sets (`given`) is not searched, and wins over a method's defaults.
+        """
         said = {word.partition("=")[0].lstrip("+~") for word in given}
+        if not self.budget:
+            seeds = [[f"seed={seed}"] for seed in range(self.seeds)] if "seed" not in said else [[]]
+            methods = self.methods.values()
+            return [Point(merged(m.choose, given, seed)) for m in methods for seed in seeds]
         return [
-            Point(merged(given, method.choose, point), name, stage)
+            Point(merged(method.choose, given, point), name, stage)
             for stage, n in self.budget.items()
             for name, method in self.methods.items()
             for point in self._points(name, stage, n, said)
