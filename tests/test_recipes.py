@@ -77,8 +77,7 @@ def test_the_networks_have_the_sizes_that_the_recipe_states(name):
     with torch.device("meta"):
         gan = Experiment(**completed(f"experiment={name}")).build_gan()
     built = [
-        sum(weight.numel() for weight in network.parameters())
-        for network in (gan.generator, gan.discriminator)
+        sum(weight.numel() for weight in player.parameters) for player in gan.players.values()
     ]
     assert "parameters" in own(name)
     assert Parameters(generator=built[0], discriminator=built[1]) == recipe(name).parameters

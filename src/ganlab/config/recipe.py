@@ -40,7 +40,7 @@ class Known:
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """Numbers of trainable parameters of both networks, for the recipe's data."""
+    """Numbers of trainable parameters for the recipe's data; D's with the head of conditioning."""
 
     generator: int
     discriminator: int
