@@ -31,6 +31,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this is part of
 
 import torch
+from scipy.stats import binomtest
 
 from ganlab.commands.composition import Composer
 from ganlab.data import MNIST, FashionMNIST
@@ -167,10 +168,10 @@ def ten_images(data: str, root: Path, output: Path) -> Path:
 
 
 def table(found: Mapping[Row, list[Run]]) -> str:
-    """Markdown: of each row how many runs were judged rightly, and all that was said of them."""
+    """Markdown: how many runs of a row were judged rightly, and all that was said of them."""
     lines = [
-        "| run | seeds | ought to be called | rightly | verdicts, at iteration |",
-        "|---" * 5 + "|",
+        "| run | seeds | ought to be called | rightly | 95% interval | verdicts, at iteration |",
+        "|---" * 6 + "|",
     ]
     for (what, ailment), runs in found.items():
         said = [run.summary()["health"] for run in runs]
@@ -180,8 +181,15 @@ def table(found: Mapping[Row, list[Run]]) -> str:
         for verdict in (verdict for verdicts in said for verdict in verdicts):
             when[verdict["ailment"]].append(verdict["iteration"])
         listed = "; ".join(f"{n} {', '.join(map(str, sorted(at)))}" for n, at in when.items())
-        lines.append(f"| {what} | {len(runs)} | {ailment} | {right} of {len(runs)} | {listed} |")
+        count = f"{right} of {len(runs)} | {exact(right, len(runs))}"
+        lines.append(f"| {what} | {len(runs)} | {ailment} | {count} | {listed} |")
     return "\n".join(lines)
+
+
+def exact(right: int, n: int) -> str:
+    """'48 - 100%' of 5 of 5: the exact 95% interval of a share (Clopper & Pearson 1934)."""
+    low, high = binomtest(right, n).proportion_ci(method="exact")
+    return f"{100 * low:.0f} - {100 * high:.0f}%"
 
 
 def main() -> None:
