@@ -192,9 +192,13 @@ def test_reading_prints_first_starts_and_a_second_one(tmp_path):
 
 
 def test_every_row_of_health_is_a_config_that_can_be_made(monkeypatch, tmp_path):
-    monkeypatch.setattr(health, "ten_images", lambda root, folder: folder)
-    rows = health.rows({**health.OPTIONS, "output": str(tmp_path)})
+    monkeypatch.setattr(health, "ten_images", lambda data, root, output: output)
+    options = {**health.OPTIONS, "output": str(tmp_path)}
+    rows = health.rows(options)
     assert len(rows) == 7 + 4 + 1 + 2 * len(health.LOSSES)
+    unseen = health.rows({**options, "only": "unseen"})
+    assert len(unseen) == len(health.UNSEEN)
+    rows |= unseen
     assert sum(row.ailment == "" for row in rows) == 2 * len(health.LOSSES)
     for row, words in rows.items():
         assert completed(*words)["health"] is not None, row
@@ -215,12 +219,21 @@ def test_health_counts_who_is_called_by_name_and_who_is_called_nothing():
     other = Judged(oscillation=9)
     found = {ill: [Judged(divergence=7, oscillation=8), other], well: [Judged(), other]}
     _, _, of_ill, of_well = health.table(found).splitlines()
-    assert of_ill == "| this | 2 | divergence | 1 of 2 | divergence 7; oscillation 8, 9 |"
-    assert of_well == "| that | 2 |  | 1 of 2 | oscillation 9 |"
+    assert of_ill == (
+        "| this | 2 | divergence | 1 of 2 | 1 - 99% | divergence 7; oscillation 8, 9 |"
+    )
+    assert of_well == "| that | 2 |  | 1 of 2 | 1 - 99% | oscillation 9 |"
+
+
+def test_a_share_has_an_exact_interval():
+    """5 of 5 is at least 48%; a normal interval would say 100%."""
+    assert health.exact(5, 5) == "48 - 100%"
+    assert health.exact(4, 5) == "28 - 99%"
+    assert health.exact(0, 3) == "0 - 71%"
 
 
 def test_health_has_one_picture_of_each_digit(data_root, tmp_path):
-    folder = health.ten_images(data_root, tmp_path / "ten")
+    folder = health.ten_images("mnist", data_root, tmp_path)
     found = Folder(folder, size=28).read().images
     images, labels = MNIST(data_root, download=False).read()
     assert len(found) == 10

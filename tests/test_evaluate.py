@@ -198,7 +198,7 @@ def test_repeats_have_error_bars_and_the_first_is_the_seeds(own):
     evaluated(f"run={own}", "repeats=3", "n=200")
     three = noted(own)[-1]
     assert three.repeats == 3
-    assert three.scores["frechet"].error > 0
+    assert three.scores["frechet"].margin > 0
     assert three.scores["frechet"].value != one.scores["frechet"].value
 
 
@@ -209,7 +209,7 @@ def test_the_extrapolation_has_an_interval(own):
     assert card.scores.keys() > set(NAMES)
     evaluated(f"run={own}")
     assert any("frechet_infinity" in card.scores for card in noted(own))
-    assert score.error > 0
+    assert score.margin > 0
     assert f"frechet_infinity/classifier-digits/200  {tables.spelled(score)}" in out
 
 
@@ -238,7 +238,8 @@ def test_several_runs_make_a_table_with_seeds_together(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out = evaluated("run=[0/*/*,1/*/*,hinge/*/*]", "n=200")
     values = [noted(seed)[0].scores["frechet"].value for seed in seeds]
-    header, rule, both, hinge = out.splitlines()[-4:]
+    header, rule, both, hinge, _, caption = out.splitlines()[-6:]
+    assert caption == tables.CAPTION
     assert header.startswith(
         "| experiment | runs | iterations | frechet/classifier-digits/200 | is/"
     )
@@ -371,7 +372,7 @@ def test_one_document_has_the_scores_as_summary_json_has_them(own):
     assert run.keys() == RUN
     assert experiment.keys() == {"experiment", "scored", "iterations", "scores", "protocol"}
     assert experiment["scores"].keys() == run["scores"].keys() == set(NAMES)
-    assert run["scores"]["frechet"].keys() == {"name", "value", "error"}
+    assert run["scores"]["frechet"].keys() == {"name", "value", "margin", "deviation", "n"}
     assert run["protocol"].keys() == {field.name for field in fields(Protocol)}
     assert (run["run"], run["iterations"], run["repeats"]) == (str(own), 4, 1)
     assert {key: run[key] for key in CARD} == json.loads(json.dumps(noted(own)[0].as_dict()))
@@ -399,7 +400,7 @@ def test_seeds_are_together_in_the_document_of_several_runs(tmp_path):
     values = [run["scores"]["frechet"]["value"] for run in found["runs"]]
     assert (experiment["scored"], experiment["iterations"]) == (2, [4])
     assert experiment["scores"]["frechet"]["value"] == pytest.approx(sum(values) / 2)
-    assert experiment["scores"]["frechet"]["error"] > 0
+    assert experiment["scores"]["frechet"]["margin"] > 0
 
 
 def test_a_mistake_leaves_stdout_empty(own):

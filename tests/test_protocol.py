@@ -1,6 +1,8 @@
 """A score's name and record: what may be called FID, and what may stand beside what."""
 
 import json
+import random
+import statistics
 from dataclasses import asdict, fields, replace
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from ganlab.errors import ProtocolMismatchError
 from ganlab.scoring import Protocol, Score, Scorecard, require_alike, tables
 from ganlab.scoring.protocol import PROTOCOLS, score_named, thousands, versions
-from ganlab.scoring.scorecard import mean_of, spread
+from ganlab.scoring.scorecard import margin, mean_of, spread
 from ganlab.storage.inception import SHA256 as WEIGHTS
 
 FACTS = {
@@ -103,7 +105,13 @@ def test_the_refusal_says_whose_scores_and_every_difference():
 def test_a_record_survives_json():
     record = json.loads(json.dumps(card().as_dict()))
     assert Scorecard.from_dict(record) == card()
-    assert record["scores"]["frechet"] == {"name": "fid", "value": 3.5, "error": 0.1}
+    assert record["scores"]["frechet"] == {
+        "name": "fid",
+        "value": 3.5,
+        "margin": 0.1,
+        "deviation": None,
+        "n": 1,
+    }
     assert record["protocol"] == json.loads(json.dumps(asdict(REFERENCE)))
 
 
@@ -117,12 +125,44 @@ def test_less_is_better_for_distances_and_more_for_all_else():
     assert not better.better(better, "frechet")
 
 
-def test_repeats_have_a_mean_and_the_deviation_of_a_sample():
+def test_repeats_have_a_mean_its_interval_and_the_deviation_of_a_sample():
     assert mean_of([card()]) == card()
     both = mean_of([card(value=1.0), card(value=3.0)])
-    assert both.scores["frechet"] == Score(2.0, pytest.approx(2**0.5))
+    half = pytest.approx(12.7062, rel=1e-5)  # t of 0.975 and one degree of freedom
+    assert both.scores["frechet"] == Score(2.0, half, pytest.approx(2**0.5), 2)
     assert both.repeats == 2
-    assert spread([4.0]) == Score(4.0, None)
+    assert spread([4.0]) == Score(4.0)
+
+
+def covered(half):
+    """How often mean - half .. mean + half contains the truth, of 4,000 samples of three values."""
+    generator = random.Random(0)
+    samples = [[generator.gauss(5.0, 2.0) for _ in range(3)] for _ in range(4000)]
+    hits = [abs(statistics.fmean(values) - 5.0) <= half(values) for values in samples]
+    return statistics.fmean(hits)
+
+
+def test_the_interval_of_a_mean_contains_the_truth_19_times_of_20():
+    """A standard deviation, that of the mean and 1.96 of these are no such intervals."""
+    assert covered(lambda values: spread(values).margin) == pytest.approx(0.95, abs=0.011)
+    for half in (
+        statistics.stdev,
+        lambda values: statistics.stdev(values) / 3**0.5,
+        lambda values: 1.96 * statistics.stdev(values) / 3**0.5,
+    ):
+        assert covered(half) < 0.85
+    assert margin(1.0, 3) == pytest.approx(2.48, abs=0.005)
+
+
+def test_a_table_with_intervals_says_what_they_are():
+    alone, both = Score(1.5), spread([1.0, 2.0])
+    assert tables.as_markdown([{"loss": "hinge", "fid": both}]).endswith(f"\n\n{tables.CAPTION}")
+    assert "±" not in tables.as_markdown([{"loss": "hinge", "fid": alone}])
+    header, row = tables.as_csv([{"loss": "hinge", "fid": both}]).splitlines()
+    assert header == "loss,fid,fid (half of its 95% interval),fid (standard deviation),fid (n)"
+    name, *numbers = row.split(",")
+    assert [float(n) for n in numbers] == pytest.approx([1.5, 6.3531, 0.5**0.5, 2], rel=1e-4)
+    assert name == "hinge"
 
 
 def test_scores_are_spelled_to_the_digits_that_their_error_leaves():
@@ -131,6 +171,8 @@ def test_scores_are_spelled_to_the_digits_that_their_error_leaves():
         Score(37.92, 5.81): "37.9 ± 5.8",
         Score(1234.6, 120.0): "1235 ± 120",
         Score(0.22783, 0.00402): "0.2278 ± 0.0040",
+        Score(4.679, deviation=0.037): "4.679 (sd 0.037)",
+        Score(8.2415, 0.4, 0.16, 3): "8.24 ± 0.40",
         Score(10.0, 0.0): "10",
         Score(0.123456): "0.1235",
         Score(0.123456, 6e-16): "0.1235",  # rounding, where all subsets are the same images

@@ -140,7 +140,7 @@ def test_every_score_is_what_its_function_gives_for_the_sampled_images(digits):
         "kernel": pytest.approx(kernel_distance(kept, fake[:600], 100, 600)[0], rel=1e-9),
         **{name: pytest.approx(value) for name, value in near._asdict().items()},
     }
-    assert card.scores["is"].error == pytest.approx(inception_score(logits)[1], rel=1e-9)
+    assert card.scores["is"].deviation == pytest.approx(inception_score(logits)[1], rel=1e-9)
     assert card.iterations == gan.iterations
 
 

@@ -168,7 +168,9 @@ def frechet(run: Path) -> float:
 def cells(text: str) -> list[dict[str, str]]:
     """A Markdown table's rows."""
     head, _, *rows = (
-        [c.strip() for c in line.strip("|").split(" | ")] for line in text.splitlines()
+        [c.strip() for c in line.strip("|").split(" | ")]
+        for line in text.splitlines()
+        if line.startswith("|")
     )
     return [dict(zip(head, row, strict=True)) for row in rows]
 
@@ -186,7 +188,8 @@ def test_a_table_has_seeds_together_and_the_best_first(swept):
         mean, _, error = row["frechet/classifier-digits/100"].partition(" ± ")
         found = expected[row["loss"]]
         assert float(mean) == pytest.approx(statistics.mean(found), abs=float(error) / 10)
-        assert float(error) == pytest.approx(statistics.stdev(found), rel=0.1)
+        margin = 12.7062 * statistics.stdev(found) / 2**0.5  # Student's t of two
+        assert float(error) == pytest.approx(margin, rel=0.1)
         assert (row["runs"], "seed" in row) == ("2", False)
 
 
@@ -220,7 +223,8 @@ def test_the_best_is_the_best_and_its_images_can_be_drawn(swept):
     outcome = run_sweep("best", str(sweep_in(outputs)), "top=2")
     first = cells(run_sweep("table", str(sweep_in(outputs))).out)[0]
     line, run, command, *_ = outcome.out.splitlines()
-    said = f"frechet/classifier-digits/100 {first['frechet/classifier-digits/100']} over 2 seeds"
+    mean = first["frechet/classifier-digits/100"]
+    said = f"frechet/classifier-digits/100 {mean} (95% interval of the mean over 2 seeds)"
     assert line == f"{said}: loss={first['loss']}"
     rivals = [r for r in runs_in(outputs) if r.parent.name.endswith(first["loss"])]
     assert Path(run.strip()) == min(rivals, key=frechet)
@@ -432,7 +436,7 @@ def test_a_table_as_json_has_every_score_with_its_protocol(swept):
     first, other = found["experiments"]
     assert first.keys() == other.keys() == MEANS
     assert first["scores"].keys() == set(NAMES)
-    assert first["scores"]["frechet"].keys() == {"name", "value", "error"}
+    assert first["scores"]["frechet"].keys() == {"name", "value", "margin", "deviation", "n"}
     assert first["scores"]["frechet"]["name"] == "frechet/classifier-digits/100"
     assert first["protocol"].keys() == PROTOCOL
     assert (first["runs"], first["scored"]) == (2, 2)
@@ -443,7 +447,9 @@ def test_a_table_as_json_has_every_score_with_its_protocol(swept):
     for one, listed in zip((first, other), values, strict=True):
         score = one["scores"]["frechet"]
         assert score["value"] == pytest.approx(statistics.mean(listed), rel=1e-15)
-        assert score["error"] == pytest.approx(statistics.stdev(listed), rel=1e-12)
+        assert score["deviation"] == pytest.approx(statistics.stdev(listed), rel=1e-12)
+        assert score["margin"] == pytest.approx(12.7062 * score["deviation"] / 2**0.5, rel=1e-5)
+        assert score["n"] == 2
     assert first["scores"]["frechet"]["value"] < other["scores"]["frechet"]["value"]
 
 

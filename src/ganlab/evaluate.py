@@ -56,7 +56,7 @@ def evaluate(
         weights: file of Inception's weights; null: where `ganlab fetch-weights` puts them.
         checkpoint: last: the newest; best: the one with the best score in training; or the
             number of its iteration.
-        repeats: number of scorings with different noise, for mean and standard deviation.
+        repeats: number of scorings with different noise, for means with 95% intervals.
         extrapolate: also estimate the distance for infinitely many images.
         by_class: also score each class separately.
         neighbours: rows of a picture of generated images and their nearest training images.

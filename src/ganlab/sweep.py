@@ -73,9 +73,9 @@ def table(
         by: the score to sort by, by short or full name (frechet, fid); null: metrics.best of the
             runs.
         checkpoint: of each run; best: the one with the best score; last: the newest.
-        format: csv has standard deviations in separate columns; json is one document, with every
-            score and its protocol.
-        seeds: together: mean and standard deviation over seeds; apart: a row per run.
+        format: csv has intervals, deviations and n in separate columns; json is one document,
+            with every score and its protocol.
+        seeds: together: means over seeds with their 95% intervals; apart: a row per run.
     """
     said, folder = folder, str(folder_named(folder, "sweep"))
     by, found = judged(folder, by, checkpoint)
@@ -209,7 +209,7 @@ def run_row(result: Result) -> Row:
 
 
 def experiment_row(one: ExperimentScores) -> Row:
-    """The table row of an experiment: mean and standard deviation of scores over its seeds."""
+    """The table row of an experiment: means of scores over its seeds, with 95% intervals."""
     reached = sorted({card.iterations for card in one.cards})
     some = f"{len(one.cards)} of {len(one.results)}"
     runs = some if len(one.cards) < len(one.results) else str(len(one.results))
@@ -238,7 +238,7 @@ def study_rows(found: Sequence[Result], by: str) -> list[Row]:
 
 
 def scores_of(cards: Sequence[Scorecard], names: Sequence[str] = COLUMNS) -> Row:
-    """Full name of each score -> mean and standard deviation over runs."""
+    """Full name of each score -> its mean over runs, with a 95% interval."""
     values: dict[str, list[float]] = {}
     for card in cards:
         for name in names:
@@ -250,7 +250,7 @@ def scores_of(cards: Sequence[Scorecard], names: Sequence[str] = COLUMNS) -> Row
 def praise(one: ExperimentScores, by: str, checkpoint: Which) -> str:
     """Text on an experiment: its score, its best run, and the command that samples from it."""
     run, n = one.best(by).job.run, len(one.cards)
-    seeds = f" over {n} seeds" if n > 1 else ""
+    seeds = f" (95% interval of the mean over {n} seeds)" if n > 1 else ""
     name, score = one.cards[0].protocol.name(by), tables.cell(one.score or "")
     command = shlex.join(command_of(run, checkpoint))
     return f"{name} {score}{seeds}: {one.label}\n  {run.path}\n  {command}"

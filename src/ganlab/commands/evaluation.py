@@ -264,4 +264,8 @@ def report(card: Scorecard) -> str:
     lines = [
         f"  {card.protocol.name(n):{width}}  {tables.spelled(s)}" for n, s in card.scores.items()
     ]
-    return "\n".join([*lines, *(f"  {line}" for line in card.protocol.sentences())])
+    text = "\n".join(lines)
+    means = [f"means of {card.repeats} scorings"] if card.repeats > 1 else []
+    margins = [tables.CAPTION] if tables.PLUS_MINUS in text else []
+    sentences = [*means, *margins, *card.protocol.sentences()]
+    return "\n".join([text, *(f"  {sentence}" for sentence in sentences)])

@@ -117,7 +117,7 @@ def last(run: Run) -> dict[str, float]:
 
 
 def row(loss: str, cards: Sequence[Mapping[str, float]]) -> Row:
-    """The table row of a loss: mean and standard deviation over its seeds."""
+    """The table row of a loss: means over its seeds, with 95% intervals."""
     about: Row = {"loss": loss, "runs": str(len(cards))}
     return about | {name: spread([card[name] for card in cards]) for name in COLUMNS if cards}
 

@@ -1,7 +1,7 @@
 """Scores of a generator: which images are compared, by which extractor, under which protocol.
 
 May import: conditioning, data, errors, generative, metrics, plots, runs, spec, storage, training.
-Libraries: pydantic, torch, torchmetrics.
+Libraries: pydantic, scipy, torch, torchmetrics.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -29,7 +29,7 @@ class Evaluation:
         gan: a trained model.
         data: its training data.
         plan: how to score.
-        extrapolate: also compute frechet_infinity; its error is half the 95 % interval.
+        extrapolate: also compute frechet_infinity; with its own 95% interval.
 
     Raises:
         DataError: the data is missing, or lacks images that the plan needs.
@@ -45,7 +45,7 @@ class Evaluation:
         self.scorer = plan.scorer(data, self.gan.device)
 
     def score(self, repeats: int = 1) -> Scorecard:
-        """All scores: mean and standard deviation over repeats, each with other noise."""
+        """All scores: means over repeats, each with other noise, and their 95% intervals."""
         tallies = (self._pass(self.plan.seed + i) if i else self.first for i in range(repeats))
         return mean_of([self._card(tally) for tally in tallies])
 

@@ -53,23 +53,25 @@ class Frechet(Measure):
 
 
 class Inception(Measure):
-    """The Inception Score (Salimans et al. 2016, section 4), with its standard deviation."""
+    """The Inception Score (Salimans et al. 2016, section 4), with the deviation of its parts."""
 
     names = ("is",)
 
     def __call__(self, real: Reference, fake: Tally, protocol: Protocol) -> dict[str, Score]:
-        return {"is": Score(*fake.inception_score())}
+        value, deviation = fake.inception_score()
+        return {"is": Score(value, deviation=deviation)}
 
 
 class Kernel(Measure):
-    """The kernel distance (Binkowski et al. 2018, section 4), with its standard deviation."""
+    """The kernel distance (Binkowski et al. 2018, section 4), with the deviation of its subsets."""
 
     names = ("kernel",)
 
     def __call__(self, real: Reference, fake: Tally, protocol: Protocol) -> dict[str, Score]:
         subsets, size = protocol.subsets
         vectors = real.vectors.to(fake.vectors.device)
-        return {"kernel": Score(*kernel_distance(vectors, fake.vectors, subsets, size))}
+        value, deviation = kernel_distance(vectors, fake.vectors, subsets, size)
+        return {"kernel": Score(value, deviation=deviation)}
 
 
 class Neighbours(Measure):

@@ -15,11 +15,24 @@ from ganlab.scoring.protocol import Protocol
 DISTANCES = ("frechet", "frechet_infinity", "kernel", "kl")
 
 
+CONFIDENCE = 0.95
+
+
 class Score(NamedTuple):
-    """A number, and its error where one is known: half an interval, or a standard deviation."""
+    """A number, or the mean of several, and how uncertain it is.
+
+    Args:
+        value: the number.
+        margin: half of its 95% interval.
+        deviation: standard deviation: between n runs or repeats; of a single scoring, between the
+            parts or subsets of images that the score is a mean of.
+        n: how many runs or repeats it is the mean of.
+    """
 
     value: float
-    error: float | None = None
+    margin: float | None = None
+    deviation: float | None = None
+    n: int = 1
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,7 @@ class Scorecard:
             found = Record.model_validate(record)
         except ValidationError as error:
             raise ValueError(reason(error)) from error
-        scores = {name: Score(one.value, one.error) for name, one in found.scores.items()}
+        scores = {name: one.score() for name, one in found.scores.items()}
         return cls(found.protocol, scores, found.iterations, found.repeats)
 
 
@@ -71,7 +84,13 @@ class Number(BaseModel):
     """A score in a record."""
 
     value: float
-    error: float | None = None
+    margin: float | None = None
+    deviation: float | None = None
+    n: Annotated[Count, Field(ge=1)] = 1
+
+    def score(self) -> Score:
+        """The score that it records."""
+        return Score(self.value, self.margin, self.deviation, self.n)
 
 
 class Record(BaseModel):
@@ -95,7 +114,7 @@ def as_loss(value: float, by: str) -> float:
 
 
 def mean_of(cards: Sequence[Scorecard]) -> Scorecard:
-    """Mean and standard deviation of repeats; a single one is what it is."""
+    """Means of repeats with their intervals; a single one is what it is."""
     if len(cards) == 1:
         return cards[0]
     names = cards[0].scores
@@ -104,6 +123,20 @@ def mean_of(cards: Sequence[Scorecard]) -> Scorecard:
 
 
 def spread(values: Sequence[float]) -> Score:
-    """Mean and, of more than one, standard deviation (n - 1)."""
-    error = statistics.stdev(values) if len(values) > 1 else None
-    return Score(statistics.fmean(values), error)
+    """The mean and, of more than one value, its margin and the standard deviation (n - 1)."""
+    if len(values) < 2:
+        return Score(statistics.fmean(values))
+    deviation = statistics.stdev(values)
+    return Score(statistics.fmean(values), margin(deviation, len(values)), deviation, len(values))
+
+
+def margin(deviation: float, n: int) -> float:
+    """Half of the 95% interval of the mean of n normal values (Student 1908): 2.48 sd if n is 3.
+
+    Args:
+        deviation: standard deviation of the values, with n - 1.
+        n: at least 2.
+    """
+    from scipy.special import stdtrit  # the quantile of Student's t
+
+    return float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(n)

@@ -14,13 +14,16 @@ from ganlab.scoring.protocol import require_alike
 from ganlab.scoring.scorecard import Score, Scorecard, spread
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet computes
+CAPTION = "± is half of a 95% interval (Student's t)"
 ROUNDING = 1e-12  # relative difference of sums in another order
 
-Row = dict[str, str | Score]  # column -> text, or a score with its error
+PLUS_MINUS = " ± "
+
+Row = dict[str, str | Score]  # column -> text, or a score
 
 
 def table(scored: Sequence[tuple[Run, Scorecard]], columns: Iterable[str]) -> str:
-    """A Markdown table: a row per experiment, with mean and standard deviation over seeds.
+    """A Markdown table: a row per experiment, with means over seeds and their 95% intervals.
 
     Args:
         scored: runs with their scores.
@@ -38,7 +41,7 @@ def table(scored: Sequence[tuple[Run, Scorecard]], columns: Iterable[str]) -> st
         iterations = sorted({f"{card.iterations:,}" for card in cards})
         scores = [spread([card.scores[name].value for card in cards]) for name in columns]
         rows.append([label, str(len(cards)), ", ".join(iterations), *map(spelled, scores)])
-    return markdown(rows)
+    return captioned(markdown(rows))
 
 
 def grouped(scored: Sequence[tuple[Run, Scorecard]]) -> dict[str, list[Scorecard]]:
@@ -56,7 +59,7 @@ def grouped(scored: Sequence[tuple[Run, Scorecard]]) -> dict[str, list[Scorecard
 
 
 def means(cards: Sequence[Scorecard]) -> dict[str, Any]:
-    """Plain data: mean and standard deviation over runs, of all scores that every run has.
+    """Plain data: mean, margin and standard deviation over runs, of all scores that every run has.
 
     Args:
         cards: of runs scored by one protocol; may be empty.
@@ -83,11 +86,16 @@ def as_markdown(rows: Sequence[Row]) -> str:
     """Rows of named cells as a Markdown table, with all columns that any row has."""
     columns = columns_of(rows)
     cells = [[cell(row.get(column, "")) for column in columns] for row in rows]
-    return markdown([columns, ["---"] * len(columns), *cells])
+    return captioned(markdown([columns, ["---"] * len(columns), *cells]))
+
+
+def captioned(text: str) -> str:
+    """A table, and below it what its ± means, if it has any."""
+    return f"{text}\n\n{CAPTION}" if PLUS_MINUS in text else text
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """Rows of named cells as CSV: scores as plain numbers, their errors in separate columns.
+    """Rows of named cells as CSV: scores as plain numbers, their intervals, deviations and n apart.
 
     A text that a spreadsheet would compute, as it does `=1+1`, begins with an apostrophe.
     """
@@ -119,12 +127,16 @@ def columns_of(rows: Iterable[Mapping[str, object]]) -> list[str]:
 
 
 def numbers(row: Row) -> Iterator[tuple[str, str]]:
-    """(column, text) of the cells of a row; a score has a second column for its error."""
+    """(column, text) of the cells of a row; a score has more where more is known."""
     for name, value in row.items():
         if isinstance(value, Score):
             yield name, repr(value.value)
-            if value.error is not None:
-                yield f"{name} (standard deviation)", repr(value.error)
+            if value.margin is not None:
+                yield f"{name} (half of its 95% interval)", repr(value.margin)
+            if value.deviation is not None:
+                yield f"{name} (standard deviation)", repr(value.deviation)
+            if value.n > 1:
+                yield f"{name} (n)", str(value.n)
         else:
             computed = value.startswith(FORMULA) and not is_number(value)
             yield name, f"'{value}" if computed else value
@@ -154,8 +166,13 @@ def markdown(rows: Iterable[Sequence[str]]) -> str:
 
 
 def spelled(score: Score) -> str:
-    """'3.206 ± 0.052', to two digits of the error; '3.206' if there is no error beyond rounding."""
-    if not score.error or score.error < ROUNDING * abs(score.value):
+    """'3.206 ± 0.052' with a 95% interval, '3.206 (sd 0.021)' with a deviation alone, or '3.206'.
+
+    To two digits of the error; an error that is no more than rounding is left out.
+    """
+    error = score.deviation if score.margin is None else score.margin
+    if not error or error < ROUNDING * abs(score.value):
         return f"{score.value:.4g}"
-    digits = max(0, 1 - math.floor(math.log10(score.error)))
-    return f"{score.value:.{digits}f} ± {score.error:.{digits}f}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    value, size = f"{score.value:.{digits}f}", f"{error:.{digits}f}"
+    return f"{value} (sd {size})" if score.margin is None else f"{value}{PLUS_MINUS}{size}"

@@ -87,7 +87,7 @@ def about(result: Result) -> Document:
 
 
 def experiment(one: ExperimentScores) -> Document:
-    """An experiment, with mean and standard deviation of every score over its seeds."""
+    """An experiment, with the mean of every score over its seeds, its interval and deviation."""
     about = {"experiment": one.label, "settings": settings(one.results[0])}
     return about | {"runs": len(one.results)} | tables.means(one.cards)
 

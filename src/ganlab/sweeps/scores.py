@@ -41,7 +41,7 @@ class ExperimentScores(NamedTuple):
     Args:
         label: distinguishes them from other experiments.
         results: of every run.
-        score: mean and standard deviation over runs with the score; None if none has it.
+        score: mean over runs with the score, and its 95% interval; None if none has it.
     """
 
     label: str
@@ -150,7 +150,7 @@ def by_method(found: Iterable[Result]) -> dict[str, list[Result]]:
 
 
 def mean(found: Iterable[Result], by: str) -> Score | None:
-    """Mean and standard deviation of a score over runs; None if no run has it.
+    """Mean of a score over runs, and its 95% interval; None if no run has it.
 
     Raises:
         ProtocolMismatchError: the runs used different protocols for this score.
