@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 
 
 class Outcome(NamedTuple):
@@ -39,6 +40,7 @@ def run_main(main, *words: str, program: str = "ganlab") -> Outcome:
         sys.argv, root.handlers[:] = argv, handlers
         root.setLevel(level)
         GlobalHydra.instance().clear()
+        HydraConfig.instance().cfg = None
     return Outcome(code, out.getvalue(), err.getvalue())
 
 
