@@ -24,8 +24,8 @@ FREE = "model.discriminator.norm=none"  # a discriminator that all regularizers 
 LONGEST = {
     "train.yaml": 1000,
     "experiment": 35,
-    "sweep": 20,
-    "sweep/lucic.yaml": 60,
+    "sweep": 25,
+    "sweep/lucic.yaml": 100,
 }  # lines; others have 15
 
 
