@@ -297,7 +297,7 @@ def test_data_that_has_moved_is_found_where_it_is_said_to_be(tmp_path):
         (["repeats=0"], "repeats must be at least 1, got 0"),
         (
             ["protocol=fid50k"],
-            "protocol: expected 'stylegan' or 'mimicry' or 'lucic' or 'cleanfid'",
+            "protocol: expected 'stylegan' or 'mimicry' or 'lucic' or 'cleanfid' or 'cleanfid-train'",
         ),
         (
             ["protocol=lucic", "n=100"],
@@ -465,4 +465,5 @@ def test_a_plan_is_what_is_asked_else_the_runs_own_else_what_the_data_allows():
     assert Choice(None, None, {}).plan(None, 0) == ByInception()
     lucic = ByInception(n=10_000, split="test", real=10_000, seed=3)
     assert Choice("lucic", None, {"seed": 3}).plan(own, 10) == lucic
-    assert Choice("cleanfid", "inception", {}).plan(own, 10) == ByInception(clean=True)
+    clean = ByInception(n=10_000, split="test", clean=True, kept=50_000)
+    assert Choice("cleanfid", "inception", {}).plan(own, 10) == clean

@@ -24,6 +24,7 @@ def evaluate(
     n: int | None = None,
     split: Split | None = None,
     real: int | None = None,
+    kept: int | None = None,
     seed: int | None = None,
     weights: str | None = None,
     size: int | None = None,
@@ -47,11 +48,14 @@ def evaluate(
         images: in place of a run, pictures in a folder, a .zip, a .tar, a .npy or .npz.
         reference: with images, the real ones: likewise, or a data set: mnist, cifar10, ...
         size: with images, pixels to which all are resized; null: as they are.
-        protocol: a published one, with Inception: stylegan, mimicry, lucic, cleanfid.
+        protocol: a published one, with Inception: stylegan, mimicry, lucic, cleanfid,
+            cleanfid-train.
         extractor: of features; null: as in training, or classifier if the data has classes.
         n: generated images; null: as in training, or 10000 for the classifier, 50000 for Inception.
         split: real images to compare with, train or test; null: as in training, or train.
         real: number of real images, drawn at random; null: as in training, or all.
+        kept: images of each kind that kernel distance, precision, recall, density and coverage look
+            at; null: as in training, or 10000.
         seed: of the noise; null: as in training, or 0.
         weights: file of Inception's weights; null: where `ganlab fetch-weights` puts them.
         checkpoint: last: the newest; best: the one with the best score in training; or the
@@ -79,7 +83,7 @@ def evaluate(
         raise ValueError(f"{odd[0]}: goes with {other}")
     if run is None and (images is None or reference is None):
         raise ValueError("set run=..., or both images=... and reference=...")
-    asked = {"n": n, "split": split, "real": real, "seed": seed, "weights": weights}
+    asked = {"n": n, "split": split, "real": real, "kept": kept, "seed": seed, "weights": weights}
     given = {name: value for name, value in asked.items() if value is not None}
     from ganlab.commands import evaluation
 

@@ -96,8 +96,8 @@ class Choice:
         if fixed or self.extractor == "classifier":
             given = "extractor=classifier" if self.extractor == "classifier" else f"{fixed[0]}=..."
             raise ValueError(
-                f"protocol={self.protocol} is by Inception and fixes n, split and "
-                f"real; leave {given} out"
+                f"protocol={self.protocol} is by Inception and fixes n, split, "
+                f"real and kept; leave {given} out"
             )
         return ByInception(**conventions, **self.asked)
 

@@ -53,6 +53,8 @@ class Plan:
         n: generated images in each.
         split: real images that they are compared with.
         real: how many of these, drawn at random; None: all.
+        kept: images of each kind that kernel distance, precision, recall, density and coverage look
+            at; their features stay in memory.
         seed: of the noise, the same each time.
         best: the score whose best checkpoint is kept.
         also: scores of your own, in addition to ganlab's.
@@ -63,6 +65,7 @@ class Plan:
     n: int = 10_000
     split: Split = "train"
     real: int | None = None
+    kept: int = 10_000
     seed: int = 0
     best: str = "frechet"
     patience: int | None = None
@@ -70,7 +73,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         at_least(1, every=self.every, patience=self.patience)
-        at_least(FEWEST, n=self.n, real=self.real)
+        at_least(FEWEST, n=self.n, real=self.real, kept=self.kept)
         seed_range(self.seed)
         names = (name for measure in (*MEASURES, *self.also) for name in measure.names)
         one_of(tuple(names), best=self.best)
@@ -96,7 +99,7 @@ class Plan:
         """
         name, extractor = data_name(data.source), self.extractor(data).to(device)
         found = self._reference(self.real_images(data), data, extractor, name, self.real)
-        return Scorer(extractor, found, self.n, self.seed, also=self.also)
+        return Scorer(extractor, found, self.n, self.seed, self.kept, also=self.also)
 
     def scorer_of_class(self, data: ImageData, extractor: Extractor, label: int) -> Scorer:
         """Compares with the images of one class alone, and generates its share of n."""
@@ -105,13 +108,15 @@ class Plan:
         name = f"{data_name(data.source)}, class {label}"
         found = self._reference(part, data, extractor, name, None)
         n = self.n // data.spec.classes
-        return Scorer(extractor, found, n, self.seed, also=self.also)
+        return Scorer(extractor, found, n, self.seed, self.kept, also=self.also)
 
     def _reference(
         self, real: Images, data: ImageData, extractor: Extractor, name: str, n: int | None
     ) -> Reference:
         classes = max(data.spec.classes, 1)
-        return reference(real, extractor, data=name, split=self.split, classes=classes, n=n)
+        return reference(
+            real, extractor, data=name, split=self.split, classes=classes, n=n, kept=self.kept
+        )
 
     def real_images(self, data: ImageData) -> Images:
         """All images of the split.
@@ -180,7 +185,7 @@ class ByInception(Plan):
     """By the Inception-v3 of 2015-12-05, as FID and IS are in the literature.
 
     Args:
-        n: `fid` and `is` are of 50,000 images.
+        n: `fid` and `is` are of 50,000 images; `kid` also wants kept=50000, 410 MB of each kind.
         weights: their file; None: where `ganlab fetch-weights` puts them, downloaded if missing.
         clean: resize as Pillow does, not as TensorFlow 1 did (Parmar et al. 2022).
     """

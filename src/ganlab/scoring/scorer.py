@@ -126,6 +126,7 @@ class Scorer:
             split=real.split,
             real=real.moments.n,
             real_hash=real.pixels,
+            available=real.available,
             fake=self.n,
             kept=self.kept,
             subsets=(100, images),
