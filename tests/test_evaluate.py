@@ -203,14 +203,27 @@ def test_repeats_have_error_bars_and_the_first_is_the_seeds(own):
 
 
 def test_the_extrapolation_has_an_interval(own):
-    out = evaluated(f"run={own}", "extrapolate=true")
+    out = evaluated(f"run={own}", "extrapolate=true", "n=400")
     (card,) = {c.iterations: c for c in noted(own) if "frechet_infinity" in c.scores}.values()
     score = card.scores["frechet_infinity"]
     assert card.scores.keys() > set(NAMES)
-    evaluated(f"run={own}")
+    evaluated(f"run={own}", "n=400")
     assert any("frechet_infinity" in card.scores for card in noted(own))
     assert score.error > 0
-    assert f"frechet_infinity/classifier-digits/200  {tables.spelled(score)}" in out
+    assert f"frechet_infinity/classifier-digits/400  {tables.spelled(score)}" in out
+
+
+def test_an_extrapolation_from_few_images_is_doubted_and_from_fewer_refused_before_any_work(own):
+    before = len(noted(own))
+    refused = run_evaluate(f"run={own}", "extrapolate=true", "n=300")
+    assert refused.code == 2
+    wanted = "frechet_infinity of 64 dimensions needs at least 320 images, got 300"
+    assert wanted in refused.err
+    assert "generated" not in refused.out
+    assert len(noted(own)) == before
+    doubted = run_evaluate(f"run={own}", "extrapolate=true", "n=320")
+    assert doubted.code == 0
+    assert "frechet_infinity of 64 dimensions is safe from 960 images on, got 320" in doubted.err
 
 
 def test_every_class_is_scored_by_itself_where_the_generator_is_told_it(tmp_path):
@@ -297,7 +310,7 @@ def test_data_that_has_moved_is_found_where_it_is_said_to_be(tmp_path):
         (["repeats=0"], "repeats must be at least 1, got 0"),
         (
             ["protocol=fid50k"],
-            "protocol: expected 'stylegan' or 'mimicry' or 'lucic' or 'cleanfid' or 'cleanfid-train'",
+            "expected 'stylegan' or 'mimicry' or 'lucic' or 'cleanfid' or 'cleanfid-train'",
         ),
         (
             ["protocol=lucic", "n=100"],

@@ -129,9 +129,7 @@ def test_a_metric_that_is_a_score_is_known_by_its_name(score, **change):
     assert score_named(replace(REFERENCE, **change).name(score)) == score
 
 
-@given(
-    real=st.integers(10, 70_000), fake=st.integers(10, 70_000), kept=st.integers(10, 70_000)
-)
+@given(real=st.integers(10, 70_000), fake=st.integers(10, 70_000), kept=st.integers(10, 70_000))
 def test_one_name_means_one_number_of_images(real, fake, kept):
     protocol = replace(REFERENCE, real=real, fake=fake, kept=kept, available=70_000)
     seen = min(fake, kept), min(real, kept)

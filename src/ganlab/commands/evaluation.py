@@ -12,6 +12,7 @@ from ganlab.errors import DataError, ProtocolMismatchError
 from ganlab.experiments.experiment import Experiment
 from ganlab.experiments.restore import BUILT, require_known, require_sound, restore
 from ganlab.gan import GAN
+from ganlab.metrics import infinity
 from ganlab.plots import pictures
 from ganlab.runs.folder import Run, pointed_at
 from ganlab.scoring import ByClassifier, ByInception, Plan, Scorecard, tables
@@ -134,13 +135,17 @@ def scores(
         ConfigError: the scores of a run cannot be checked as is asked.
         ProtocolMismatchError: the scores of the runs could not be compared.
     """
-    rulers = []
+    rulers, doubts = [], set[str]()
     for run in runs:  # one at a time in memory
         _, data, plan = ready(run)
         if how.check is not None:
             require_comparable(plan)
+        if how.extrapolate and (dimensions := plan.dimensions(data.source)) is not None:
+            doubts.add(infinity.doubtful(plan.n, dimensions))
         rulers.append(ruler(data, plan))
     require_one_ruler(runs, rulers)
+    for doubt in filter(None, doubts):
+        sys.stderr.write(f"{doubt}\n")
     found = [scored(run, Evaluation(*ready(run), extrapolate=how.extrapolate), how) for run in runs]
     if len(runs) > 1:
         print(tables.table([(one.run, one.card) for one in found], COLUMNS))

@@ -1,5 +1,6 @@
 """Scores a trained run: its generator, its data and a scorer."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -18,7 +19,7 @@ from ganlab.scoring.extraction import at_once, extract
 from ganlab.scoring.plans import Plan, held_out
 from ganlab.scoring.scorecard import Score, Scorecard, mean_of
 
-BLOCKS = 10  # blocks of generated images, for the extrapolation
+BLOCKS = 20  # blocks of generated images, for the extrapolation
 NEAREST = 7  # training images shown next to each generated one
 
 
@@ -111,7 +112,9 @@ class Evaluation:
         card = self.scorer.card(self.gan, tally)
         if not self.extrapolate:
             return card
-        found = frechet_infinity(self.scorer.reference.moments, tally.blocks)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # `doubtful` has been asked before the work began
+            found = frechet_infinity(self.scorer.reference.moments, tally.blocks)
         infinite = Score(found.value, (found.high - found.low) / 2)
         return replace(card, scores=card.scores | {"frechet_infinity": infinite})
 

@@ -15,6 +15,7 @@ from ganlab.data.progress import watched
 from ganlab.data.stacked import StackedMNIST
 from ganlab.errors import ConfigError, DataError
 from ganlab.metrics.classifier import (
+    FEATURES,
     Classifier,
     ClassifierNetwork,
     Stacked,
@@ -22,7 +23,7 @@ from ganlab.metrics.classifier import (
     train_classifier,
 )
 from ganlab.metrics.features import Extractor, short_hash
-from ganlab.metrics.inceptionv3 import Inception, tensors_of
+from ganlab.metrics.inceptionv3 import DIM, Inception, tensors_of
 from ganlab.scoring.measures import MEASURES, Measure
 from ganlab.scoring.protocol import Split
 from ganlab.scoring.reference import FEWEST, Reference, reference
@@ -31,6 +32,7 @@ from ganlab.spec import ImageSpec, PointSpec, at_least, one_of, seed_range
 from ganlab.storage import cache, weights
 from ganlab.storage.cache import hash_of
 
+FRESH = 2**31  # from the seed of the noise in training to that of the last scoring
 NO_CLASSES = (
     "metrics=classifier learns the classes of the data, which has none; set metrics=inception"
 )
@@ -78,6 +80,11 @@ class Plan:
         names = (name for measure in (*MEASURES, *self.also) for name in measure.names)
         one_of(tuple(names), best=self.best)
 
+    @property
+    def fresh_seed(self) -> int:
+        """A seed whose noise no scoring during training has used."""
+        return (self.seed + FRESH) % 2**32
+
     def check(self, source: Source) -> None:
         """Makes sure that scoring can be done before anything else is.
 
@@ -90,6 +97,10 @@ class Plan:
     def extractor(self, data: ImageData) -> Extractor:
         """The extractor for this data; made now, if it is not in the cache."""
         raise NotImplementedError
+
+    def dimensions(self, source: Source) -> int | None:
+        """The dimension of the features of this data; None: only the extractor knows."""
+        return None
 
     def scorer(self, data: ImageData, device: torch.device | str = "cpu") -> Scorer:
         """Compares with this data; works on a device.
@@ -148,6 +159,9 @@ class ByClassifier(Plan):
         if source.spec.classes < 2:
             raise ConfigError([NO_CLASSES])
 
+    def dimensions(self, source: Source) -> int:
+        return 3 * FEATURES if isinstance(source, StackedMNIST) else FEATURES
+
     def extractor(self, data: ImageData) -> Extractor:
         if isinstance(data.source, StackedMNIST):  # a digit in each channel: learnt from digits
             digits = data.source.digits
@@ -200,6 +214,9 @@ class ByInception(Plan):
             raise ConfigError([TRANSPARENT])
         file = weights.fetch(self.weights)
         require_weights(file, file.stat().st_mtime_ns)
+
+    def dimensions(self, source: Source) -> int:
+        return DIM
 
     def extractor(self, data: ImageData) -> Extractor:
         file = weights.fetch(self.weights)
