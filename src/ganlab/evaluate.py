@@ -33,6 +33,7 @@ def evaluate(
     extrapolate: bool = False,
     by_class: bool = False,
     neighbours: int = 0,
+    baselines: bool = True,
     root: str | None = None,
     trust: bool = False,
     check: Literal["torchmetrics"] | None = None,
@@ -64,6 +65,8 @@ def evaluate(
         extrapolate: also estimate the distance for infinitely many images.
         by_class: also score each class separately.
         neighbours: rows of a picture of generated images and their nearest training images.
+        baselines: also score held-out and training images by the same protocol; the results are
+            kept for all runs on this data.
         root: location of the data, if it has moved since training.
         trust: build parts that are not ganlab's own, if the run's config names any.
         check: torchmetrics: also compute FID, IS and KID of the same images with torchmetrics, for
@@ -90,12 +93,18 @@ def evaluate(
     choice = evaluation.Choice(protocol, extractor, given)
     if run is None:
         return [
-            [compare(str(images), str(reference), choice, size, root, as_json=format == "json")]
+            [
+                compare(
+                    *(str(images), str(reference), choice, size, root),
+                    baselines=baselines,
+                    as_json=format == "json",
+                )
+            ]
         ]
     ready = functools.partial(
         evaluation.subject, choice=choice, checkpoint=str(checkpoint), root=root, trust=trust
     )
-    how = evaluation.How(repeats, extrapolate, by_class, neighbours, check)
+    how = evaluation.How(repeats, extrapolate, by_class, neighbours, baselines, check)
     runs = [Run(folder) for folder in evaluation.folders(run)]
     with contextlib.redirect_stdout(sys.stderr) if format == "json" else contextlib.nullcontext():
         found = evaluation.scores(runs, ready, how)
@@ -111,13 +120,14 @@ def compare(
     size: int | None,
     root: str | None,
     *,
+    baselines: bool,
     as_json: bool,
 ) -> Scorecard:
     """Scores pictures, printed as text or as one document."""
     from ganlab.commands import comparison
 
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        found = comparison.compared(images, reference, choice, size, root)
+        found = comparison.compared(images, reference, choice, size, root, baselines=baselines)
     if as_json:
         print(comparison.as_json(found))
     return found.card

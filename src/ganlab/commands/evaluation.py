@@ -16,6 +16,7 @@ from ganlab.metrics import infinity
 from ganlab.plots import pictures
 from ganlab.runs.folder import Run, pointed_at
 from ganlab.scoring import ByClassifier, ByInception, Plan, Scorecard, tables
+from ganlab.scoring.baselines import HELD_OUT, LACKING, Baseline, labelled
 from ganlab.scoring.crosscheck import NOTE, Comparison, by_torchmetrics, require_comparable
 from ganlab.scoring.evaluation import NEAREST, Evaluation
 from ganlab.scoring.plans import data_name
@@ -31,6 +32,7 @@ class How(NamedTuple):
     extrapolate: bool
     by_class: bool
     neighbours: int
+    baselines: bool = True
     check: Literal["torchmetrics"] | None = None
 
 
@@ -43,6 +45,7 @@ class Found(NamedTuple):
         classes: the same of each class by itself.
         picture: of the nearest training images.
         comparisons: with torchmetrics; None: it was not asked.
+        baselines: the scores of real images by the same protocol.
     """
 
     run: Run
@@ -50,6 +53,7 @@ class Found(NamedTuple):
     classes: list[Scorecard]
     picture: Path | None
     comparisons: list[Comparison] | None
+    baselines: list[Baseline]
 
 
 @dataclass(frozen=True)
@@ -147,8 +151,12 @@ def scores(
     for doubt in filter(None, doubts):
         sys.stderr.write(f"{doubt}\n")
     found = [scored(run, Evaluation(*ready(run), extrapolate=how.extrapolate), how) for run in runs]
+    first = found[0]
     if len(runs) > 1:
-        print(tables.table([(one.run, one.card) for one in found], COLUMNS))
+        rows = labelled(first.baselines, first.card.protocol.fake)
+        print(tables.table([(one.run, one.card) for one in found], COLUMNS, rows))
+    elif how.baselines:
+        print(beside(first.baselines, first.card.protocol.fake))
     return found
 
 
@@ -156,6 +164,7 @@ def scored(run: Run, found: Evaluation, how: How) -> Found:
     """The scores of one run, printed and noted in its folder."""
     card, picture = found.score(how.repeats), None
     print(f"{run.path}, iteration {card.iterations}\n{report(card)}")
+    real = found.baselines() if how.baselines else []
     comparisons = by_torchmetrics(found, card) if how.check is not None else None
     if comparisons is not None:
         print(f"{tables.as_markdown([row(one) for one in comparisons])}\n{NOTE}")
@@ -166,7 +175,14 @@ def scored(run: Run, found: Evaluation, how: How) -> Found:
     if classes:
         print(tables.by_class(classes))
         note(run, classes)
-    return Found(run, card, classes, picture, comparisons)
+    return Found(run, card, classes, picture, comparisons, real)
+
+
+def beside(real: list[Baseline], n: int) -> str:
+    """The scores of real images as text, beside those of n generated ones."""
+    lines = [tables.by_label(labelled(real, n))] if real else []
+    missing = not any(one.images == HELD_OUT for one in real)
+    return "\n".join([*lines, LACKING] if missing else lines)
 
 
 def note(run: Run, cards: list[Scorecard]) -> None:
@@ -200,7 +216,13 @@ def plain(found: Found) -> dict[str, Any]:
         "classes": [card.as_dict() for card in found.classes],
         "neighbours": str(found.picture) if found.picture is not None else None,
         "torchmetrics": compared if check is not None else None,
+        "baselines": plain_rows(found.baselines),
     }
+
+
+def plain_rows(found: list[Baseline]) -> list[dict[str, Any]]:
+    """The scores of real images, as plain data."""
+    return [{"images": one.images} | one.card.as_dict() for one in found]
 
 
 def subject(

@@ -15,6 +15,7 @@ from ganlab.data.progress import watched
 from ganlab.errors import DataError
 from ganlab.generative import Generative
 from ganlab.metrics import Tally, frechet_infinity, memorisation, nearest, neighbourhood_by_class
+from ganlab.scoring.baselines import Baseline, baselines
 from ganlab.scoring.extraction import at_once, extract
 from ganlab.scoring.plans import Plan, held_out
 from ganlab.scoring.scorecard import Score, Scorecard, mean_of
@@ -49,6 +50,10 @@ class Evaluation:
         """All scores: mean and standard deviation over repeats, each with other noise."""
         tallies = (self._pass(self.plan.seed + i) if i else self.first for i in range(repeats))
         return mean_of([self._card(tally) for tally in tallies])
+
+    def baselines(self) -> list[Baseline]:
+        """The scores of held-out and of training images by the same protocol."""
+        return baselines(self.scorer, self.data)
 
     def classes(self) -> list[Scorecard]:
         """Scores per class: all if G is conditioned on the class, else recall and coverage."""

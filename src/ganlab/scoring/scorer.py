@@ -63,6 +63,12 @@ class Scorer:
         card = self.card(gan, self.tally(gan, seed=seed))
         return card if seed is None else replace(card, protocol=replace(card.protocol, seed=seed))
 
+    def of(self, n: int) -> "Scorer":
+        """The same for another number of generated images."""
+        also = self.measures[len(MEASURES) :]
+        given = (self.extractor, self.reference, n, self.seed, self.kept, self.neighbours)
+        return Scorer(*given, also=also)
+
     def tally(
         self, gan: Generative, blocks: int = 1, seed: int | None = None, watch: Watch = unwatched
     ) -> Tally:
