@@ -22,7 +22,7 @@ from ganlab.errors import ProtocolMismatchError
 from ganlab.metrics import Tally
 from ganlab.plots import pictures
 from ganlab.runs.folder import Run
-from ganlab.scoring import ByClassifier, ByInception, Scorecard, tables
+from ganlab.scoring import ByClassifier, ByInception, Scorecard, baselines, tables
 from ganlab.scoring.evaluation import NEAREST, Evaluation
 from ganlab.scoring.extraction import extract
 from ganlab.scoring.protocol import Protocol
@@ -200,6 +200,33 @@ def test_repeats_have_error_bars_and_the_first_is_the_seeds(own):
     assert three.repeats == 3
     assert three.scores["frechet"].error > 0
     assert three.scores["frechet"].value != one.scores["frechet"].value
+
+
+def test_held_out_and_training_images_are_scored_beside_the_generator(tmp_path):
+    run = trained(tmp_path, "data.split=train")
+    said = json.loads(evaluated(f"run={run}", "n=500", "format=json"))["runs"][0]
+    held, seen = said["baselines"]
+    assert [held["images"], seen["images"]] == ["held-out images", "training images"]
+    assert (held["protocol"]["fake"], seen["protocol"]["fake"]) == (382, 500)  # all, and n
+    distances = [one["scores"]["frechet"]["value"] for one in (seen, held, said)]
+    assert distances == sorted(distances)
+    out = evaluated(f"run={run}", "n=500")
+    assert f"| 382 held-out images | {held['scores']['frechet']['value']:.4g} |" in out
+    assert f"| training images | {seen['scores']['frechet']['value']:.4g} |" in out
+    assert "training images" not in evaluated(f"run={run}", "n=500", "baselines=false")
+
+
+def test_scores_of_real_images_are_computed_once(tmp_path, monkeypatch):
+    run = trained(tmp_path, "data.split=train")
+    first = evaluated(f"run={run}", "n=450")
+    monkeypatch.setattr(baselines, "score_stored", lambda *_: pytest.fail("computed again"))
+    assert evaluated(f"run={run}", "n=450") == first
+    with pytest.raises(BaseException, match="computed again"):
+        evaluated(f"run={run}", "n=451")
+
+
+def test_of_data_without_held_out_images_a_sentence_says_so(own):
+    assert "this data holds no images out" in evaluated(f"run={own}")
 
 
 def test_the_extrapolation_has_an_interval(own):
