@@ -12,7 +12,6 @@ from ganlab.errors import DataError, ProtocolMismatchError
 from ganlab.experiments.experiment import Experiment
 from ganlab.experiments.restore import BUILT, require_known, require_sound, restore
 from ganlab.gan import GAN
-from ganlab.metrics import infinity
 from ganlab.plots import pictures
 from ganlab.runs.folder import Run, pointed_at
 from ganlab.scoring import ByClassifier, ByInception, Plan, Scorecard, tables
@@ -144,8 +143,8 @@ def scores(
         _, data, plan = ready(run)
         if how.check is not None:
             require_comparable(plan)
-        if how.extrapolate and (dimensions := plan.dimensions(data.source)) is not None:
-            doubts.add(infinity.doubtful(plan.n, dimensions))
+        if how.extrapolate:
+            doubts.add(plan.doubt(data.source))
         rulers.append(ruler(data, plan))
     require_one_ruler(runs, rulers)
     for doubt in filter(None, doubts):

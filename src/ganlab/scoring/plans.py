@@ -24,6 +24,7 @@ from ganlab.metrics.classifier import (
 )
 from ganlab.metrics.features import Extractor, short_hash
 from ganlab.metrics.inceptionv3 import DIM, Inception, tensors_of
+from ganlab.metrics.infinity import doubtful
 from ganlab.scoring.measures import MEASURES, Measure
 from ganlab.scoring.protocol import Split
 from ganlab.scoring.reference import FEWEST, Reference, reference
@@ -101,6 +102,15 @@ class Plan:
     def dimensions(self, source: Source) -> int | None:
         """The dimension of the features of this data; None: only the extractor knows."""
         return None
+
+    def doubt(self, source: Source) -> str:
+        """Why the distance extrapolated from n images is doubtful; empty: it is not, or is unknown.
+
+        Raises:
+            ValueError: there are too few images.
+        """
+        dimensions = self.dimensions(source)
+        return doubtful(self.n, dimensions) if dimensions is not None else ""
 
     def scorer(self, data: ImageData, device: torch.device | str = "cpu") -> Scorer:
         """Compares with this data; works on a device.
