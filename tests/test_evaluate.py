@@ -204,7 +204,7 @@ def test_repeats_have_error_bars_and_the_first_is_the_seeds(own):
 
 def test_held_out_and_training_images_are_scored_beside_the_generator(tmp_path):
     run = trained(tmp_path, "data.split=train")
-    said = json.loads(evaluated(f"run={run}", "n=500", "format=json"))["runs"][0]
+    said = json.loads(run_evaluate(f"run={run}", "n=500", "format=json").out)["runs"][0]
     held, seen = said["baselines"]
     assert [held["images"], seen["images"]] == ["held-out images", "training images"]
     assert (held["protocol"]["fake"], seen["protocol"]["fake"]) == (382, 500)  # all, and n
@@ -225,19 +225,20 @@ def test_scores_of_real_images_are_computed_once(tmp_path, monkeypatch):
         evaluated(f"run={run}", "n=451")
 
 
-def test_of_data_without_held_out_images_a_sentence_says_so(own):
-    assert "this data holds no images out" in evaluated(f"run={own}")
+def test_of_data_without_held_out_images_a_sentence_says_so(tmp_path):
+    run = trained(tmp_path, "data.split=null")
+    assert "this data holds no images out" in evaluated(f"run={run}", "n=200")
 
 
 def test_the_extrapolation_has_an_interval(own):
-    out = evaluated(f"run={own}", "extrapolate=true", "n=400")
+    out = evaluated(f"run={own}", "extrapolate=true", "n=1000")
     (card,) = {c.iterations: c for c in noted(own) if "frechet_infinity" in c.scores}.values()
     score = card.scores["frechet_infinity"]
     assert card.scores.keys() > set(NAMES)
-    evaluated(f"run={own}", "n=400")
+    evaluated(f"run={own}", "n=1000")
     assert any("frechet_infinity" in card.scores for card in noted(own))
     assert score.error > 0
-    assert f"frechet_infinity/classifier-digits/400  {tables.spelled(score)}" in out
+    assert f"frechet_infinity/classifier-digits/1k  {tables.spelled(score)}" in out
 
 
 def test_an_extrapolation_from_few_images_is_doubted_and_from_fewer_refused_before_any_work(own):
@@ -278,7 +279,7 @@ def test_several_runs_make_a_table_with_seeds_together(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out = evaluated("run=[0/*/*,1/*/*,hinge/*/*]", "n=200")
     values = [noted(seed)[0].scores["frechet"].value for seed in seeds]
-    header, rule, both, hinge = out.splitlines()[-4:]
+    header, rule, both, hinge, held, seen = out.splitlines()[-6:]
     assert header.startswith(
         "| experiment | runs | iterations | frechet/classifier-digits/200 | is/"
     )
@@ -286,6 +287,8 @@ def test_several_runs_make_a_table_with_seeds_together(tmp_path, monkeypatch):
     spread = tables.spelled(tables.spread(values))
     assert both.startswith(f"| digits-dcgan-nonsaturating | 2 | 4 | {spread} |")
     assert hinge.startswith("| digits-dcgan-hinge | 1 | 4 | ")
+    assert held.startswith("| held-out images |  |  | ")
+    assert seen.startswith("| training images |  |  | ")
 
 
 @pytest.mark.parametrize(
@@ -341,7 +344,7 @@ def test_data_that_has_moved_is_found_where_it_is_said_to_be(tmp_path):
         ),
         (
             ["protocol=lucic", "n=100"],
-            "protocol=lucic is by Inception and fixes n, split and real; leave n=... out",
+            "protocol=lucic is by Inception and fixes n, split, real and kept; leave n=... out",
         ),
         (["protocol=lucic", "extractor=classifier"], "leave extractor=classifier out"),
         (["weights=a.pth"], "weights: only extractor=inception takes a file of them"),
@@ -394,7 +397,7 @@ def test_modes_of_stacked_mnist_are_counted_digit_by_digit(data_root, tmp_path):
 # As JSON ----------------------------------------------------------------------------------------
 
 CARD = {"iterations", "repeats", "scores", "protocol"}
-RUN = {"run", *CARD, "classes", "neighbours", "torchmetrics"}
+RUN = {"run", *CARD, "classes", "neighbours", "torchmetrics", "baselines"}
 
 
 def document(*words: str) -> dict:
@@ -503,7 +506,7 @@ def test_a_plan_is_what_is_asked_else_the_runs_own_else_what_the_data_allows():
     assert Choice(None, "inception", {}).plan(own, 10) == ByInception()
     assert Choice(None, None, {}).plan(None, 10) == ByClassifier()
     assert Choice(None, None, {}).plan(None, 0) == ByInception()
-    lucic = ByInception(n=10_000, split="test", real=10_000, seed=3)
+    lucic = ByInception(n=10_000, split="test", real=10_000, kept=50_000, seed=3)
     assert Choice("lucic", None, {"seed": 3}).plan(own, 10) == lucic
     clean = ByInception(n=10_000, split="test", clean=True, kept=50_000)
     assert Choice("cleanfid", "inception", {}).plan(own, 10) == clean
