@@ -226,7 +226,7 @@ def test_scores_of_real_images_are_computed_once(tmp_path, monkeypatch):
 
 
 def test_of_data_without_held_out_images_a_sentence_says_so(tmp_path):
-    run = trained(tmp_path, "data.split=null")
+    run = trained(tmp_path, "data.split=all")
     assert "this data holds no images out" in evaluated(f"run={run}", "n=200")
 
 
