@@ -38,7 +38,7 @@ def test_scores_reach_weights_and_biases_under_names_that_say_what_they_are(run,
     name = Inception(weights).name
     assert name.startswith("inception-")
     history = [r["history"]["item"] for r in records(run) if r["type"] == "history"]
-    ours = f"frechet/{name}/12"
+    ours = f"frechet/{name}/12/real-12"
     (row,) = [item for item in history if ours in item]
     written = [line for line in table(run / "metrics.csv") if line[ours]][-1]
     assert {key: row[key] for key in written if written[key]} == {
