@@ -50,11 +50,12 @@ def test_scores_reach_weights_and_biases_under_names_that_say_what_they_are(run,
 
 
 def test_the_command_finds_the_same_scores_and_protocol(run):
-    (before,) = json.loads((run / "summary.json").read_text())["scores"]
+    before, fresh = json.loads((run / "summary.json").read_text())["scores"]
     outcome = run_evaluate(f"run={run}")
     assert (outcome.code, outcome.err) == (0, "")
-    (after,) = json.loads((run / "summary.json").read_text())["scores"]
+    after, unchanged = json.loads((run / "summary.json").read_text())["scores"]
     assert after["protocol"] == before["protocol"]
+    assert unchanged == fresh
     for name, score in before["scores"].items():
         assert after["scores"][name]["value"] == pytest.approx(score["value"], rel=1e-5), name
 
