@@ -22,7 +22,7 @@ from ganlab.errors import ProtocolMismatchError
 from ganlab.metrics import Tally
 from ganlab.plots import pictures
 from ganlab.runs.folder import Run
-from ganlab.scoring import ByClassifier, ByInception, Scorecard, tables
+from ganlab.scoring import ByClassifier, ByInception, Scorecard, baselines, tables
 from ganlab.scoring.evaluation import NEAREST, Evaluation
 from ganlab.scoring.extraction import extract
 from ganlab.scoring.protocol import Protocol
@@ -202,15 +202,56 @@ def test_repeats_have_error_bars_and_the_first_is_the_seeds(own):
     assert three.scores["frechet"].value != one.scores["frechet"].value
 
 
+def test_held_out_and_training_images_are_scored_beside_the_generator(tmp_path):
+    run = trained(tmp_path, "data.split=train")
+    said = json.loads(run_evaluate(f"run={run}", "n=500", "format=json").out)["runs"][0]
+    held, seen = said["baselines"]
+    assert [held["images"], seen["images"]] == ["held-out images", "training images"]
+    assert (held["protocol"]["fake"], seen["protocol"]["fake"]) == (382, 500)  # all, and n
+    distances = [one["scores"]["frechet"]["value"] for one in (seen, held, said)]
+    assert distances == sorted(distances)
+    out = evaluated(f"run={run}", "n=500")
+    assert f"| 382 held-out images | {held['scores']['frechet']['value']:.4g} |" in out
+    assert f"| training images | {seen['scores']['frechet']['value']:.4g} |" in out
+    assert "training images" not in evaluated(f"run={run}", "n=500", "baselines=false")
+
+
+def test_scores_of_real_images_are_computed_once(tmp_path, monkeypatch):
+    run = trained(tmp_path, "data.split=train")
+    first = evaluated(f"run={run}", "n=450")
+    monkeypatch.setattr(baselines, "score_stored", lambda *_: pytest.fail("computed again"))
+    assert evaluated(f"run={run}", "n=450") == first
+    with pytest.raises(BaseException, match="computed again"):
+        evaluated(f"run={run}", "n=451")
+
+
+def test_of_data_without_held_out_images_a_sentence_says_so(tmp_path):
+    run = trained(tmp_path, "data.split=all")
+    assert "this data holds no images out" in evaluated(f"run={run}", "n=200")
+
+
 def test_the_extrapolation_has_an_interval(own):
-    out = evaluated(f"run={own}", "extrapolate=true")
+    out = evaluated(f"run={own}", "extrapolate=true", "n=1000")
     (card,) = {c.iterations: c for c in noted(own) if "frechet_infinity" in c.scores}.values()
     score = card.scores["frechet_infinity"]
     assert card.scores.keys() > set(NAMES)
-    evaluated(f"run={own}")
+    evaluated(f"run={own}", "n=1000")
     assert any("frechet_infinity" in card.scores for card in noted(own))
     assert score.margin > 0
-    assert f"frechet_infinity/classifier-digits/200  {tables.spelled(score)}" in out
+    assert f"frechet_infinity/classifier-digits/1k  {tables.spelled(score)}" in out
+
+
+def test_an_extrapolation_from_few_images_is_doubted_and_from_fewer_refused_before_any_work(own):
+    before = len(noted(own))
+    refused = run_evaluate(f"run={own}", "extrapolate=true", "n=300")
+    assert refused.code == 2
+    wanted = "frechet_infinity of 64 dimensions needs at least 320 images, got 300"
+    assert wanted in refused.err
+    assert "generated" not in refused.out
+    assert len(noted(own)) == before
+    doubted = run_evaluate(f"run={own}", "extrapolate=true", "n=320")
+    assert doubted.code == 0
+    assert "frechet_infinity of 64 dimensions is safe from 960 images on, got 320" in doubted.err
 
 
 def test_every_class_is_scored_by_itself_where_the_generator_is_told_it(tmp_path):
@@ -238,7 +279,7 @@ def test_several_runs_make_a_table_with_seeds_together(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out = evaluated("run=[0/*/*,1/*/*,hinge/*/*]", "n=200")
     values = [noted(seed)[0].scores["frechet"].value for seed in seeds]
-    header, rule, both, hinge, _, caption = out.splitlines()[-6:]
+    header, rule, both, hinge, held, seen, _, caption = out.splitlines()[-8:]
     assert caption == tables.CAPTION
     assert header.startswith(
         "| experiment | runs | iterations | frechet/classifier-digits/200 | is/"
@@ -247,6 +288,8 @@ def test_several_runs_make_a_table_with_seeds_together(tmp_path, monkeypatch):
     spread = tables.spelled(tables.spread(values))
     assert both.startswith(f"| digits-dcgan-nonsaturating | 2 | 4 | {spread} |")
     assert hinge.startswith("| digits-dcgan-hinge | 1 | 4 | ")
+    assert held.startswith("| held-out images |  |  | ")
+    assert seen.startswith("| training images |  |  | ")
 
 
 @pytest.mark.parametrize(
@@ -298,11 +341,11 @@ def test_data_that_has_moved_is_found_where_it_is_said_to_be(tmp_path):
         (["repeats=0"], "repeats must be at least 1, got 0"),
         (
             ["protocol=fid50k"],
-            "protocol: expected 'stylegan' or 'mimicry' or 'lucic' or 'cleanfid'",
+            "expected 'stylegan' or 'mimicry' or 'lucic' or 'cleanfid' or 'cleanfid-train'",
         ),
         (
             ["protocol=lucic", "n=100"],
-            "protocol=lucic is by Inception and fixes n, split and real; leave n=... out",
+            "protocol=lucic is by Inception and fixes n, split, real and kept; leave n=... out",
         ),
         (["protocol=lucic", "extractor=classifier"], "leave extractor=classifier out"),
         (["weights=a.pth"], "weights: only extractor=inception takes a file of them"),
@@ -347,7 +390,7 @@ def test_modes_of_stacked_mnist_are_counted_digit_by_digit(data_root, tmp_path):
     plan = ["metrics=classifier", "metrics.every=3", "metrics.n=100"]
     outcome = run_train(*smoke(tmp_path, "data=stacked_mnist", *where, *plan))
     assert (outcome.code, outcome.err) == (0, "")
-    (card,) = noted(runs_in(tmp_path)[0])
+    card, _ = noted(runs_in(tmp_path)[0])  # the second: on fresh noise
     assert card.protocol.name("modes") == "modes/stacked-classifier-mnist/100"
     assert 1 <= card.scores["modes"].value <= 100
 
@@ -355,7 +398,7 @@ def test_modes_of_stacked_mnist_are_counted_digit_by_digit(data_root, tmp_path):
 # As JSON ----------------------------------------------------------------------------------------
 
 CARD = {"iterations", "repeats", "scores", "protocol"}
-RUN = {"run", *CARD, "classes", "neighbours", "torchmetrics"}
+RUN = {"run", *CARD, "classes", "neighbours", "torchmetrics", "baselines"}
 
 
 def document(*words: str) -> dict:
@@ -464,6 +507,7 @@ def test_a_plan_is_what_is_asked_else_the_runs_own_else_what_the_data_allows():
     assert Choice(None, "inception", {}).plan(own, 10) == ByInception()
     assert Choice(None, None, {}).plan(None, 10) == ByClassifier()
     assert Choice(None, None, {}).plan(None, 0) == ByInception()
-    lucic = ByInception(n=10_000, split="test", real=10_000, seed=3)
+    lucic = ByInception(n=10_000, split="test", real=10_000, kept=50_000, seed=3)
     assert Choice("lucic", None, {"seed": 3}).plan(own, 10) == lucic
-    assert Choice("cleanfid", "inception", {}).plan(own, 10) == ByInception(clean=True)
+    clean = ByInception(n=10_000, split="test", clean=True, kept=50_000)
+    assert Choice("cleanfid", "inception", {}).plan(own, 10) == clean

@@ -1,6 +1,8 @@
 """The Frechet distance against closed forms, and what more images would make of it."""
 
+import functools
 import math
+import operator
 
 import numpy as np
 import pytest
@@ -11,12 +13,11 @@ from arrays import normal, tensor
 from ganlab.metrics import Moments, frechet, frechet_distance, frechet_infinity
 from ganlab.metrics.frechet import (
     cholesky,
-    intercept,
+    distance_from,
     square_root,
     trace_of_common_root,
 )
-
-STUDENT_4 = 2.776445  # 97.5% of Student's t with 4 degrees of freedom lie below
+from ganlab.metrics.infinity import at_zero, doubtful, mean_point, runs_of, variance
 
 
 def gaussian(mean, covariance, n=1000):
@@ -212,118 +213,140 @@ def far_apart(seed=0, d=16):
     return real, torch.linalg.cholesky(covariances[1]), mean, exact
 
 
-@pytest.fixture(scope="module")
-def repeated():
-    """(errors of the plain distance, of the extrapolated one, whether its interval held the truth),
-    100 times with 2,000 images in ten blocks."""
-    real, root, mean, exact = far_apart()
-    plain, infinite, held = [], [], []
-    for seed in range(100):
-        features = normal(2000, 16, 100 + seed) @ root.T + mean
-        found = frechet_infinity(real, [Moments.of(part) for part in features.chunk(10)])
-        plain.append(frechet_distance(real, Moments.of(features)) - exact)
-        infinite.append(found.value - exact)
-        held.append(found.low < exact < found.high)
-    return np.array(plain), np.array(infinite), np.array(held)
+def of_a_line(real, blocks):
+    """The wrong method: a line through the distances of a fifth, a half and all, and the jackknife
+    of all of it, with cyclic runs torn where a block is left out."""
+    distance, count = distance_from(real), len(blocks)
+    lengths, full = (count // 5, count // 2), frozenset(range(count))
+
+    @functools.cache
+    def known(run):
+        union = functools.reduce(operator.add, (blocks[i] for i in sorted(run)))
+        return union.n, distance(union)
+
+    def value(among):
+        parts = [[known(r) for r in runs_of(m, count) if r <= among] for m in lengths]
+        n, y = np.transpose([mean_point(part) for part in (*parts, [known(among)])])
+        return np.polyfit(1 / n, y, 1)[1]
+
+    without = [value(full - {i}) for i in full]
+    reach = 2.093 * math.sqrt(count - 1) * np.std(without)  # t of 19 degrees
+    return value(full), value(full) - reach, value(full) + reach
 
 
-def test_the_extrapolated_distance_is_closer_to_the_truth(repeated):
-    """The plain one is too far by its bias, many times its standard error; this one is not."""
-    plain, infinite, _ = repeated
-    errors = lambda found: found.mean() / (found.std() / math.sqrt(len(found)))
-    assert errors(plain) > 4
-    assert abs(errors(infinite)) < 3
-    assert abs(infinite.mean()) < plain.mean() / 4
-    assert np.square(infinite).mean() < np.square(plain).mean()
+def repeated(method, ratio, d=16, times=150):
+    """(errors, whether the interval holds the truth) of white features at a distance of 1/4."""
+    real = gaussian([0.0] * d, torch.eye(d).tolist())
+    mean = torch.zeros(d, dtype=torch.float64)
+    mean[0] = 0.5
+    errors, held = [], []
+    for seed in range(times):
+        features = normal(round(5 * ratio * d), d, 100 + seed) + mean
+        value, low, high, *_ = method(real, [Moments.of(x) for x in features.tensor_split(20)])
+        errors.append(value - 0.25)
+        held.append(low < 0.25 < high)
+    return np.array(errors), np.mean(held)
 
 
-def test_the_interval_holds_the_truth_about_as_often_as_it_says(repeated):
-    *_, held = repeated
-    assert 0.85 <= held.mean() <= 1
-
-
-def test_an_interval_without_the_blocks_dependence_is_rejected(repeated):
-    """Runs of blocks overlap; their spread over the root of their number is far too narrow."""
-    plain, _, held = repeated
-    real, root, mean, exact = far_apart()
-    naive = []
-    for seed in range(30):
-        features = normal(2000, 16, 100 + seed) @ root.T + mean
-        blocks = features.chunk(10)
-        halves = [torch.cat([blocks[(i + j) % 10] for j in range(5)]) for i in range(10)]
-        found = [frechet_distance(real, Moments.of(half)) for half in halves]
-        middle = np.mean(found) - 2 * plain.mean()  # without even its bias
-        naive.append(abs(middle - exact) < 1.96 * np.std(found) / math.sqrt(10))
-    assert np.mean(naive) < 0.6 < held.mean()
+@pytest.mark.filterwarnings("ignore:frechet_infinity")
+@pytest.mark.parametrize("ratio", [1, 3])
+def test_the_interval_holds_the_truth_as_often_as_it_says_and_a_lines_does_not(ratio):
+    """Over ten times as many sets of images: benchmarks/infinity.py."""
+    errors, held = repeated(frechet_infinity, ratio)
+    assert abs(errors.mean()) < 4 * errors.std() / math.sqrt(len(errors))
+    assert 0.92 <= held <= 0.985
+    if ratio == 1:
+        errors, held = repeated(of_a_line, ratio, times=40)
+        assert abs(errors.mean()) > 8 * errors.std() / math.sqrt(len(errors))
+        assert held < 0.92
 
 
 def test_the_points_are_means_of_distances_by_number_of_images():
     real, root, mean, _ = far_apart()
     blocks = [Moments.of(part) for part in (normal(1000, 16, 9) @ root.T + mean).chunk(10)]
     found = frechet_infinity(real, blocks)
-    for length, (n, distance) in zip((2, 5, 10), found.points, strict=True):
+    for length, (n, distance) in zip((5, 8, 10), found.points, strict=True):
         runs = [[blocks[(first + i) % 10] for i in range(length)] for first in range(10)]
         each = [frechet_distance(real, sum(run[1:], run[0])) for run in runs]
         assert n == 100 * length
         assert distance == pytest.approx(np.mean(each), rel=1e-9)
-    line = np.polyfit([1 / n for n, _ in found.points], [y for _, y in found.points], 1)
-    assert found.value == pytest.approx(line[1], rel=1e-9)
+    curve = np.polyfit([1 / n for n, _ in found.points], [y for _, y in found.points], 2)
+    assert found.value == pytest.approx(curve[2], rel=1e-9)
     assert found.value - found.low == pytest.approx(found.high - found.value, rel=1e-9)
 
 
-def test_the_interval_is_the_jackknifes():
-    """Each block left out in turn, everything else computed anew without it."""
-    real, root, mean, _ = far_apart()
-    blocks = [Moments.of(part) for part in (normal(500, 16, 9) @ root.T + mean).chunk(5)]
-    together = lambda chosen: sum(chosen[1:], chosen[0])
-    values = []
-    for out in range(5):
-        ring = lambda m: [[(first + i) % 5 for i in range(m)] for first in range(5)]
-        runs = [[r for r in ring(m) if out not in r] for m in (1, 2)] + [[{*range(5)} - {out}]]
-        apart = lambda run: frechet_distance(real, together([blocks[i] for i in sorted(run)]))
-        each = [np.mean([apart(run) for run in some]) for some in runs]
-        values.append(np.polyfit([1 / 100, 1 / 200, 1 / 400], each, 1)[1])
-    error = math.sqrt(4 / 5 * np.square(np.array(values) - np.mean(values)).sum())
-    found = frechet_infinity(real, blocks)
-    assert found.high - found.value == pytest.approx(
-        error * 2.776445,
-        rel=1e-6,  # Student's t, 4 degrees
-    )
+@pytest.mark.parametrize("wrong", [False, True])
+def test_the_variance_of_a_mean_over_pairs_is_unbiased(wrong):
+    """Distances that are sums over pairs of blocks alone, whose variance one knows."""
+    count, lengths = 20, (10, 18, 20)
+    shares = at_zero([1 / m for m in lengths])
+    random, values, found = np.random.default_rng(0), [], []
+    for _ in range(200):
+        own = random.standard_normal((count, count))
+        pairs = (own + own.T) / math.sqrt(2)  # variance 1 off the diagonal, 2 on it
+        runs = {run for m in (*lengths, 19) for run in runs_of(m, count)}
+        known = {r: pairs[np.ix_([*r], [*r])].sum() / len(r) ** 2 for r in runs}
+        means = [np.mean([known[run] for run in runs_of(m, count)]) for m in lengths]
+        values.append(np.dot(shares, means))
+        without = [known[frozenset(range(count)) - {i}] for i in range(count)]
+        jackknife = (count - 1) * np.var(without)
+        found.append(jackknife if wrong else variance(known, count, lengths, shares)[0])
+    close = np.mean(found) == pytest.approx(np.var(values), rel=0.25)
+    assert close != wrong
 
 
-def test_a_bias_of_c_over_n_is_taken_off_exactly():
-    points = [(n, 3 + 40 / n) for n in (10, 25, 50)]
-    assert intercept(points) == pytest.approx(3, rel=1e-13)
-    over_n = np.polyfit(*zip(*points, strict=True), 1)[1]  # a line over n in place of 1 / n
-    assert over_n != pytest.approx(3, rel=0.5)
+def test_a_bias_of_two_terms_is_taken_off_exactly():
+    points = [(n, 3 + 40 / n + 700 / n**2) for n in (10, 25, 50)]
+    shares = at_zero([1 / n for n, _ in points])
+    assert np.dot(shares, [y for _, y in points]) == pytest.approx(3, rel=1e-13)
+    line = np.polyfit([1 / n for n, _ in points], [y for _, y in points], 1)[1]
+    assert line != pytest.approx(3, rel=0.1)
+
+
+def test_few_images_are_doubted_and_fewer_are_refused():
+    assert doubtful(15 * 64, 64) == ""
+    assert doubtful(50_000, 2048) == ""
+    assert "safe from 960 images on, got 500" in doubtful(500, 64)
+    sentence = "frechet_infinity of 2,048 dimensions needs at least 10,240 images, got 10,000"
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        doubtful(10_000, 2048)
+    real, blocks = far_apart()[0], [Moments.of(part) for part in normal(120, 16).chunk(10)]
+    with pytest.warns(UserWarning, match="safe from 240 images on, got 120"):
+        frechet_infinity(real, blocks)
+    with pytest.raises(ValueError, match="needs at least 80 images, got 72"):
+        frechet_infinity(real, blocks[:6])
 
 
 def test_equal_blocks_leave_no_doubt():
     """Deterministic too."""
     real, block = far_apart()[0], Moments.of(normal(100, 16))
-    found = frechet_infinity(real, [block] * 4)
-    assert found == frechet_infinity(real, [block] * 4)
+    found = frechet_infinity(real, [block] * 6)
+    assert found == frechet_infinity(real, [block] * 6)
     assert found.high - found.low == pytest.approx(0, abs=1e-6)
-    assert [n for n, _ in found.points] == [100, 200, 400]
+    assert [n for n, _ in found.points] == [300, 400, 600]
 
 
+@pytest.mark.filterwarnings("ignore:frechet_infinity")
 def test_singular_sets_can_be_extrapolated():
     """Fewer images in a block than dimensions: finite, and the last point is the exact distance."""
-    features = normal(80, 40)
+    features = normal(200, 40)
     real = Moments.of(normal(30, 40, 1))
     found = frechet_infinity(real, [Moments.of(part) for part in features.chunk(8)])
     exact = frechet_distance(real, Moments.of(features))
-    assert found.points[-1] == (80, pytest.approx(exact, rel=1e-6))
+    assert found.points[-1] == (200, pytest.approx(exact, rel=1e-6))
     assert all(map(math.isfinite, found[:3]))
 
 
 def test_blocks_that_cannot_be_extrapolated_are_refused():
-    real, blocks = Moments.of(normal(9, 2)), [Moments.of(normal(9, 2, i)) for i in range(4)]
+    real, blocks = Moments.of(normal(9, 2)), [Moments.of(normal(9, 2, i)) for i in range(6)]
     for given, message in (
-        ((real, blocks[:3]), "blocks must be at least 4, got 3"),
+        ((real, blocks[:5]), "blocks must be at least 6, got 5"),
         ((Moments.of(normal(9, 3)), blocks), "features have 3 and 2 dimensions"),
         ((Moments(2), blocks), "a covariance needs at least 2 features, got 0"),
-        ((real, [Moments(2)] * 4), "a covariance needs at least 2 features, got 0"),
+        (
+            (real, [Moments(2)] * 6),
+            "frechet_infinity of 2 dimensions needs at least 10 images, got 0",
+        ),
     ):
         with pytest.raises(ValueError, match=f"^{message}$"):
             frechet_infinity(*given)

@@ -38,7 +38,7 @@ def test_scores_reach_weights_and_biases_under_names_that_say_what_they_are(run,
     name = Inception(weights).name
     assert name.startswith("inception-")
     history = [r["history"]["item"] for r in records(run) if r["type"] == "history"]
-    ours = f"frechet/{name}/12"
+    ours = f"frechet/{name}/12/real-12"
     (row,) = [item for item in history if ours in item]
     written = [line for line in table(run / "metrics.csv") if line[ours]][-1]
     assert {key: row[key] for key in written if written[key]} == {
@@ -50,11 +50,12 @@ def test_scores_reach_weights_and_biases_under_names_that_say_what_they_are(run,
 
 
 def test_the_command_finds_the_same_scores_and_protocol(run):
-    (before,) = json.loads((run / "summary.json").read_text())["scores"]
+    before, fresh = json.loads((run / "summary.json").read_text())["scores"]
     outcome = run_evaluate(f"run={run}")
     assert (outcome.code, outcome.err) == (0, "")
-    (after,) = json.loads((run / "summary.json").read_text())["scores"]
+    after, unchanged = json.loads((run / "summary.json").read_text())["scores"]
     assert after["protocol"] == before["protocol"]
+    assert unchanged == fresh
     for name, score in before["scores"].items():
         assert after["scores"][name]["value"] == pytest.approx(score["value"], rel=1e-5), name
 
@@ -126,7 +127,7 @@ def by_default(file: Path, layer: str) -> torch.nn.Module:
 def test_clean_scores_are_not_checked(run, weights):
     words = ("protocol=cleanfid", f"weights={weights}", "check=torchmetrics")
     outcome = run_evaluate(f"run={run}", *words)
-    sentence = "check: torchmetrics does not resize like Pillow; leave protocol=cleanfid out"
+    sentence = "check: torchmetrics does not resize like Pillow; leave protocol=... out"
     assert outcome == (2, "", f"ganlab: 1 mistake, nothing was started\n  {sentence}\n")
 
 

@@ -6,25 +6,29 @@ import statistics
 from dataclasses import asdict, fields, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ganlab.errors import ProtocolMismatchError
 from ganlab.scoring import Protocol, Score, Scorecard, require_alike, tables
-from ganlab.scoring.protocol import PROTOCOLS, score_named, thousands, versions
+from ganlab.scoring.protocol import PLAIN, PROTOCOLS, score_named, thousands, versions
 from ganlab.scoring.scorecard import margin, mean_of, spread
+from ganlab.storage.inception import PREPARATION
 from ganlab.storage.inception import SHA256 as WEIGHTS
 
 FACTS = {
     "extractor": "inception",
     "weights": WEIGHTS,
-    "preparation": "TensorFlow 1's bilinear resize to 299",
+    "preparation": PREPARATION,
     "data": "cifar10",
     "split": "train",
     "real": 50_000,
     "real_hash": "ab12",
+    "available": 50_000,
     "fake": 50_000,
 }
 REFERENCE = Protocol(**FACTS)
-DESCRIBES = {"ema": 0.999, "seed": 5, "versions": {"torch": "9.9"}}
+DESCRIBES = {"available": 60_000, "ema": 0.999, "seed": 5, "versions": {"torch": "9.9"}}
 CHANGED = {"truncation": 0.7, "subsets": (10, 100), **DESCRIBES}
 
 
@@ -33,11 +37,50 @@ def card(protocol=REFERENCE, value=3.5, **scores):
     return Scorecard(protocol, {name: Score(v, 0.1) for name, v in given.items()}, 1000)
 
 
-def test_fid_and_is_are_the_reference_extractors_at_50000_alone():
+EVERYTHING = replace(REFERENCE, kept=50_000)  # kernel distance and neighbours look at all images
+
+
+def test_fid_is_and_kid_are_of_50000_images_as_the_reference_implementation_measures():
+    assert EVERYTHING.is_reference
+    assert [EVERYTHING.name(score) for score in ("frechet", "is", "kernel")] == ["fid", "is", "kid"]
+    assert EVERYTHING.name("precision") == "precision/inception/50k"
+    assert EVERYTHING.name("frechet_infinity") == "frechet_infinity/inception/50k"
+
+
+def test_scores_of_kept_features_say_how_many_they_look_at():
     assert REFERENCE.name("frechet") == "fid"
-    assert REFERENCE.name("is") == "is"
-    assert REFERENCE.name("kernel") == "kid"
-    assert REFERENCE.name("precision") == "precision/inception/50k"
+    assert REFERENCE.name("kernel") == "kernel/inception/10k/real-10k"
+    assert REFERENCE.name("precision") == "precision/inception/10k/real-10k"
+    assert REFERENCE.name("memorisation") == "memorisation/inception/10k"  # of all real images
+    small = replace(REFERENCE, real=5000, available=5000)
+    assert small.name("coverage") == "coverage/inception/10k"
+
+
+def by_the_generated_side_alone(protocol, score):
+    """The wrong rule: whatever the real images are, 50,000 generated ones make a plain name."""
+    inception = protocol.extractor == "inception" and protocol.weights == WEIGHTS
+    plain = inception and protocol.fake == 50_000 and protocol.split == "train"
+    return PLAIN[score] if plain and score in PLAIN else protocol.name(score)
+
+
+@pytest.mark.parametrize("name", [Protocol.name, by_the_generated_side_alone])
+def test_a_thousand_real_images_make_neither_fid_nor_kid(name):
+    few = replace(EVERYTHING, real=1000)
+    held = [name(few, score) for score in ("frechet", "kernel")] == [
+        "frechet/inception/50k/real-1k",
+        "kernel/inception/50k/real-1k",
+    ]
+    assert held == (name is Protocol.name)
+    assert few.name("precision") == "precision/inception/50k/real-1k"
+    assert few.name("is") == "is"  # it looks at no real images
+
+
+def test_50000_of_a_larger_training_set_are_a_reference_as_all_of_a_small_one_are():
+    assert replace(EVERYTHING, available=60_000).name("frechet") == "fid"
+    assert replace(EVERYTHING, real=60_000, available=60_000).name("frechet") == "fid"
+    assert replace(EVERYTHING, real=1336, available=1336).name("frechet") == "fid"
+    part = replace(EVERYTHING, real=55_000, available=60_000)
+    assert part.name("frechet") == "frechet/inception/50k/real-55k"
 
 
 @pytest.mark.parametrize(
@@ -46,20 +89,65 @@ def test_fid_and_is_are_the_reference_extractors_at_50000_alone():
         ({"fake": 10_000}, "frechet/inception/10k"),
         ({"fake": 49_999}, "frechet/inception/49999"),
         ({"split": "test"}, "frechet/inception/50k/test"),
+        ({"split": "test", "real": 5000}, "frechet/inception/50k/test/real-5k"),
         ({"weights": 64 * "0"}, "frechet/inception/50k"),
+        ({"preparation": "pil_bicubic to 299"}, "frechet/inception/50k"),
+        ({"precision": "bfloat16"}, "frechet/inception/50k"),
+        ({"quantisation": "none"}, "frechet/inception/50k"),
+        ({"truncation": 0.7}, "frechet/inception/50k/truncated-0.7"),
         ({"extractor": "inception-clean"}, "frechet/inception-clean/50k"),
         ({"extractor": "classifier-mnist", "fake": 10_000}, "frechet/classifier-mnist/10k"),
         ({"extractor": "classifier-digits", "fake": 1797}, "frechet/classifier-digits/1797"),
     ],
 )
 def test_all_else_carries_its_own_name(change, name):
-    assert replace(REFERENCE, **change).name("frechet") == name
+    assert replace(EVERYTHING, **change).name("frechet") == name
 
 
-@pytest.mark.parametrize("change", [{}, {"fake": 1797}, {"fake": 10_000, "split": "test"}])
-@pytest.mark.parametrize("score", ["frechet", "is", "kernel", "precision", "kl"])
-def test_a_metric_that_is_a_score_is_known_by_its_name(score, change):
+@pytest.mark.parametrize(
+    ("change", "score"),
+    [
+        ({"splits": 1}, "is"),
+        ({"subsets": (10, 1000)}, "kernel"),
+        ({"subsets": (100, 500)}, "kernel"),
+        ({"kept": 49_999}, "kernel"),
+    ],
+)
+def test_is_and_kid_have_the_parts_of_their_papers(change, score):
+    assert replace(EVERYTHING, **change).name(score) not in PLAIN.values()
+
+
+@given(
+    score=st.sampled_from(["frechet", "is", "kernel", "precision", "modes", "memorisation", "own"]),
+    extractor=st.from_regex(r"[a-z][a-z0-9_.-]{0,11}", fullmatch=True),
+    split=st.sampled_from(["train", "test"]),
+    real=st.integers(10, 70_000),
+    available=st.none() | st.integers(10, 70_000),
+    fake=st.integers(10, 70_000),
+    kept=st.integers(10, 70_000),
+    truncation=st.none() | st.floats(1e-6, 2),
+)
+def test_a_metric_that_is_a_score_is_known_by_its_name(score, **change):
     assert score_named(replace(REFERENCE, **change).name(score)) == score
+
+
+@given(real=st.integers(10, 70_000), fake=st.integers(10, 70_000), kept=st.integers(10, 70_000))
+def test_one_name_means_one_number_of_images(real, fake, kept):
+    protocol = replace(REFERENCE, real=real, fake=fake, kept=kept, available=70_000)
+    seen = min(fake, kept), min(real, kept)
+    end = "" if seen[1] == 70_000 else f"/real-{thousands(seen[1])}"
+    plain = seen[0] == 50_000 and seen[1] in (50_000, 70_000)
+    expected = "kid" if plain else f"kernel/inception/{thousands(seen[0])}{end}"
+    assert protocol.name("kernel") == expected
+
+
+def test_records_of_earlier_versions_are_read_and_say_how_many_real_images_they_are_of():
+    record = card(replace(REFERENCE, real=60_000, available=60_000)).as_dict()
+    del record["protocol"]["available"]
+    old = Scorecard.from_dict(record)
+    assert old.protocol.name("frechet") == "frechet/inception/50k/real-60k"
+    require_alike([("old", old.protocol), ("new", replace(old.protocol, available=60_000))])
+    assert score_named("precision/inception/50k") == "precision"
 
 
 @pytest.mark.parametrize(
@@ -186,8 +274,10 @@ def test_published_protocols_differ_in_what_their_papers_fix():
         "stylegan": (50_000, "train", None, False),
         "mimicry": (50_000, "train", 50_000, False),
         "lucic": (10_000, "test", 10_000, False),
-        "cleanfid": (50_000, "train", None, True),
+        "cleanfid": (10_000, "test", None, True),  # the tables of CIFAR-10 in clean-fid's README
+        "cleanfid-train": (50_000, "train", None, True),
     }
+    assert {c.kept for c in PROTOCOLS.values()} == {50_000}  # so that kid is kid
 
 
 def test_numbers_of_images_are_short_where_that_is_exact():

@@ -32,7 +32,7 @@ RANDOM = settings(
 )
 PROTOCOL = {
     "extractor": "pixels", "weights": "0", "preparation": "none", "data": "digits",
-    "split": "train", "real": 100, "real_hash": "0", "fake": 100,
+    "split": "train", "real": 100, "real_hash": "0", "available": 100, "fake": 100,
 }  # fmt: skip
 CARD = {
     "iterations": 3, "repeats": 1, "protocol": PROTOCOL,

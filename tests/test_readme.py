@@ -248,7 +248,8 @@ def test_the_loss_network_data_set_and_score_of_the_pages_train_together(workpla
     assert (outcome.code, outcome.err) == (0, "")
     (run,) = runs_in(workplace / "outputs")
     assert "frechet/thumbnails/20" in (run / "metrics.csv").read_text()
-    assert re.search(r"\nfrechet/thumbnails/20: (\S+); best \1, at iteration 3\n$", outcome.out)
+    best = r"best \1, at iteration 3, which has \S+ on fresh noise"
+    assert re.search(rf"\nfrechet/thumbnails/20: (\S+); {best}\n$", outcome.out)
 
 
 def test_the_examples_of_the_pages_import(workplace):

@@ -1,9 +1,12 @@
 """Scores of a GAN: each is what the functions give for its images; training is not disturbed."""
 
 import json
+import math
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -289,17 +292,22 @@ def test_the_usual_ways_to_disturb_training_are_seen(digits, tmp_path, kind):
 
 
 class Scripted:
-    """Gives one distance after the other."""
+    """Gives one distance after the other, and 2.5 on fresh noise."""
 
     def __init__(self, *values):
-        self.values, self.asked = list(values), []
+        self.values, self.asked, self.seeds = list(values), [], []
 
-    def __call__(self, gan):
-        self.asked.append(gan.iterations)
+    def __call__(self, gan, seed=None):
         facts = {"extractor": "script", "weights": "0", "preparation": "-", "data": "digits"}
-        protocol = Protocol(**facts, split="train", real=2, real_hash="0", fake=1000)
-        scores = {"frechet": Score(self.values[len(self.asked) - 1]), "recall": Score(0.5)}
-        return Scorecard(protocol, scores, gan.iterations)
+        facts |= {"split": "train", "real": 2, "real_hash": "0", "available": 2, "fake": 1000}
+        if seed is None:
+            self.asked.append(gan.iterations)
+            value = self.values[len(self.asked) - 1]
+        else:
+            self.seeds.append(seed)
+            value = 2.5
+        scores = {"frechet": Score(value), "recall": Score(0.5)}
+        return Scorecard(Protocol(**facts, seed=seed or 0), scores, gan.iterations)
 
 
 def scripted(tmp_path, *values, iterations=6, **plan):
@@ -326,7 +334,78 @@ def test_the_best_checkpoint_is_the_one_of_the_best_score(tmp_path):
     assert best_iteration(tmp_path) == 4
     assert (callback.best.iterations, callback.latest.iterations) == (4, 6)
     assert (callback.best.scores["frechet"].value, callback.since_best) == (2.0, 2)
-    assert callback.conclusion() == "frechet/script/1k: 7; best 2, at iteration 4"
+    assert callback.conclusion() == (
+        "frechet/script/1k: 7; best 2, at iteration 4, which has 2.5 on fresh noise"
+    )
+
+
+def test_the_best_checkpoint_is_scored_once_on_noise_that_did_not_choose_it(tmp_path):
+    callback, _ = scripted(tmp_path, 5.0, 3.0, 4.0, iterations=3, seed=7)
+    assert callback.scorer.seeds == [7 + 2**31]
+    assert callback.summary() == {
+        "best": {
+            "iteration": 2,
+            "score": "frechet/script/1k",
+            "selected_by": 3.0,
+            "value": 2.5,
+            "seed": 7 + 2**31,
+        }
+    }
+    assert Scores(callback.plan, callback.journal, callback.checkpoints).summary() == {}
+
+
+def test_an_interrupted_run_waits_for_its_end_before_its_best_is_scored_again(tmp_path):
+    callback, gan = scripted(tmp_path, 5.0, 3.0, 4.0, iterations=3)
+    callback.fresh = None
+    gan.iterations = 2
+    callback.on_train_end(None, gan)
+    assert (callback.fresh, callback.summary()) == (None, {})
+
+
+class Noisy(Scripted):
+    """10 and the error of a seed's noise, which differs from checkpoint to checkpoint."""
+
+    def __call__(self, gan, seed=None):
+        age = int(gan.state_dict()["generator.layers.1.weight"].sum().item() * 1e6)
+        error = np.random.default_rng([seed or 0, abs(age)]).standard_normal()
+        card = Scripted(0.0)(gan)
+        protocol = replace(card.protocol, seed=seed or 0)
+        return replace(card, protocol=protocol, scores={"frechet": Score(10 + error)})
+
+
+def test_the_score_that_chose_a_checkpoint_is_too_good_and_the_one_on_fresh_noise_is_not(tmp_path):
+    callback = scores_callback(None, tmp_path, ByClassifier(every=1), Noisy())
+    trained = fit(gan := small_gan(20), callbacks=[callback.journal, callback])
+    chosen = callback.best.scores["frechet"].value
+    fresh = []
+    for seed in range(100):
+        callback.plan, callback.fresh = ByClassifier(every=1, seed=seed), None
+        callback.score_again(trained, gan)
+        fresh.append(callback.fresh.scores["frechet"].value)
+    assert chosen < 9
+    assert abs(np.mean(fresh) - 10) < 3 / math.sqrt(100) < 10 - chosen
+
+
+def test_fresh_noise_is_scored_with_the_weights_of_the_best_checkpoint(digits, tmp_path):
+    gan = noisy_gan(iterations=3)
+    callback = scores_callback(digits, tmp_path)
+    trained = fit(gan, callbacks=[callback])
+    last, best = weights(gan), noisy_gan()
+    best.load_state_dict(torch.load(tmp_path / "best.ckpt", weights_only=True)["state_dict"])
+    expected = callback.scorer(best, callback.plan.fresh_seed).scores
+    assert callback.fresh.scores == expected != callback.best.scores
+    callback.fresh, callback.best = None, replace(callback.best, iterations=1)
+    callback.score_again(trained, gan)
+    assert same(weights(gan), last)
+    assert callback.fresh.iterations == 1
+
+
+def test_a_damaged_best_checkpoint_costs_a_sentence(tmp_path, capsys):
+    callback, gan = scripted(tmp_path, 5.0, 3.0, iterations=2)
+    (tmp_path / "best.ckpt").write_bytes(b"no checkpoint")
+    callback.fresh = None
+    callback.score_again(None, gan)
+    assert "the best checkpoint is not scored on fresh noise" in capsys.readouterr().err
 
 
 def test_of_scores_that_are_better_when_larger_the_largest_is_kept(tmp_path):
@@ -374,14 +453,14 @@ def test_the_time_of_scoring_is_no_time_of_training(tmp_path, monkeypatch):
     monkeypatch.setattr("ganlab.callbacks.journal.time.monotonic", lambda: clock.now)
 
     class Slow(Scripted):
-        def __call__(self, gan):
+        def __call__(self, gan, seed=None):
             clock.now += 1000.0
-            return super().__call__(gan)
+            return super().__call__(gan, seed)
 
     callback = scores_callback(None, tmp_path, ByClassifier(every=1), Slow(3.0, 2.0, 1.0))
     fit(small_gan(3), callbacks=[callback.journal, callback, callback.checkpoints])
     assert callback.journal.seconds == 0
-    assert clock.now == 3000
+    assert clock.now == 4000  # three in training, and one of the best on fresh noise
 
 
 @pytest.mark.parametrize(

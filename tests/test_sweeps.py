@@ -160,9 +160,8 @@ def test_a_run_that_another_process_works_in_is_left_to_it(swept, tmp_path):
 
 
 def frechet(run: Path) -> float:
-    """The best of a run's scorings, by the summary itself."""
-    scores = json.loads((run / "summary.json").read_text())["scores"]
-    return min(record["scores"]["frechet"]["value"] for record in scores)
+    """The score of a run's best checkpoint on fresh noise, by the summary itself."""
+    return json.loads((run / "summary.json").read_text())["best"]["value"]
 
 
 def cells(text: str) -> list[dict[str, str]]:
@@ -237,7 +236,22 @@ def test_the_last_scores_can_be_asked_for_in_place_of_the_best(swept):
         last, best = (card_of(run, "frechet", which) for which in ("last", "best"))
         assert last.iterations == 3
         assert best.scores["frechet"].value == frechet(run.path) == objective(run)
-        assert best.scores["frechet"].value <= last.scores["frechet"].value
+        chosen = run.summary()["best"]
+        assert chosen["selected_by"] <= last.scores["frechet"].value
+        assert (best.iterations, best.protocol.seed) == (chosen["iteration"], 2**31)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_the_best_of_a_run_is_the_score_that_did_not_choose_it(tmp_path, wrong):
+    """Without the summary's word the least of all scores is taken, which is too good."""
+    chosen, last = card(1.0), replace(card(3.0), iterations=9)
+    fresh = replace(card(2.0), protocol=replace(chosen.protocol, seed=7))
+    best = {"iteration": 5, "score": "", "selected_by": 1.0, "value": 2.0, "seed": 7}
+    records = [one.as_dict() for one in (last, chosen, fresh)]
+    summary = {"scores": records} | ({} if wrong else {"best": best})
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    found = card_of(Run(tmp_path), "frechet")
+    assert found.scores["frechet"].value == (1.0 if wrong else 2.0)
 
 
 def test_scores_of_one_name_that_are_unlike_are_refused(swept, tmp_path):

@@ -236,15 +236,20 @@ def test_an_offline_sweep_arrives_with_config_rows_summary_and_pictures(synced, 
     second.files = files
 
 
-def test_the_best_of_each_score_and_its_iteration_are_in_the_summary(synced):
+def test_the_best_checkpoints_scores_on_fresh_noise_are_in_the_summary(synced):
     _, arrived = synced
     for run, received in arrived:
         rows = [row for row in table(run / "metrics.csv") if row[SCORE]]
         low = min(rows, key=lambda row: float(row[SCORE]))
-        high = max(rows, key=lambda row: float(row["is/thumbnails/20"]))
-        for name, best in {SCORE: low, "is/thumbnails/20": high}.items():
-            assert received.summary[f"best/{name}"] == float(best[name])
-            assert received.summary[f"best/{name}/iterations"] == int(best["iterations"])
+        summary = json.loads((run / "summary.json").read_text())
+        best = summary["best"]
+        assert best["iteration"] == int(low["iterations"])
+        assert best["selected_by"] == float(low[SCORE]) != best["value"]
+        (fresh,) = [c for c in summary["scores"] if c["protocol"]["seed"] == best["seed"]]
+        for name in (SCORE, "is/thumbnails/20"):
+            value = fresh["scores"][name.split("/")[0]]["value"]
+            assert received.summary[f"best/{name}"] == value
+            assert received.summary[f"best/{name}/iterations"] == best["iteration"]
             assert received.summary[name] == float(rows[-1][name]), "and the last one"
         assert not [name for name in received.summary if name.startswith("best/loss")]
 

@@ -24,6 +24,7 @@ def evaluate(
     n: int | None = None,
     split: Split | None = None,
     real: int | None = None,
+    kept: int | None = None,
     seed: int | None = None,
     weights: str | None = None,
     size: int | None = None,
@@ -32,6 +33,7 @@ def evaluate(
     extrapolate: bool = False,
     by_class: bool = False,
     neighbours: int = 0,
+    baselines: bool = True,
     root: str | None = None,
     trust: bool = False,
     check: Literal["torchmetrics"] | None = None,
@@ -47,11 +49,14 @@ def evaluate(
         images: in place of a run, pictures in a folder, a .zip, a .tar, a .npy or .npz.
         reference: with images, the real ones: likewise, or a data set: mnist, cifar10, ...
         size: with images, pixels to which all are resized; null: as they are.
-        protocol: a published one, with Inception: stylegan, mimicry, lucic, cleanfid.
+        protocol: a published one, with Inception: stylegan, mimicry, lucic, cleanfid,
+            cleanfid-train.
         extractor: of features; null: as in training, or classifier if the data has classes.
         n: generated images; null: as in training, or 10000 for the classifier, 50000 for Inception.
         split: real images to compare with, train or test; null: as in training, or train.
         real: number of real images, drawn at random; null: as in training, or all.
+        kept: images of each kind that kernel distance, precision, recall, density and coverage look
+            at; null: as in training, or 10000.
         seed: of the noise; null: as in training, or 0.
         weights: file of Inception's weights; null: where `ganlab fetch-weights` puts them.
         checkpoint: last: the newest; best: the one with the best score in training; or the
@@ -60,6 +65,8 @@ def evaluate(
         extrapolate: also estimate the distance for infinitely many images.
         by_class: also score each class separately.
         neighbours: rows of a picture of generated images and their nearest training images.
+        baselines: also score held-out and training images by the same protocol; the results are
+            kept for all runs on this data.
         root: location of the data, if it has moved since training.
         trust: build parts that are not ganlab's own, if the run's config names any.
         check: torchmetrics: also compute FID, IS and KID of the same images with torchmetrics, for
@@ -79,19 +86,25 @@ def evaluate(
         raise ValueError(f"{odd[0]}: goes with {other}")
     if run is None and (images is None or reference is None):
         raise ValueError("set run=..., or both images=... and reference=...")
-    asked = {"n": n, "split": split, "real": real, "seed": seed, "weights": weights}
+    asked = {"n": n, "split": split, "real": real, "kept": kept, "seed": seed, "weights": weights}
     given = {name: value for name, value in asked.items() if value is not None}
     from ganlab.commands import evaluation
 
     choice = evaluation.Choice(protocol, extractor, given)
     if run is None:
         return [
-            [compare(str(images), str(reference), choice, size, root, as_json=format == "json")]
+            [
+                compare(
+                    *(str(images), str(reference), choice, size, root),
+                    baselines=baselines,
+                    as_json=format == "json",
+                )
+            ]
         ]
     ready = functools.partial(
         evaluation.subject, choice=choice, checkpoint=str(checkpoint), root=root, trust=trust
     )
-    how = evaluation.How(repeats, extrapolate, by_class, neighbours, check)
+    how = evaluation.How(repeats, extrapolate, by_class, neighbours, baselines, check)
     runs = [Run(folder) for folder in evaluation.folders(run)]
     with contextlib.redirect_stdout(sys.stderr) if format == "json" else contextlib.nullcontext():
         found = evaluation.scores(runs, ready, how)
@@ -107,13 +120,14 @@ def compare(
     size: int | None,
     root: str | None,
     *,
+    baselines: bool,
     as_json: bool,
 ) -> Scorecard:
     """Scores pictures, printed as text or as one document."""
     from ganlab.commands import comparison
 
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        found = comparison.compared(images, reference, choice, size, root)
+        found = comparison.compared(images, reference, choice, size, root, baselines=baselines)
     if as_json:
         print(comparison.as_json(found))
     return found.card

@@ -1,6 +1,8 @@
 """Checkpoints of tensors and plain data, written atomically."""
 
+import contextlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,17 @@ class Checkpoints(ModelCallback):
             NonFiniteError: a weight is NaN or infinite.
         """
         self.keep_as(trainer, model, self.folder / BEST)
+
+    @contextlib.contextmanager
+    def best_weights(self, model: Generative) -> Iterator[None]:
+        """The model has the weights of best.ckpt within the context, and its own again after it."""
+        self.background.drain()
+        own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        model.load_state_dict(checkpoint.read(self.folder / BEST)["state_dict"])
+        try:
+            yield
+        finally:
+            model.load_state_dict(own)
 
     def drop_after(self, iteration: int) -> None:
         """Removes checkpoints of later iterations, also best.ckpt if it is from one."""

@@ -6,27 +6,36 @@ from typing import NamedTuple
 import torch
 
 from ganlab.commands.composition import Composer, without_hydra
-from ganlab.commands.evaluation import Choice, report
+from ganlab.commands.evaluation import Choice, beside, plain_rows, report
 from ganlab.commands.preflight import checked
 from ganlab.data import Folder, ImageData
 from ganlab.data.images import Source
 from ganlab.errors import ConfigError
 from ganlab.experiments.experiment import Experiment
 from ganlab.scoring import ByClassifier, Scorecard, tables
+from ganlab.scoring.baselines import Baseline
+from ganlab.scoring.baselines import baselines as of_real_images
 from ganlab.scoring.stored import score_stored
 from ganlab.spec import ImageSpec
 
 
 class Compared(NamedTuple):
-    """Pictures, what they were compared with, and their scores."""
+    """Pictures, what they were compared with, their scores, and those of real images."""
 
     images: Path
     reference: str
     card: Scorecard
+    baselines: list[Baseline]
 
 
 def compared(
-    images: str, reference: str, choice: Choice, size: int | None, root: str | None
+    images: str,
+    reference: str,
+    choice: Choice,
+    size: int | None,
+    root: str | None,
+    *,
+    baselines: bool = True,
 ) -> Compared:
     """The scores of the pictures in a folder, a zip or an array file, printed.
 
@@ -36,6 +45,7 @@ def compared(
         choice: how to score.
         size: pixels to which all of them are resized; None: as they are.
         root: location of the reference's data set.
+        baselines: also score real images.
 
     Raises:
         ConfigError: the pictures and the reference cannot be compared.
@@ -52,9 +62,13 @@ def compared(
     data.prepare_data()
     data.setup()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    card = score_stored(plan.scorer(data, device), generated[: plan.n])
+    scorer = plan.scorer(data, device)
+    card = score_stored(scorer, generated[: plan.n])
     print(f"{images}, {plan.n:,} images\n{report(card)}")
-    return Compared(Path(images), reference, card)
+    found = of_real_images(scorer, data) if baselines else []
+    if baselines:
+        print(beside(found, plan.n))
+    return Compared(Path(images), reference, card, found)
 
 
 def pictures_in(images: str, size: int | None, alike: object) -> Folder:
@@ -84,4 +98,4 @@ def source_of(reference: str, size: int | None, root: str | None) -> Source:
 def as_json(found: Compared) -> str:
     """One document: the pictures, the reference, and the scores with their protocol."""
     about = {"images": str(found.images), "reference": found.reference}
-    return tables.as_json(about | found.card.as_dict())
+    return tables.as_json(about | found.card.as_dict() | {"baselines": plain_rows(found.baselines)})

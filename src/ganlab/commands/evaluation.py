@@ -15,6 +15,7 @@ from ganlab.gan import GAN
 from ganlab.plots import pictures
 from ganlab.runs.folder import Run, pointed_at
 from ganlab.scoring import ByClassifier, ByInception, Plan, Scorecard, tables
+from ganlab.scoring.baselines import HELD_OUT, LACKING, Baseline, labelled
 from ganlab.scoring.crosscheck import NOTE, Comparison, by_torchmetrics, require_comparable
 from ganlab.scoring.evaluation import NEAREST, Evaluation
 from ganlab.scoring.plans import data_name
@@ -30,6 +31,7 @@ class How(NamedTuple):
     extrapolate: bool
     by_class: bool
     neighbours: int
+    baselines: bool = True
     check: Literal["torchmetrics"] | None = None
 
 
@@ -42,6 +44,7 @@ class Found(NamedTuple):
         classes: the same of each class by itself.
         picture: of the nearest training images.
         comparisons: with torchmetrics; None: it was not asked.
+        baselines: the scores of real images by the same protocol.
     """
 
     run: Run
@@ -49,6 +52,7 @@ class Found(NamedTuple):
     classes: list[Scorecard]
     picture: Path | None
     comparisons: list[Comparison] | None
+    baselines: list[Baseline]
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,8 @@ class Choice:
         if fixed or self.extractor == "classifier":
             given = "extractor=classifier" if self.extractor == "classifier" else f"{fixed[0]}=..."
             raise ValueError(
-                f"protocol={self.protocol} is by Inception and fixes n, split and "
-                f"real; leave {given} out"
+                f"protocol={self.protocol} is by Inception and fixes n, split, "
+                f"real and kept; leave {given} out"
             )
         return ByInception(**conventions, **self.asked)
 
@@ -134,16 +138,24 @@ def scores(
         ConfigError: the scores of a run cannot be checked as is asked.
         ProtocolMismatchError: the scores of the runs could not be compared.
     """
-    rulers = []
+    rulers, doubts = [], set[str]()
     for run in runs:  # one at a time in memory
         _, data, plan = ready(run)
         if how.check is not None:
             require_comparable(plan)
+        if how.extrapolate:
+            doubts.add(plan.doubt(data.source))
         rulers.append(ruler(data, plan))
     require_one_ruler(runs, rulers)
+    for doubt in filter(None, doubts):
+        sys.stderr.write(f"{doubt}\n")
     found = [scored(run, Evaluation(*ready(run), extrapolate=how.extrapolate), how) for run in runs]
+    first = found[0]
     if len(runs) > 1:
-        print(tables.table([(one.run, one.card) for one in found], COLUMNS))
+        rows = labelled(first.baselines, first.card.protocol.fake)
+        print(tables.table([(one.run, one.card) for one in found], COLUMNS, rows))
+    elif how.baselines:
+        print(beside(first.baselines, first.card.protocol.fake))
     return found
 
 
@@ -151,6 +163,7 @@ def scored(run: Run, found: Evaluation, how: How) -> Found:
     """The scores of one run, printed and noted in its folder."""
     card, picture = found.score(how.repeats), None
     print(f"{run.path}, iteration {card.iterations}\n{report(card)}")
+    real = found.baselines() if how.baselines else []
     comparisons = by_torchmetrics(found, card) if how.check is not None else None
     if comparisons is not None:
         print(f"{tables.as_markdown([row(one) for one in comparisons])}\n{NOTE}")
@@ -161,7 +174,14 @@ def scored(run: Run, found: Evaluation, how: How) -> Found:
     if classes:
         print(tables.by_class(classes))
         note(run, classes)
-    return Found(run, card, classes, picture, comparisons)
+    return Found(run, card, classes, picture, comparisons, real)
+
+
+def beside(real: list[Baseline], n: int) -> str:
+    """The scores of real images as text, beside those of n generated ones."""
+    lines = [tables.by_label(labelled(real, n))] if real else []
+    missing = not any(one.images == HELD_OUT for one in real)
+    return "\n".join([*lines, LACKING] if missing else lines)
 
 
 def note(run: Run, cards: list[Scorecard]) -> None:
@@ -195,7 +215,13 @@ def plain(found: Found) -> dict[str, Any]:
         "classes": [card.as_dict() for card in found.classes],
         "neighbours": str(found.picture) if found.picture is not None else None,
         "torchmetrics": compared if check is not None else None,
+        "baselines": plain_rows(found.baselines),
     }
+
+
+def plain_rows(found: list[Baseline]) -> list[dict[str, Any]]:
+    """The scores of real images, as plain data."""
+    return [{"images": one.images} | one.card.as_dict() for one in found]
 
 
 def subject(

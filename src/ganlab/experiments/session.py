@@ -225,6 +225,8 @@ class TrainingSession:
             raise ConfigError([f"trainer: {error}"]) from error
         if start is not None and start.name == checkpoint.name(self.gan.total_iterations):
             # Lightning found nothing left to train.
+            if self.scores is not None:
+                self.scores.score_again(self.trainer, self.gan)
             self.curves.on_train_end(self.trainer, self.gan)
 
     @rank_zero_only
@@ -295,6 +297,9 @@ class TrainingSession:
     def _finish_logging(self, status: str) -> str | None:
         """Ends the W&B run; returns the command that uploads it if it is offline."""
         runs = [logger for logger in self.loggers if isinstance(logger, WandbRun)]
+        if self.scores is not None and (fresh := self.scores.fresh) is not None:
+            for logger in runs:
+                logger.keep_fresh(fresh.named(), fresh.iterations)
         return next(filter(None, [logger.finish(status) for logger in runs]), None)
 
     def _write_down(self, status: str, error: str | None) -> None:
@@ -307,6 +312,8 @@ class TrainingSession:
         }
         if self.health is not None:
             results["health"] = [verdict.as_dict() for verdict in self.health.verdicts]
+        if self.scores is not None:
+            results |= self.scores.summary()
         self.run.conclude(status, results, error)
         if self.scores is not None:
             self.run.note_scores([card.as_dict() for card in self.scores.cards().values()])

@@ -157,6 +157,13 @@ class WandbRun(WandbLogger):
         self._experiment = None
         return f"ganlab wandb sync {self.run.path}" if self.mode == "offline" else None
 
+    @rank_zero_only
+    def keep_fresh(self, scores: Mapping[str, float], iteration: int) -> None:
+        """Replaces best/... in W&B's summary by scores of the best checkpoint on fresh noise."""
+        for name, value in scores.items():
+            found = {f"best/{name}": value, f"best/{name}/iterations": iteration}
+            cast("Any", self.experiment).summary.update(found)
+
     def _log(self, row: dict[str, Any]) -> None:
         started = cast("Any", self.experiment)
         if row["iterations"] >= self._told:  # equal: that iteration may be incomplete

@@ -11,8 +11,9 @@ Libraries: scipy, torch, torchmetrics, torchvision.
 from typing import TYPE_CHECKING, Any
 
 from ganlab.metrics.classes import ClassBalance, class_balance
-from ganlab.metrics.frechet import Extrapolation, frechet_distance, frechet_infinity
+from ganlab.metrics.frechet import frechet_distance
 from ganlab.metrics.inception import inception_score
+from ganlab.metrics.infinity import Extrapolation, frechet_infinity
 from ganlab.metrics.kernel import kernel_distance
 from ganlab.metrics.moments import Moments
 from ganlab.metrics.neighbours import (

@@ -11,7 +11,7 @@ from torchvision.models import inception_v3
 
 from ganlab.metrics.features import Extractor, Features, exact_float32
 from ganlab.metrics.resize import Kind, resize
-from ganlab.storage.inception import SHA256
+from ganlab.storage.inception import PREPARATION, SHA256
 
 DIM, CLASSES = 2048, 1008
 # Images per pass on a CPU.  With so few, activations fit into the caches, and their memory is
@@ -38,7 +38,8 @@ class Inception(Extractor):
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         name = "inception" if kind == "tf1_bilinear" else "inception-clean"
         name = name if digest == SHA256 else f"{name}-{digest[:8]}"
-        super().__init__(name, digest, f"{kind} to 299, (x - 128) / 128", DIM, CLASSES)
+        preparation = PREPARATION.replace("tf1_bilinear", kind)
+        super().__init__(name, digest, preparation, DIM, CLASSES)
         self.kind = kind
         parts = Parts(tensors_of(file))
         self.stem, self.trunk, self.head = parts.stem(), parts.trunk(), parts.head()

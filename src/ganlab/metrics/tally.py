@@ -32,7 +32,7 @@ class Tally:
         classes: K, logits per image.
         n: number of images over all processes.
         kept: number of feature vectors to keep, the first ones, for scores that compare pairs.
-        blocks: contiguous parts of the images with separate moments, for `frechet_infinity` (10);
+        blocks: contiguous parts of the images with separate moments, for `frechet_infinity` (20);
             each takes 8 d^2 bytes, 34 MB for 2,048 dimensions.
         splits, seed: of the Inception Score.
         start: index of the first image of this process.

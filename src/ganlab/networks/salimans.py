@@ -14,8 +14,8 @@ from torch.nn.functional import linear
 
 from ganlab.networks.contract import Discriminator, Generator
 from ganlab.networks.fitted import Fitted
-from ganlab.networks.layers import GaussianNoise
-from ganlab.spec import ImageSpec, at_least
+from ganlab.networks.layers import ACTIVATIONS, GaussianNoise
+from ganlab.spec import ImageSpec, at_least, one_of
 
 
 class NormalisedLinear(Fitted):
@@ -72,17 +72,23 @@ class Bias(nn.Module):
 class SalimansGenerator(Generator):
     """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1].
 
-    Hidden layers have BatchNorm without a gain and softplus; the last one has unit weight vectors
-    with a trained scale, and a sigmoid.
+    Hidden layers have BatchNorm without a gain and an activation; the last one has unit weight
+    vectors with a trained scale, and a sigmoid.
 
     Args:
         hidden: widths of the hidden layers.
+        activation: "leaky_relu" (0.2), "relu", "tanh", "elu" or "softplus", which is the authors'.
     """
 
     def __init__(
-        self, spec: ImageSpec, latent_dim: int, hidden: Sequence[int] = (500, 500)
+        self,
+        spec: ImageSpec,
+        latent_dim: int,
+        hidden: Sequence[int] = (500, 500),
+        activation: str = "softplus",
     ) -> None:
         super().__init__()
+        one_of(tuple(ACTIVATIONS), activation=activation)
         at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
         widths, pixels = (latent_dim, *hidden), math.prod(spec.shape)
         layers: list[nn.Module] = []
@@ -90,7 +96,7 @@ class SalimansGenerator(Generator):
             dense = nn.Linear(fan_in, fan_out, bias=False)
             nn.init.xavier_uniform_(dense.weight)
             norm = nn.BatchNorm1d(fan_out, eps=1e-6, affine=False)
-            layers += [dense, norm, Bias(fan_out), nn.Softplus()]
+            layers += [dense, norm, Bias(fan_out), ACTIVATIONS[activation]()]
         glorot = math.sqrt(2 / (widths[-1] + pixels))
         layers += [NormalisedLinear(widths[-1], pixels, std=glorot, learns_scale=True)]
         self.layers = nn.Sequential(*layers, nn.Sigmoid(), nn.Unflatten(1, spec.shape))

@@ -28,6 +28,17 @@ class Verdict(BaseModel):
     advice: str
 
 
+class Best(BaseModel):
+    """The best checkpoint: the score that chose it, and the same score on fresh noise."""
+
+    model_config = ConfigDict(strict=True)
+    iteration: Count
+    score: str
+    selected_by: float
+    value: float
+    seed: Count
+
+
 class Summary(BaseModel):
     """summary.json: how a run ended, its last readings, its verdicts and its scores."""
 
@@ -39,6 +50,7 @@ class Summary(BaseModel):
     seconds: float = 0.0
     last: dict[str, Any] = {}
     health: list[Verdict] = []
+    best: Best | None = None
     scores: list[dict[str, Any]] = []
 
 

@@ -61,7 +61,7 @@ def require_comparable(plan: Plan) -> ByInception:
         raise ConfigError([f"check: torchmetrics scores by Inception, not by {by}; {fix}"])
     if plan.clean:
         resize = "torchmetrics does not resize like Pillow"
-        raise ConfigError([f"check: {resize}; leave protocol=cleanfid out"])
+        raise ConfigError([f"check: {resize}; leave protocol=... out"])
     if find_spec("torch_fidelity") is None:
         install = "pip install 'torchmetrics[image]'"
         raise ConfigError([f"check: torchmetrics needs torch-fidelity for Inception; {install}"])

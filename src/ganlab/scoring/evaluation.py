@@ -1,5 +1,6 @@
 """Scores a trained run: its generator, its data and a scorer."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -14,11 +15,12 @@ from ganlab.data.progress import watched
 from ganlab.errors import DataError
 from ganlab.generative import Generative
 from ganlab.metrics import Tally, frechet_infinity, memorisation, nearest, neighbourhood_by_class
+from ganlab.scoring.baselines import Baseline, baselines
 from ganlab.scoring.extraction import at_once, extract
 from ganlab.scoring.plans import Plan, held_out
 from ganlab.scoring.scorecard import Score, Scorecard, mean_of
 
-BLOCKS = 10  # blocks of generated images, for the extrapolation
+BLOCKS = 20  # blocks of generated images, for the extrapolation
 NEAREST = 7  # training images shown next to each generated one
 
 
@@ -48,6 +50,10 @@ class Evaluation:
         """All scores: means over repeats, each with other noise, and their 95% intervals."""
         tallies = (self._pass(self.plan.seed + i) if i else self.first for i in range(repeats))
         return mean_of([self._card(tally) for tally in tallies])
+
+    def baselines(self) -> list[Baseline]:
+        """The scores of held-out and of training images by the same protocol."""
+        return baselines(self.scorer, self.data)
 
     def classes(self) -> list[Scorecard]:
         """Scores per class: all if G is conditioned on the class, else recall and coverage."""
@@ -111,7 +117,9 @@ class Evaluation:
         card = self.scorer.card(self.gan, tally)
         if not self.extrapolate:
             return card
-        found = frechet_infinity(self.scorer.reference.moments, tally.blocks)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # `doubtful` has been asked before the work began
+            found = frechet_infinity(self.scorer.reference.moments, tally.blocks)
         infinite = Score(found.value, (found.high - found.low) / 2)
         return replace(card, scores=card.scores | {"frechet_infinity": infinite})
 

@@ -15,6 +15,7 @@ from ganlab.data.progress import watched
 from ganlab.data.stacked import StackedMNIST
 from ganlab.errors import ConfigError, DataError
 from ganlab.metrics.classifier import (
+    FEATURES,
     Classifier,
     ClassifierNetwork,
     Stacked,
@@ -22,7 +23,8 @@ from ganlab.metrics.classifier import (
     train_classifier,
 )
 from ganlab.metrics.features import Extractor, short_hash
-from ganlab.metrics.inceptionv3 import Inception, tensors_of
+from ganlab.metrics.inceptionv3 import DIM, Inception, tensors_of
+from ganlab.metrics.infinity import doubtful
 from ganlab.scoring.measures import MEASURES, Measure
 from ganlab.scoring.protocol import Split
 from ganlab.scoring.reference import FEWEST, Reference, reference
@@ -31,6 +33,7 @@ from ganlab.spec import ImageSpec, PointSpec, at_least, one_of, seed_range
 from ganlab.storage import cache, weights
 from ganlab.storage.cache import hash_of
 
+FRESH = 2**31  # from the seed of the noise in training to that of the last scoring
 NO_CLASSES = (
     "metrics=classifier learns the classes of the data, which has none; set metrics=inception"
 )
@@ -53,6 +56,8 @@ class Plan:
         n: generated images in each.
         split: real images that they are compared with.
         real: how many of these, drawn at random; None: all.
+        kept: images of each kind that kernel distance, precision, recall, density and coverage look
+            at; their features stay in memory.
         seed: of the noise, the same each time.
         best: the score whose best checkpoint is kept.
         also: scores of your own, in addition to ganlab's.
@@ -63,6 +68,7 @@ class Plan:
     n: int = 10_000
     split: Split = "train"
     real: int | None = None
+    kept: int = 10_000
     seed: int = 0
     best: str = "frechet"
     patience: int | None = None
@@ -70,10 +76,15 @@ class Plan:
 
     def __post_init__(self) -> None:
         at_least(1, every=self.every, patience=self.patience)
-        at_least(FEWEST, n=self.n, real=self.real)
+        at_least(FEWEST, n=self.n, real=self.real, kept=self.kept)
         seed_range(self.seed)
         names = (name for measure in (*MEASURES, *self.also) for name in measure.names)
         one_of(tuple(names), best=self.best)
+
+    @property
+    def fresh_seed(self) -> int:
+        """A seed whose noise no scoring during training has used."""
+        return (self.seed + FRESH) % 2**32
 
     def check(self, source: Source) -> None:
         """Makes sure that scoring can be done before anything else is.
@@ -88,6 +99,19 @@ class Plan:
         """The extractor for this data; made now, if it is not in the cache."""
         raise NotImplementedError
 
+    def dimensions(self, source: Source) -> int | None:
+        """The dimension of the features of this data; None: only the extractor knows."""
+        return None
+
+    def doubt(self, source: Source) -> str:
+        """Why the distance extrapolated from n images is doubtful; empty: it is not, or is unknown.
+
+        Raises:
+            ValueError: there are too few images.
+        """
+        dimensions = self.dimensions(source)
+        return doubtful(self.n, dimensions) if dimensions is not None else ""
+
     def scorer(self, data: ImageData, device: torch.device | str = "cpu") -> Scorer:
         """Compares with this data; works on a device.
 
@@ -96,7 +120,7 @@ class Plan:
         """
         name, extractor = data_name(data.source), self.extractor(data).to(device)
         found = self._reference(self.real_images(data), data, extractor, name, self.real)
-        return Scorer(extractor, found, self.n, self.seed, also=self.also)
+        return Scorer(extractor, found, self.n, self.seed, self.kept, also=self.also)
 
     def scorer_of_class(self, data: ImageData, extractor: Extractor, label: int) -> Scorer:
         """Compares with the images of one class alone, and generates its share of n."""
@@ -105,13 +129,15 @@ class Plan:
         name = f"{data_name(data.source)}, class {label}"
         found = self._reference(part, data, extractor, name, None)
         n = self.n // data.spec.classes
-        return Scorer(extractor, found, n, self.seed, also=self.also)
+        return Scorer(extractor, found, n, self.seed, self.kept, also=self.also)
 
     def _reference(
         self, real: Images, data: ImageData, extractor: Extractor, name: str, n: int | None
     ) -> Reference:
         classes = max(data.spec.classes, 1)
-        return reference(real, extractor, data=name, split=self.split, classes=classes, n=n)
+        return reference(
+            real, extractor, data=name, split=self.split, classes=classes, n=n, kept=self.kept
+        )
 
     def real_images(self, data: ImageData) -> Images:
         """All images of the split.
@@ -142,6 +168,9 @@ class ByClassifier(Plan):
         seed_range(self.classifier_seed)
         if source.spec.classes < 2:
             raise ConfigError([NO_CLASSES])
+
+    def dimensions(self, source: Source) -> int:
+        return 3 * FEATURES if isinstance(source, StackedMNIST) else FEATURES
 
     def extractor(self, data: ImageData) -> Extractor:
         if isinstance(data.source, StackedMNIST):  # a digit in each channel: learnt from digits
@@ -180,7 +209,7 @@ class ByInception(Plan):
     """By the Inception-v3 of 2015-12-05, as FID and IS are in the literature.
 
     Args:
-        n: `fid` and `is` are of 50,000 images.
+        n: `fid` and `is` are of 50,000 images; `kid` also wants kept=50000, 410 MB of each kind.
         weights: their file; None: where `ganlab fetch-weights` puts them, downloaded if missing.
         clean: resize as Pillow does, not as TensorFlow 1 did (Parmar et al. 2022).
     """
@@ -195,6 +224,9 @@ class ByInception(Plan):
             raise ConfigError([TRANSPARENT])
         file = weights.fetch(self.weights)
         require_weights(file, file.stat().st_mtime_ns)
+
+    def dimensions(self, source: Source) -> int:
+        return DIM
 
     def extractor(self, data: ImageData) -> Extractor:
         file = weights.fetch(self.weights)

@@ -6,13 +6,18 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 from ganlab.errors import ProtocolMismatchError
-from ganlab.storage.inception import SHA256
+from ganlab.storage.inception import PREPARATION, SHA256
 
 REFERENCE_IMAGES = 50_000
 PLAIN = {"frechet": "fid", "is": "is", "kernel": "kid"}
+ALONE = ("is", "modes")  # look at no real images
+PAIRWISE = ("kernel", "precision", "recall", "density", "coverage")  # look at kept features
+EVERYONE = ("memorisation",)  # compares kept features with all training and held-out images
+# The end of a name, after the extractor: '50k', '10k/test', '50k/real-1k'.
+SEEN = r"\d+k?(/test)?(/real-\d+k?)?(/truncated-[\d.e-]+)?"
 
 Split = Literal["train", "test"]
-Named = Literal["stylegan", "mimicry", "lucic", "cleanfid"]
+Named = Literal["stylegan", "mimicry", "lucic", "cleanfid", "cleanfid-train"]
 
 
 @dataclass(frozen=True)
@@ -24,19 +29,24 @@ class Conventions:
         split: of the real images.
         real: how many of them, drawn at random; None: all.
         clean: resized as Pillow does (Parmar et al. 2022), not as TensorFlow 1 did.
+        kept: images of each kind from which the subsets of the kernel distance are drawn.
     """
 
     n: int
     split: Split
     real: int | None = None
     clean: bool = False
+    kept: int = REFERENCE_IMAGES
 
 
 PROTOCOLS: dict[Named, Conventions] = {
     "stylegan": Conventions(50_000, "train"),  # Karras et al. 2020, StyleGAN2-ADA
     "mimicry": Conventions(50_000, "train", real=50_000),  # Lee & Town 2020
     "lucic": Conventions(10_000, "test", real=10_000),  # Lucic et al. 2018
-    "cleanfid": Conventions(50_000, "train", clean=True),  # Parmar et al. 2022
+    # Parmar et al. 2022: the tables of CIFAR-10 and CIFAR-100 in clean-fid's README.
+    "cleanfid": Conventions(10_000, "test", clean=True),
+    # The same: the defaults of clean-fid's functions, and its tables of FFHQ.
+    "cleanfid-train": Conventions(50_000, "train", clean=True),
 }
 
 
@@ -47,6 +57,7 @@ class Protocol:
     Args:
         extractor, weights, preparation: of features (metrics/features.py).
         data, split, real, real_hash: real images: which, how many, the hash of all of them.
+        available: real images in the split; None: unknown, in records of earlier versions.
         fake: number of generated images.
         kept: images of each kind that kernel distance and neighbours look at.
         splits: parts of the Inception Score.
@@ -81,6 +92,8 @@ class Protocol:
     batchnorm: str = "running statistics"
     truncation: float | None = None
     precision: str = "float32"
+    # The hash of all real images says as much.
+    available: int | None = field(default=None, metadata={"describes": True})
     ema: float | None = field(default=None, metadata={"describes": True})
     seed: int = field(default=0, metadata={"describes": True})
     versions: dict[str, str] = field(default_factory=dict, metadata={"describes": True})
@@ -92,24 +105,76 @@ class Protocol:
 
     @property
     def is_reference(self) -> bool:
-        """Whether its scores may be called fid and is, as in the literature."""
-        inception = self.extractor == "inception" and self.weights == SHA256
-        return inception and self.fake == REFERENCE_IMAGES and self.split == "train"
+        """Whether the Frechet distance may be called `fid`, as in the literature.
+
+        That is so for 50,000 images, measured as the reference implementation does, against all
+        training images, or against 50,000 of a larger training set.
+        """
+        return self.is_plain("frechet")
+
+    def looked_at(self, score: str) -> tuple[int, int | None]:
+        """The numbers of generated and of real images that a score looks at.
+
+        None: the score looks at no real images, or at all that there are in both splits.
+        """
+        fake = min(self.kept, self.fake) if score in (*PAIRWISE, *EVERYONE) else self.fake
+        if score in (*ALONE, *EVERYONE):
+            return fake, None
+        return fake, min(self.kept, self.real) if score in PAIRWISE else self.real
+
+    def is_plain(self, score: str) -> bool:
+        """Whether a score may have its plain name, `fid`, `is` or `kid`.
+
+        All three want 50,000 generated images, not truncated, as uint8, in the features of the
+        reference Inception at full precision.
+        """
+        fake, real = self.looked_at(score)
+        exact = (
+            self.extractor == "inception"
+            and self.weights == SHA256
+            and self.preparation == PREPARATION
+            and self.precision == "float32"
+            and self.quantisation in ("uint8, rounded", "as stored")
+            and self.truncation is None
+            and fake == REFERENCE_IMAGES
+        )
+        enough = self.split == "train" and real in (self.available, REFERENCE_IMAGES)
+        # Salimans et al. 2016: ten splits.  Binkowski et al. 2018: 100 subsets of 1,000.
+        wanted = {
+            "frechet": enough,
+            "is": self.splits == 10,
+            "kernel": enough and self.subsets == (100, 1000),
+        }
+        return exact and wanted.get(score, False)
 
     def name(self, score: str) -> str:
-        """'frechet' -> 'fid', or what it is: 'frechet/classifier-mnist/10k'."""
-        if self.is_reference and score in PLAIN:
+        """'frechet' -> 'fid', or what it is: 'frechet/classifier-mnist/10k'.
+
+        The number is that of generated images that the score looks at.  Where it looks at real
+        images of the test set, or not at all images of the split, the name says so, too:
+        'frechet/inception/50k/real-1k', 'precision/inception/10k/test/real-5k'.
+        """
+        if self.is_plain(score):
             return PLAIN[score]
-        parts = [score, self.extractor, thousands(self.fake)]
-        return "/".join(parts if self.split == "train" else [*parts, self.split])
+        fake, real = self.looked_at(score)
+        parts = [score, self.extractor, thousands(fake)]
+        if real is not None and self.split != "train":
+            parts.append(self.split)
+        if real is not None and real != self.available:
+            parts.append(f"real-{thousands(real)}")
+        if self.truncation is not None:
+            parts.append(f"truncated-{self.truncation}")
+        return "/".join(parts)
 
     def sentences(self) -> list[str]:
         """The record in words, for a terminal."""
         weights = "averaged weights" if self.ema is not None else "trained weights"
+        partial = self.available is not None and self.real < self.available
+        of = f" of {self.available:,}" if partial else ""
         return [
             f"by {self.extractor} ({self.weights[:8]}), {self.preparation}",
             f"{self.fake:,} generated ({weights}, seed {self.seed}, {self.quantisation})",
-            f"{self.real:,} real of {self.data}, {self.split} ({self.real_hash[:8]})",
+            f"{self.real:,}{of} real of {self.data}, {self.split} ({self.real_hash[:8]})",
         ]
 
     def differences(self, other: "Protocol") -> list[str]:
@@ -122,7 +187,7 @@ class Protocol:
 def score_named(name: str) -> str | None:
     """The inverse of Protocol.name: 'fid' -> 'frechet'; None for what is no score: 'loss/d'."""
     plain = {full: score for score, full in PLAIN.items()}
-    spelled = re.fullmatch(r"(\w+)/.+/\d+k?(/test)?", name)
+    spelled = re.fullmatch(rf"(\w+)/.+/{SEEN}", name)
     return spelled[1] if spelled else plain.get(name)
 
 

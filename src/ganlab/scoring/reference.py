@@ -25,6 +25,7 @@ class Reference:
     Args:
         data, split: names of the data set and its split.
         pixels: sha256 of all images and labels of the split, 16 hexadecimal digits.
+        available: number of all images of the split.
         moments: of the features of the chosen images.
         vectors: features (kept, d) of the first of them.
         labels: int64 (kept,), the classes of these.
@@ -35,6 +36,7 @@ class Reference:
     data: str
     split: str
     pixels: str
+    available: int
     moments: Moments
     vectors: Tensor
     labels: Tensor
@@ -42,12 +44,14 @@ class Reference:
     predicted: Tensor
 
     @classmethod
-    def of(cls, data: str, split: str, pixels: str, found: dict[str, Tensor]) -> "Reference":
+    def of(
+        cls, data: str, split: str, pixels: str, available: int, found: dict[str, Tensor]
+    ) -> "Reference":
         """A reference from the tensors that `measured` returns."""
         n, total, products = (found.pop(name) for name in ("n", "sum", "products"))
         moments = Moments(len(total))
         moments.n, moments.sum, moments.products = int(n), total, products
-        return cls(data, split, pixels, moments, **found)
+        return cls(data, split, pixels, available, moments, **found)
 
 
 def reference(
@@ -85,7 +89,8 @@ def reference(
         about = {"data": data, "split": split}
         return cache.Entry({key: tensor.cpu() for key, tensor in tensors.items()}, about)
 
-    return Reference.of(data, split, pixels, cache.kept(name, make).tensors)
+    found = cache.kept(name, make).tensors
+    return Reference.of(data, split, pixels, len(real.labels), found)
 
 
 def chosen(count: int, n: int) -> Tensor:

@@ -53,9 +53,21 @@ class Scorer:
         self.kept, self.neighbours = kept, neighbours
         self.measures = (*MEASURES, *also)
 
-    def __call__(self, gan: Generative) -> Scorecard:
-        """All scores; every process of a distributed run must ask, and each gets the same."""
-        return self.card(gan, self.tally(gan))
+    def __call__(self, gan: Generative, seed: int | None = None) -> Scorecard:
+        """All scores; every process of a distributed run must ask, and each gets the same.
+
+        Args:
+            gan: the model.
+            seed: of the noise; None: the scorer's.
+        """
+        card = self.card(gan, self.tally(gan, seed=seed))
+        return card if seed is None else replace(card, protocol=replace(card.protocol, seed=seed))
+
+    def of(self, n: int) -> "Scorer":
+        """The same for another number of generated images."""
+        also = self.measures[len(MEASURES) :]
+        given = (self.extractor, self.reference, n, self.seed, self.kept, self.neighbours)
+        return Scorer(*given, also=also)
 
     def tally(
         self, gan: Generative, blocks: int = 1, seed: int | None = None, watch: Watch = unwatched
@@ -126,6 +138,7 @@ class Scorer:
             split=real.split,
             real=real.moments.n,
             real_hash=real.pixels,
+            available=real.available,
             fake=self.n,
             kept=self.kept,
             subsets=(100, images),

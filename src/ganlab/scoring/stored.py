@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ganlab.data.progress import watched
 from ganlab.scoring.extraction import tallied
+from ganlab.scoring.protocol import Protocol
 from ganlab.scoring.scorecard import Scorecard
 from ganlab.scoring.scorer import Scorer
 
@@ -22,5 +23,10 @@ def score_stored(scorer: Scorer, images: Tensor) -> Scorecard:
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(scorer.seed))
     with watched("images", len(images)) as watch:
         tally = tallied(scorer.extractor, images, order, scorer.kept, watch)
-    protocol = replace(scorer.conventions(), quantisation="as stored", batchnorm="unknown")
+    protocol = as_stored(scorer.conventions())
     return Scorecard(protocol, scorer.scores(tally, protocol), iterations=0)
+
+
+def as_stored(protocol: Protocol) -> Protocol:
+    """The record for images of which no generator is known."""
+    return replace(protocol, quantisation="as stored", batchnorm="unknown")

@@ -22,12 +22,17 @@ PLUS_MINUS = " ± "
 Row = dict[str, str | Score]  # column -> text, or a score
 
 
-def table(scored: Sequence[tuple[Run, Scorecard]], columns: Iterable[str]) -> str:
+def table(
+    scored: Sequence[tuple[Run, Scorecard]],
+    columns: Iterable[str],
+    beside: Mapping[str, Scorecard] | None = None,
+) -> str:
     """A Markdown table: a row per experiment, with means over seeds and their 95% intervals.
 
     Args:
         scored: runs with their scores.
         columns: short names of the scores to show.
+        beside: further rows: label and scores.
 
     Raises:
         ProtocolMismatchError: the scores are not comparable; says why.
@@ -41,6 +46,8 @@ def table(scored: Sequence[tuple[Run, Scorecard]], columns: Iterable[str]) -> st
         iterations = sorted({f"{card.iterations:,}" for card in cards})
         scores = [spread([card.scores[name].value for card in cards]) for name in columns]
         rows.append([label, str(len(cards)), ", ".join(iterations), *map(spelled, scores)])
+    for label, card in (beside or {}).items():
+        rows.append([label, "", "", *(spelled(card.scores[name]) for name in columns)])
     return captioned(markdown(rows))
 
 
@@ -77,8 +84,13 @@ def means(cards: Sequence[Scorecard]) -> dict[str, Any]:
 
 def by_class(cards: Sequence[Scorecard]) -> str:
     """A Markdown table of scores, with a row per class."""
-    names = list(cards[0].scores)
-    rows = [[card.protocol.data, *(spelled(card.scores[n]) for n in names)] for card in cards]
+    return by_label({card.protocol.data: card for card in cards})
+
+
+def by_label(cards: Mapping[str, Scorecard]) -> str:
+    """A Markdown table of all scores, with a row per label."""
+    names = list(next(iter(cards.values())).scores)
+    rows = [[label, *(spelled(card.scores[n]) for n in names)] for label, card in cards.items()]
     return markdown([["", *names], ["---"] * (1 + len(names)), *rows])
 
 

@@ -180,7 +180,8 @@ def card_of(run: Run, by: str, which: Which = "best", name: str | None = None) -
 
     Args:
         by: short name of the score that decides ('frechet').
-        which: the last or the best scoring.
+        which: the last or the best scoring; the best checkpoint's on fresh noise, where there is
+            one, since the score that chose it is too good.
         name: its full name ('fid'), which implies the protocol; None: the first protocol used.
     """
     found = [card for card in cards(run) if by in card.scores]
@@ -190,6 +191,10 @@ def card_of(run: Run, by: str, which: Which = "best", name: str | None = None) -
         return None
     chosen = max(alike, key=lambda card: card.iterations)
     if which == "best":
+        best = run.summary().get("best") or {}
+        once = (best.get("iteration"), best.get("seed"))
+        if fresh := [c for c in alike if (c.iterations, c.protocol.seed) == once]:
+            return fresh[0]
         for card in alike:
             chosen = card if card.better(chosen, by) else chosen
     return chosen
