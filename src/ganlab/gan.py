@@ -22,6 +22,7 @@ from ganlab.regularizers import Regularizer
 from ganlab.schedules import Number
 from ganlab.spec import Spec, at_least
 from ganlab.training.batch import Batch, RealImages
+from ganlab.training.ema import Statistics
 from ganlab.training.labels import labelled, part
 from ganlab.training.terms import Discrimination, Generation, Output
 from ganlab.training.updates import Player, UpdateRule, frozen
@@ -46,6 +47,8 @@ class GAN(Generative):
         d_steps: Algorithm 1's k, discriminator updates per generator update.
         ema: decay of the moving average of G's weights that `sample` uses, or a schedule of it;
             None: no average.
+        ema_statistics: what BatchNorm's running statistics of the average are: copy, average or
+            recompute (training/ema.py).
         iterations: length of the run, for schedules.
         seed: of all random numbers, in [0, 2^32).
 
@@ -70,6 +73,7 @@ class GAN(Generative):
         augment: Augment | None = None,
         d_steps: int = 1,
         ema: Number | None = None,
+        ema_statistics: Statistics = "copy",
         iterations: int = 1,
         seed: int = 0,
     ) -> None:
@@ -89,6 +93,7 @@ class GAN(Generative):
             conditioning=conditioning,
             data_steps=d_steps,
             ema=ema,
+            ema_statistics=ema_statistics,
             iterations=iterations,
             seed=seed,
             score=loss.score,

@@ -1,7 +1,7 @@
 """What every generative model has: latents and samples, averaged weights, a clock, a checkpoint."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, NoReturn
 
@@ -15,13 +15,16 @@ from ganlab.latent import Latent
 from ganlab.schedules import Clock, Number, at
 from ganlab.spec import Spec, at_least
 from ganlab.training.batch import RealImages
-from ganlab.training.ema import EMA
+from ganlab.training.ema import EMA, Statistics
 from ganlab.training.labels import labelled
 from ganlab.training.observations import Observations
-from ganlab.training.seeded import Labels, classes_for, rows
+from ganlab.training.seeded import BLOCK, Labels, classes_for, rows
+from ganlab.training.statistics import running
 from ganlab.training.streams import Stream, mixed, seed_global_generators, stream
 from ganlab.training.terms import Term
 from ganlab.training.updates import Player, average_over_ranks, global_norm, gradients
+
+STANDING = 16  # batches of BLOCK latents from which BatchNorm's statistics are recomputed
 
 
 class Generative(LightningModule):
@@ -42,6 +45,8 @@ class Generative(LightningModule):
         data_steps: minibatches of real images that an iteration trains on.
         ema: decay of the moving average of the generator's weights that `sample` uses, or a
             schedule of it; None: no average.
+        ema_statistics: what BatchNorm's running statistics of the average are: copy, average or
+            recompute (training/ema.py).
         iterations: length of the run, for schedules.
         seed: of all random numbers, in [0, 2^32).
         score: maps D's logits to what is logged as D(x).
@@ -60,6 +65,7 @@ class Generative(LightningModule):
         conditioning: Conditioning,
         data_steps: int = 1,
         ema: Number | None = None,
+        ema_statistics: Statistics = "copy",
         iterations: int = 1,
         seed: int = 0,
         score: Callable[[Tensor], Tensor] = torch.Tensor.detach,
@@ -70,7 +76,7 @@ class Generative(LightningModule):
         self.generator, self.conditioning = generator, conditioning
         self.players = dict(players)
         self.spec, self.latent = spec, latent
-        self.ema = EMA(generator, ema) if ema is not None else None
+        self.ema = EMA(generator, ema, ema_statistics) if ema is not None else None
         self.data_steps, self.total_iterations, self.seed = data_steps, iterations, seed
         self.iterations = self.images_seen = 0
         self.updates = dict.fromkeys(self.players, 0)
@@ -132,6 +138,18 @@ class Generative(LightningModule):
     def ema_decay(self) -> float | None:
         """The decay of the averaged weights now; None: there are none."""
         return at(self.ema.decay, self.clock) if self.ema is not None else None
+
+    @property
+    def batchnorm(self) -> str:
+        """Which statistics BatchNorm normalises by when samples are drawn, in words."""
+        policy = self.ema.statistics if self.ema is not None else "copy"
+        if not any(running(self.generator)):
+            return "running statistics"
+        return {
+            "copy": "running statistics",
+            "average": "averaged",
+            "recompute": f"recomputed over {STANDING * BLOCK:,} images",
+        }[policy]
 
     @functools.cached_property
     def _terms(self) -> list[Term]:
@@ -313,6 +331,8 @@ class Generative(LightningModule):
             batch_size: images generated at once.
             averaged: use the averaged weights if there are any.
         """
+        if averaged:
+            self.refresh()
         generator = self.sampler if averaged else self.generator
         training = generator.training
         generator.eval()
@@ -320,6 +340,21 @@ class Generative(LightningModule):
             return torch.cat([generator(part).float() for part in z.split(batch_size)])
         finally:
             generator.train(training)
+
+    def refresh(self) -> None:
+        """Recomputes BatchNorm's statistics of the average, if that is due (training/ema.py).
+
+        They are a function of the weights and the seed, so it does not matter how often or when.
+        """
+        if self.ema is not None:
+            self.ema.refresh(self._standing)
+
+    def _standing(self) -> Iterator[Tensor]:
+        """Latents (BLOCK, latent.dim + code_dim), the same on every device; classes in turn."""
+        random = stream("cpu", self.seed, Stream.STATISTICS)
+        weight = next(self.generator.parameters())
+        for labels in classes_for(range(STANDING * BLOCK), None, self.spec.classes).split(BLOCK):
+            yield self._draw(labels, random).to(weight, non_blocking=True)
 
     # Checkpoints ---------------------------------------------------------------------------------
 
@@ -330,6 +365,7 @@ class Generative(LightningModule):
         raise NotImplementedError(f"a checkpoint alone does not say which networks to build; {way}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.refresh()  # the state_dict shares the statistics' memory
         checkpoint["iterations"], checkpoint["images_seen"] = self.iterations, self.images_seen
         checkpoint["updates"] = dict(self.updates)
         checkpoint["attempt"], checkpoint["spec"] = self.attempt, asdict(self.spec)
@@ -342,3 +378,5 @@ class Generative(LightningModule):
         self.attempt = checkpoint.get("attempt", 0)
         self.class_names = list(checkpoint.get("class_names", []))
         self.observations.load_state(checkpoint["observations"])
+        if self.ema is not None:
+            self.ema.stale = False  # the checkpoint's statistics are those of its weights

@@ -15,6 +15,7 @@ INJECTED = {
         "augment",
         "d_steps",
         "ema",
+        "ema_statistics",
         "iterations",
         "seed",
     },

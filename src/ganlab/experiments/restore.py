@@ -44,6 +44,7 @@ BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers ar
     "augment",
     "latent",
     "ema",
+    "ema_statistics",
     "g_optimizer",
     "d_optimizer",
     "g_schedule",
