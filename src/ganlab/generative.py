@@ -143,7 +143,7 @@ class Generative(LightningModule):
     def batchnorm(self) -> str:
         """Which statistics BatchNorm normalises by when samples are drawn, in words."""
         policy = self.ema.statistics if self.ema is not None else "copy"
-        if not any(running(self.generator)):
+        if not running(self.generator):
             return "running statistics"
         return {
             "copy": "running statistics",
