@@ -142,14 +142,9 @@ class Generative(LightningModule):
     @property
     def batchnorm(self) -> str:
         """Which statistics BatchNorm normalises by when samples are drawn, in words."""
-        policy = self.ema.statistics if self.ema is not None else "copy"
-        if not running(self.generator):
-            return "running statistics"
-        return {
-            "copy": "running statistics",
-            "average": "averaged",
-            "recompute": f"recomputed over {STANDING * BLOCK:,} images",
-        }[policy]
+        words = {"average": "averaged", "recompute": f"recomputed over {STANDING * BLOCK:,} images"}
+        policy = self.ema.statistics if self.ema is not None and running(self.generator) else "copy"
+        return words.get(policy, "running statistics")
 
     @functools.cached_property
     def _terms(self) -> list[Term]:
@@ -346,7 +341,7 @@ class Generative(LightningModule):
 
         They are a function of the weights and the seed, so it does not matter how often or when.
         """
-        if self.ema is not None:
+        if self.ema is not None and not next(self.generator.parameters()).is_meta:
             self.ema.refresh(self._standing)
 
     def _standing(self) -> Iterator[Tensor]:
@@ -358,6 +353,18 @@ class Generative(LightningModule):
 
     # Checkpoints ---------------------------------------------------------------------------------
 
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """All tensors, with the statistics that samples are drawn by."""
+        self.refresh()
+        return super().state_dict(*args, **kwargs)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Takes over all tensors, statistics included: samples are those of the saved model."""
+        outcome = super().load_state_dict(*args, **kwargs)
+        if self.ema is not None:
+            self.ema.stale = False
+        return outcome
+
     @classmethod
     def load_from_checkpoint(cls, *_: Any, **__: Any) -> NoReturn:
         """Lightning's way, which cannot know the networks: use `ganlab.load`."""
@@ -365,7 +372,6 @@ class Generative(LightningModule):
         raise NotImplementedError(f"a checkpoint alone does not say which networks to build; {way}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.refresh()  # the state_dict shares the statistics' memory
         checkpoint["iterations"], checkpoint["images_seen"] = self.iterations, self.images_seen
         checkpoint["updates"] = dict(self.updates)
         checkpoint["attempt"], checkpoint["spec"] = self.attempt, asdict(self.spec)
@@ -378,5 +384,3 @@ class Generative(LightningModule):
         self.attempt = checkpoint.get("attempt", 0)
         self.class_names = list(checkpoint.get("class_names", []))
         self.observations.load_state(checkpoint["observations"])
-        if self.ema is not None:
-            self.ema.stale = False  # the checkpoint's statistics are those of its weights
