@@ -78,7 +78,7 @@ class Protocol:
     subsets: tuple[int, int] = (100, 1000)
     neighbours: int = 5
     quantisation: str = "uint8, rounded"
-    batchnorm: str = "running statistics"
+    batchnorm: str = field(default="running statistics", metadata={"describes": True})
     truncation: float | None = None
     precision: str = "float32"
     ema: float | None = field(default=None, metadata={"describes": True})
