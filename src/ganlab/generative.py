@@ -315,7 +315,10 @@ class Generative(LightningModule):
     @property
     def sampler(self) -> nn.Module:
         """The network that makes the samples: the average of the generator if there is one."""
-        return self.ema.network if self.ema is not None else self.generator
+        if self.ema is None:
+            return self.generator
+        self.refresh()
+        return self.ema.network
 
     @torch.no_grad()
     def generate(self, z: Tensor, batch_size: int = 256, *, averaged: bool = True) -> Tensor:
@@ -326,8 +329,6 @@ class Generative(LightningModule):
             batch_size: images generated at once.
             averaged: use the averaged weights if there are any.
         """
-        if averaged:
-            self.refresh()
         generator = self.sampler if averaged else self.generator
         training = generator.training
         generator.eval()
