@@ -37,6 +37,7 @@ def made(norm: str):
         g_rule=rule,
         d_rule=rule,
         ema=0.9,
+        ema_statistics="recompute",
     )
 
 

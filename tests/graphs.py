@@ -111,6 +111,8 @@ EACH = {
     "spectral": {"discriminator": lambda: DCGANDiscriminator(SPEC, width=8, norm="spectral")},
     "schedule": {"g_rule": lambda: UpdateRule(adam(), Linear(start=0.1))},
     "clip": {"d_rule": lambda: UpdateRule(adam(), clip=0.01)},
+    "averaged statistics": {"ema_statistics": "average"},
+    "recomputed statistics": {"ema_statistics": "recompute"},
     "accumulate": {"d_rule": lambda: UpdateRule(adam(), accumulate=2)},
     "relativistic": {"loss": losses.Relativistic},
     "acgan": told(ACGAN),

@@ -82,13 +82,14 @@ def test_numbers_that_follow_schedules(trained, monkeypatch):
         "regularizer=r1",
         "regularizer.r1.gamma={_target_:ganlab.schedules.Linear,value:8}",
         "d_optimizer.betas=[0.5,{_target_:ganlab.schedules.Linear,value:0.8,end:1.2}]",
-        "ema={_target_:ganlab.schedules.HalfLife,half_life:4}",
+        "ema.half_life=4",
     )
     of_d = [betas[1] for betas in seen[1::2]]
     assert of_d == pytest.approx([0.8 + 0.16 * i / 6 for i in range(6)])
     assert [betas[1] for betas in seen[::2]] == [0.999] * 6
-    decay = 0.5 ** (8 / 4)
-    assert shares == pytest.approx([1 - min(decay, t / (t + 9)) for t in range(1, 7)])
+    half_lives = [min(4, 0.05 * 8 * t) for t in range(6)]
+    decays = [0.5 ** (8 / half_life) if half_life else 0.0 for half_life in half_lives]
+    assert shares == pytest.approx([1 - decay for decay in decays])
     penalties = numbers(rows, "penalty/r1")
     assert penalties[0] > 0
     assert run.config()["regularizer"]["r1"]["gamma"]["until"] == 1.0, "it is complete"

@@ -80,6 +80,11 @@ VALUES = {
     "seed=abc": "seed: expected int, got 'abc'",
     "batch_size=8.5": "batch_size: expected int, got 8.5",
     "ema=high": "ema: expected float or a group of settings or null, got 'high'",
+    "ema.ramp=0.1": "ema: ramp must be at most ln 2 / 9 = 0.077, got 0.1",
+    "ema.ramp=null": "ema: half_life, in images, or ramp, a share of the images so far: set one",
+    "ema_statistics=standing": (
+        "ema_statistics: expected 'copy' or 'average' or 'recompute', got 'standing'"
+    ),
     "d_steps=null": "d_steps: expected int, got None",
     "model.generator.width=1.5": "model.generator.width: expected int, got 1.5",
     "g_optimizer.betas=0.5": "g_optimizer.betas: expected tuple[",

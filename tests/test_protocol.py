@@ -28,7 +28,13 @@ FACTS = {
     "fake": 50_000,
 }
 REFERENCE = Protocol(**FACTS)
-DESCRIBES = {"available": 60_000, "ema": 0.999, "seed": 5, "versions": {"torch": "9.9"}}
+DESCRIBES = {
+    "available": 60_000,
+    "ema": 0.999,
+    "batchnorm": "averaged",
+    "seed": 5,
+    "versions": {"torch": "9.9"},
+}
 CHANGED = {"truncation": 0.7, "subsets": (10, 100), **DESCRIBES}
 
 

@@ -17,7 +17,7 @@ from ganlab.experiments.experiment import Experiment
 from ganlab.latent import Gaussian, Uniform
 from ganlab.plots.pictures import animate, grid, save, to_pixels
 from ganlab.regularizers import GradientPenalty
-from ganlab.schedules import START, Clock, Constant, Cosine, Linear
+from ganlab.schedules import START, STEEPEST, Clock, Constant, Cosine, HalfLife, Linear
 from ganlab.spec import ImageSpec, at_least, one_of, positive
 from ganlab.training.ema import EMA
 from ganlab.training.observations import Observations
@@ -68,6 +68,50 @@ def test_schedules_have_their_values(schedule, at):
 )
 def test_schedules_refuse_values_out_of_range(make, sentence):
     assert refused(make) == sentence
+
+
+@pytest.mark.parametrize(
+    ("schedule", "images", "half_life"),
+    [
+        (HalfLife(640), 0, 640),
+        (HalfLife(ramp=0.05), 64_000, 3200),
+        (HalfLife(ramp=0.05), 6_400_000, 320_000),
+        (HalfLife(640, ramp=0.05), 6400, 320),
+        (HalfLife(640, ramp=0.05), 64_000, 640),
+        (HalfLife(Linear(value=640, end=0.5)), 64, 480),
+    ],
+)
+def test_a_half_life_is_ramped_as_in_stylegan2_ada(schedule, images, half_life):
+    """0.5^(batch / min(half-life, ramp * images)); a decay of 0.995 has 138 iterations always."""
+    assert schedule(Clock(0.5, images, 64)) == pytest.approx(0.5 ** (64 / half_life), rel=1e-12)
+
+
+def test_a_ramp_begins_without_a_past_and_ends_with_a_share_of_any_run():
+    """Half of the average's weight is on the last 5% of the images, after 1,000 or 4,000 steps."""
+    assert HalfLife(ramp=0.05)(START) == 0
+    for steps in (1000, 4000):
+        decays = [HalfLife(ramp=0.05)(Clock(0, 64 * t, 64)) for t in range(1, steps)]
+        assert math.prod(decays[-steps // 20 :]) == pytest.approx(0.5, abs=0.02)
+        assert 0.995 ** (steps / 20) < 0.8 if steps == 1000 else 0.995 ** (steps / 20) < 0.37
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (HalfLife, "half_life, in images, or ramp, a share of the images so far: set one"),
+        (lambda: HalfLife(0), "half_life must be greater than 0, got 0"),
+        (lambda: HalfLife(ramp=-0.1), "ramp must be greater than 0, got -0.1"),
+        (lambda: HalfLife(ramp=0.1), "ramp must be at most ln 2 / 9 = 0.077, got 0.1"),
+    ],
+)
+def test_a_half_life_out_of_range_is_refused(make, sentence):
+    assert refused(make) == sentence
+
+
+def test_the_steepest_ramp_is_the_averages_own():
+    """Above it min(decay, t / (t + 9)) would be t / (t + 9) whatever the ramp."""
+    decay = HalfLife(ramp=STEEPEST)(Clock(0, 64 * 10**6, 64))
+    assert decay == pytest.approx(10**6 / (10**6 + 9), abs=1e-10)
 
 
 # EMA ---------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from ganlab.regularizers import Regularizer
 from ganlab.schedules import Number
 from ganlab.spec import Spec, at_least
 from ganlab.training.batch import Batch, RealImages
-from ganlab.training.ema import EMA
+from ganlab.training.ema import EMA, Statistics
 from ganlab.training.labels import labelled, part
 from ganlab.training.terms import Discrimination, Generation, Output
 from ganlab.training.updates import Player, UpdateRule, average_over_ranks, frozen
@@ -48,6 +48,8 @@ class GAN(Generative):
         d_steps: Algorithm 1's k, discriminator updates per generator update.
         ema: decay of the moving average of G's weights that `sample` uses, or a schedule of it;
             None: no average.
+        ema_statistics: what BatchNorm's running statistics of the average are: copy, average or
+            recompute (training/ema.py).
         d_ema: the same of D's weights, once an iteration; the average then names the classes of
             held-out images.
         iterations: length of the run, for schedules.
@@ -74,6 +76,7 @@ class GAN(Generative):
         augment: Augment | None = None,
         d_steps: int = 1,
         ema: Number | None = None,
+        ema_statistics: Statistics = "copy",
         d_ema: Number | None = None,
         iterations: int = 1,
         seed: int = 0,
@@ -94,6 +97,7 @@ class GAN(Generative):
             conditioning=conditioning,
             data_steps=d_steps,
             ema=ema,
+            ema_statistics=ema_statistics,
             iterations=iterations,
             seed=seed,
             score=loss.score,
@@ -102,7 +106,7 @@ class GAN(Generative):
         self.augment = augment or Augment()
         self.d_averages = nn.ModuleList()
         if d_ema is not None:
-            self.d_averages.extend(EMA(judge, d_ema, "d_ema") for judge in players[D].networks)
+            self.d_averages.extend(EMA(judge, d_ema, name="d_ema") for judge in players[D].networks)
         # Typed as what is used of it: a ModuleDict's values are Modules without further type.
         self.regularizers: dict[str, Any] = nn.ModuleDict(regularizers or {})  # type: ignore[assignment]
         self.to(memory_format=torch.channels_last)  # convolutions are faster so

@@ -1,7 +1,7 @@
 """What every generative model has: latents and samples, averaged weights, a clock, a checkpoint."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, NoReturn
 
@@ -15,13 +15,16 @@ from ganlab.latent import Latent
 from ganlab.schedules import Clock, Number, at
 from ganlab.spec import Spec, at_least
 from ganlab.training.batch import RealImages
-from ganlab.training.ema import EMA
+from ganlab.training.ema import EMA, Statistics
 from ganlab.training.labels import labelled
 from ganlab.training.observations import Observations
-from ganlab.training.seeded import Labels, classes_for, rows
+from ganlab.training.seeded import BLOCK, Labels, classes_for, rows
+from ganlab.training.statistics import running
 from ganlab.training.streams import Stream, mixed, seed_global_generators, stream
 from ganlab.training.terms import Term
 from ganlab.training.updates import Player, average_over_ranks, global_norm, gradients
+
+STANDING = 16  # batches of BLOCK latents from which BatchNorm's statistics are recomputed
 
 
 class Generative(LightningModule):
@@ -42,6 +45,8 @@ class Generative(LightningModule):
         data_steps: minibatches of real images that an iteration trains on.
         ema: decay of the moving average of the generator's weights that `sample` uses, or a
             schedule of it; None: no average.
+        ema_statistics: what BatchNorm's running statistics of the average are: copy, average or
+            recompute (training/ema.py).
         iterations: length of the run, for schedules.
         seed: of all random numbers, in [0, 2^32).
         score: maps D's logits to what is logged as D(x).
@@ -60,6 +65,7 @@ class Generative(LightningModule):
         conditioning: Conditioning,
         data_steps: int = 1,
         ema: Number | None = None,
+        ema_statistics: Statistics = "copy",
         iterations: int = 1,
         seed: int = 0,
         score: Callable[[Tensor], Tensor] = torch.Tensor.detach,
@@ -70,7 +76,7 @@ class Generative(LightningModule):
         self.generator, self.conditioning = generator, conditioning
         self.players = dict(players)
         self.spec, self.latent = spec, latent
-        self.ema = EMA(generator, ema) if ema is not None else None
+        self.ema = EMA(generator, ema, ema_statistics) if ema is not None else None
         self.data_steps, self.total_iterations, self.seed = data_steps, iterations, seed
         self.iterations = self.images_seen = 0
         self.updates = dict.fromkeys(self.players, 0)
@@ -142,6 +148,13 @@ class Generative(LightningModule):
     def ema_decay(self) -> float | None:
         """The decay of the averaged weights now; None: there are none."""
         return at(self.ema.decay, self.clock) if self.ema is not None else None
+
+    @property
+    def batchnorm(self) -> str:
+        """Which statistics BatchNorm normalises by when samples are drawn, in words."""
+        words = {"average": "averaged", "recompute": f"recomputed over {STANDING * BLOCK:,} images"}
+        policy = self.ema.statistics if self.ema is not None and running(self.generator) else "copy"
+        return words.get(policy, "running statistics")
 
     @functools.cached_property
     def _terms(self) -> list[Term]:
@@ -312,7 +325,10 @@ class Generative(LightningModule):
     @property
     def sampler(self) -> nn.Module:
         """The network that makes the samples: the average of the generator if there is one."""
-        return self.ema.network if self.ema is not None else self.generator
+        if self.ema is None:
+            return self.generator
+        self.refresh()
+        return self.ema.network
 
     @torch.no_grad()
     def generate(self, z: Tensor, batch_size: int = 256, *, averaged: bool = True) -> Tensor:
@@ -331,7 +347,34 @@ class Generative(LightningModule):
         finally:
             generator.train(training)
 
+    def refresh(self) -> None:
+        """Recomputes BatchNorm's statistics of the average, if that is due (training/ema.py).
+
+        They are a function of the weights and the seed, so it does not matter how often or when.
+        """
+        if self.ema is not None and not next(self.generator.parameters()).is_meta:
+            self.ema.refresh(self._standing)
+
+    def _standing(self) -> Iterator[Tensor]:
+        """Latents (BLOCK, latent.dim + code_dim), the same on every device; classes in turn."""
+        random = stream("cpu", self.seed, Stream.STATISTICS)
+        weight = next(self.generator.parameters())
+        for labels in classes_for(range(STANDING * BLOCK), None, self.spec.classes).split(BLOCK):
+            yield self._draw(labels, random).to(weight, non_blocking=True)
+
     # Checkpoints ---------------------------------------------------------------------------------
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """All tensors, with the statistics that samples are drawn by."""
+        self.refresh()
+        return super().state_dict(*args, **kwargs)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Takes over all tensors, statistics included: samples are those of the saved model."""
+        outcome = super().load_state_dict(*args, **kwargs)
+        if self.ema is not None:
+            self.ema.stale = False
+        return outcome
 
     @classmethod
     def load_from_checkpoint(cls, *_: Any, **__: Any) -> NoReturn:

@@ -27,6 +27,7 @@ class Clock(NamedTuple):
 
 
 START = Clock(0.0, 0, 1)
+STEEPEST = math.log(2) / 9  # the ramp of `HalfLife` at which its decay is that of t / (t + 9)
 
 
 class Schedule:
@@ -122,19 +123,35 @@ class Cosine(Schedule):
 class HalfLife(Schedule):
     """The decay of averaged weights that halves the past every so many images.
 
-    decay = 0.5^(images of an iteration / half_life), as StyleGAN and R3GAN state it.
+    decay = 0.5^(images of an iteration / h) with h = min(half_life, ramp * images so far), as in
+    StyleGAN2-ADA (Karras et al. 2020), whose ramp is 0.05.  With the ramp alone the average covers
+    the same share of every run, however long it is or will be.
 
     Args:
-        half_life: in real images; a number that follows a schedule itself.
+        half_life: in real images, may follow a schedule itself; None: the ramp alone decides.
+        ramp: the half-life as a share of the real images so far, at most ln 2 / 9 = 0.077, since
+            the average has a ramp of its own, t / (t + 9); None: no ramp.
+
+    Raises:
+        ValueError: both are None, or one is out of range.
     """
 
-    def __init__(self, half_life: "float | Schedule") -> None:
-        positive(half_life=bounds(half_life)[0])
+    def __init__(
+        self, half_life: "float | Schedule | None" = None, ramp: float | None = None
+    ) -> None:
+        if half_life is None and ramp is None:
+            raise ValueError("half_life, in images, or ramp, a share of the images so far: set one")
+        positive(half_life=None if half_life is None else bounds(half_life)[0], ramp=ramp)
+        if ramp is not None and ramp > STEEPEST:
+            raise ValueError(f"ramp must be at most ln 2 / 9 = {STEEPEST:.3f}, got {ramp}")
         super().__init__()
-        self.half_life = half_life
+        self.half_life, self.ramp = half_life, ramp
 
     def __call__(self, clock: Clock) -> float:
-        return 0.5 ** (clock.images_per_iteration / at(self.half_life, clock))
+        half_life = math.inf if self.half_life is None else at(self.half_life, clock)
+        if self.ramp is not None:
+            half_life = min(half_life, self.ramp * clock.images)
+        return 0.5 ** (clock.images_per_iteration / half_life) if half_life else 0.0
 
 
 Number = float | Schedule

@@ -16,6 +16,7 @@ INJECTED = {
         "d_steps",
         "ema",
         "d_ema",
+        "ema_statistics",
         "iterations",
         "seed",
     },

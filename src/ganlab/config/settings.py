@@ -80,6 +80,7 @@ class Settings:
     iterations: int = key(3000, minimum=1)
     ema: float | Node | None = key(None)
     d_ema: float | Node | None = key(None)
+    ema_statistics: Literal["copy", "average", "recompute"] = key("copy")
     g_clip: float | None = key(None)
     d_clip: float | None = key(None)
     g_accumulate: int = key(1, minimum=1)

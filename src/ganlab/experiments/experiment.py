@@ -74,7 +74,7 @@ class Experiment(Settings):
                 "regularizers": {n: self._build(f"regularizer.{n}") for n in self.regularizer},
                 "augment": self._build("augment"),
             }
-            names = ("d_steps", "iterations", "seed")
+            names = ("d_steps", "ema_statistics", "iterations", "seed")
             options = {name: getattr(self, name) for name in names}
             for name in ("ema", "d_ema"):
                 decay = getattr(self, name)

@@ -45,6 +45,7 @@ BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers ar
     "latent",
     "ema",
     "d_ema",
+    "ema_statistics",
     "g_optimizer",
     "d_optimizer",
     "g_schedule",

@@ -89,7 +89,7 @@ class Protocol:
     subsets: tuple[int, int] = (100, 1000)
     neighbours: int = 5
     quantisation: str = "uint8, rounded"
-    batchnorm: str = "running statistics"
+    batchnorm: str = field(default="running statistics", metadata={"describes": True})
     truncation: float | None = None
     precision: str = "float32"
     # The hash of all real images says as much.

@@ -124,7 +124,7 @@ class Scorer:
 
     def protocol(self, gan: Generative) -> Protocol:
         """The record that goes with every score."""
-        return replace(self.conventions(), ema=gan.ema_decay)
+        return replace(self.conventions(), ema=gan.ema_decay, batchnorm=gan.batchnorm)
 
     def conventions(self) -> Protocol:
         """The record, without what describes the generator."""

@@ -17,6 +17,7 @@ class Stream(IntEnum):
     NOISE = 2  # z and codes of training: iteration
     SAMPLE = 3  # z and codes of samples
     LAYERS = 4  # dropout, augmentation, terms: iteration, rank
+    STATISTICS = 5  # z and codes from which BatchNorm's statistics are recomputed
     LABELED = 11  # order of the labeled images: epoch
     KEPT_LABELS = 12  # which images keep their labels
     STACKED = 13  # which digits are stacked
