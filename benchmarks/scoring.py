@@ -215,7 +215,7 @@ def throughput(device: str, n: int, weights: str = "") -> dict[str, float]:
             return result
 
         found = timed("real", lambda: measured(real, extractor, n, min(n, STORED), 10))
-        scorer = Scorer(extractor, Reference.of("noise", "train", "", found), n)
+        scorer = Scorer(extractor, Reference.of("noise", "train", "", n, found), n)
         made = timed("generation", lambda: list(scorer.images(gan, slice(n), 0)))
         features = timed("extraction", lambda: list(extract(extractor, made, unwatched)))
         tally = Tally(extractor.dim, extractor.classes, n, device=device)

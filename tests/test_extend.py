@@ -123,8 +123,12 @@ def test_a_score_by_which_the_best_checkpoint_is_kept(trained):
     name = "mean_distance/classifier-digits/20"
     first, second = numbers(rows, name)
     assert min(first, second) > 0
-    (best,) = (s for s in run.summary()["scores"] if s["iterations"] == [3, 6][second < first])
-    assert best["scores"]["mean_distance"]["value"] == min(first, second)
+    best = run.summary()["best"]
+    assert (best["score"], best["iteration"]) == (name, [3, 6][second < first])
+    assert best["selected_by"] == min(first, second)
+    cards = [s for s in run.summary()["scores"] if s["iterations"] == best["iteration"]]
+    values = [card["scores"]["mean_distance"]["value"] for card in cards]
+    assert set(values) == {best["selected_by"], best["value"]}, "on its own noise, and on fresh"
     assert run.best_checkpoint() is not None
 
 

@@ -36,7 +36,8 @@ PROTOCOL = {
 }  # fmt: skip
 CARD = {
     "iterations": 3, "repeats": 1, "protocol": PROTOCOL,
-    "scores": {"frechet": {"name": "frechet/pixels/100", "value": 1.0, "error": None}},
+    "scores": {"frechet": {"name": "frechet/pixels/100", "value": 1.0,
+                           "margin": None, "deviation": None, "n": 1}},
 }  # fmt: skip
 SUMMARY = {"status": "finished", "iterations": 3, "seconds": 1.0, "scores": [CARD]}
 
@@ -107,7 +108,7 @@ NO_CARD = [
     (("scores", "frechet"), 1.0),
     (("scores", "frechet", "value"), "low"),
     (("scores",), {"../x": {"name": "x", "value": 1.0, "error": None}}),
-    (("scores", "frechet", "error"), "high"),
+    (("scores", "frechet", "margin"), "high"),
     (("iterations",), None),
     (("repeats",), 0),
     (("protocol",), None),

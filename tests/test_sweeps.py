@@ -587,7 +587,7 @@ def test_a_study_s_table_has_what_was_found_and_what_fresh_seeds_say_of_it(studi
         }
         assert float(row[name]) == pytest.approx(min(found["wide"]), rel=1e-3)
         mean = float(row[f"{name}, fresh seeds"].partition(" ± ")[0])
-        assert mean == pytest.approx(statistics.mean(found["again"]), rel=0.02)
+        assert mean == pytest.approx(statistics.mean(found["again"]), rel=0.05)
         assert (row["points"], row["seeds"], row["without a score"]) == ("2", "2", "0")
     assert run_sweep("plot", str(sweep_in(outputs))).code == 0
     best = run_sweep("best", str(sweep_in(outputs))).out.splitlines()

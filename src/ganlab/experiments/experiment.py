@@ -76,10 +76,15 @@ class Experiment(Settings):
             }
             names = ("d_steps", "ema_statistics", "iterations", "seed")
             options = {name: getattr(self, name) for name in names}
-            for name in ("ema", "d_ema"):
-                decay = getattr(self, name)
-                options[name] = self._build(name) if isinstance(decay, dict) else decay
+            options["ema"] = self._average("ema")
+            if self.d_ema is not None:  # only a model with a discriminator takes it
+                options["d_ema"] = self._average("d_ema")
             return cast("GAN", self._build("gan", **parts, **options))
+
+    def _average(self, name: str) -> Any:
+        """The decay of an average: a number, a schedule or None."""
+        decay = getattr(self, name)
+        return self._build(name) if isinstance(decay, dict) else decay
 
     def _require_taken(self, spec: Spec) -> None:
         """Raises ConfigError for each network that takes images alone, given points."""

@@ -282,7 +282,8 @@ class TrainingSession:
             test = "no test error: this part of the data holds no images out"
             known = f"{len(self.data.labeled)} labels are known"
             lines.append(f"{known}; {test}" if self.classification.held_out is None else known)
-        lines += compatibility.doubts(self.gan.discriminator, self.gan.loss, self.gan.regularizers)
+        if isinstance(gan := self.gan, GAN):
+            lines += compatibility.doubts(gan.discriminator, gan.loss, gan.regularizers)
         return "\n".join(lines)
 
     @rank_zero_only
