@@ -1,4 +1,4 @@
-"""Exponential moving average of the generator's weights (Yazıcı et al. 2019)."""
+"""Exponential moving average of a network's weights (Yazıcı et al. 2019)."""
 
 import copy
 from collections.abc import Callable, Iterable
