@@ -104,10 +104,11 @@ class GAN(Generative):
         )
         self.discriminator, self.loss, self.d_steps = discriminator, loss, d_steps
         self.augment = augment or Augment()
-        self.d_averages = nn.ModuleList()
+        averages = []
         if d_ema is not None:
-            self.d_averages.extend(EMA(judge, d_ema, name="d_ema") for judge in players[D].networks)
-        # Typed as what is used of it: a ModuleDict's values are Modules without further type.
+            averages = [EMA(judge, d_ema, name="d_ema") for judge in players[D].networks]
+        # Typed as what is used of them: the values of both are Modules without further type.
+        self.d_averages: list[EMA] = nn.ModuleList(averages)  # type: ignore[assignment]
         self.regularizers: dict[str, Any] = nn.ModuleDict(regularizers or {})  # type: ignore[assignment]
         self.to(memory_format=torch.channels_last)  # convolutions are faster so
 
@@ -288,11 +289,11 @@ class GAN(Generative):
 
     @property
     def averages(self) -> list[EMA]:
-        return [*super().averages, *self._d_averages]
+        return [*super().averages, *self.d_averages]
 
     def average(self) -> None:
         super().average()
-        for average, judge in zip(self._d_averages, self.players[D].networks, strict=False):
+        for average, judge in zip(self.d_averages, self.players[D].networks, strict=False):
             average.update(judge)
 
     @property
@@ -300,12 +301,8 @@ class GAN(Generative):
         """D's networks as they judge held-out images: their averages, if there are any."""
         if not self.d_averages:
             return self.discriminator, self.conditioning
-        discriminator, conditioning = (average.network for average in self._d_averages)
+        discriminator, conditioning = (average.network for average in self.d_averages)
         return discriminator, cast("Conditioning", conditioning)
-
-    @property
-    def _d_averages(self) -> list[EMA]:
-        return cast("list[EMA]", list(self.d_averages))
 
     # The discriminator's pass --------------------------------------------------------------------
 
