@@ -26,6 +26,7 @@ from ganlab.networks import (
     AutoencoderDiscriminator,
     DCGANDiscriminator,
     DCGANGenerator,
+    SalimansDiscriminator,
     VanillaDiscriminator,
     VanillaGenerator,
 )
@@ -113,6 +114,8 @@ EACH = {
     "clip": {"d_rule": lambda: UpdateRule(adam(), clip=0.01)},
     "averaged statistics": {"ema_statistics": "average"},
     "recomputed statistics": {"ema_statistics": "recompute"},
+    "average of D": {"d_ema": 0.9},
+    "fitted to data": {"discriminator": lambda: SalimansDiscriminator(SPEC, (16, 8))},
     "accumulate": {"d_rule": lambda: UpdateRule(adam(), accumulate=2)},
     "relativistic": {"loss": losses.Relativistic},
     "acgan": told(ACGAN),
