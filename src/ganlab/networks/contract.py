@@ -38,6 +38,34 @@ class Generator(Network):
         return self(z), {}
 
 
+class StyleGenerator(Generator):
+    """A generator in two steps (Karras et al. 2019): z -> w by `mapping`, w -> images.
+
+    Points w are better to walk in than latents: w may be truncated, mixed and found for an image.
+
+    `layers`: the styles that `synthesis` takes, one for each of its layers.
+    `w_mean`: (w_dim,), a buffer: the moving average of w in training.
+    """
+
+    layers: int
+    w_mean: Tensor
+
+    def mapping(self, z: Tensor) -> Tensor:
+        """w (N, w_dim) of latents z (N, latent_dim)."""
+        raise NotImplementedError
+
+    def synthesis(self, w: Tensor) -> Tensor:
+        """Images (N, C, H, W) of w (N, w_dim), or of one w for each layer (N, layers, w_dim)."""
+        raise NotImplementedError
+
+    def generate(self, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        w = self.mapping(z)
+        return self.synthesis(w), {"w": w}
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.generate(z)[0]
+
+
 class Discriminator(Network):
     """Images (N, C, H, W) in [-1, 1], or points (N, d) -> logits (N,) or energies (N,).
 
