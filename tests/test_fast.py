@@ -11,7 +11,16 @@ from ganlab import losses, networks
 from ganlab.conditioning import ACGAN, Concat, Conditioning, InfoGAN, Projection, SemiSupervised
 from ganlab.networks.discriminator import independent
 from ganlab.networks.layers import Dropout
-from ganlab.regularizers import R1, Consistency, FeatureMatching, GradientPenalty, LeCam, PullAway
+from ganlab.regularizers import (
+    R1,
+    R2,
+    Consistency,
+    FeatureMatching,
+    GradientPenalty,
+    LeCam,
+    PullAway,
+    input_gradient,
+)
 from ganlab.training.batch import Batch
 from ganlab.training.streams import seed_global_generators
 
@@ -79,7 +88,7 @@ EACH = {
     "hinge": {"loss": losses.Hinge()},
     "relativistic": {"loss": losses.RelativisticAverage()},
     "wgan-gp": {"loss": losses.Wasserstein(), "regularizers": {"gp": GradientPenalty()}},
-    "terms": {"regularizers": {"r1": R1(), "lecam": LeCam(), "cr": Consistency()}},
+    "terms": {"regularizers": {"r1": R1(), "r2": R2(), "lecam": LeCam(), "cr": Consistency()}},
     "features": {"regularizers": {"fm": FeatureMatching(), "pt": PullAway()}},
     "concat": {"kind": Concat},
     "projection": {"kind": Projection},
@@ -97,6 +106,39 @@ def test_one_pass_of_d_over_both_kinds_of_images_is_the_same_as_two(norm, option
     torch.testing.assert_close(one, two)
     assert (of_one - of_two).norm() < 1e-9 * of_two.norm()
     assert independent(*a_gan(norm, **options)[0].players["d"].networks), "and so it is done"
+
+
+class AFurtherPass(R1):
+    """The gradient of another pass of D: what R1 takes under autocast, and took everywhere."""
+
+    slope_at, kind = None, "real"
+
+    def d_term(self, update):
+        gradient = input_gradient(update.critic, getattr(update, self.kind).images)
+        return 0.5 * self.gamma * gradient.square().sum(dim=1).mean()
+
+
+class AFurtherPassOfTheOthers(AFurtherPass):
+    kind = "fake"
+
+
+@pytest.mark.parametrize("kind", [Conditioning, Concat, Projection])
+@pytest.mark.parametrize(
+    ("terms", "others", "passes"),
+    [
+        ([R1], [AFurtherPass], (2, 2)),  # a slope at real images alone: the kinds are apart
+        ([R2], [AFurtherPassOfTheOthers], (2, 2)),
+        ([R1, R2], [AFurtherPass, AFurtherPassOfTheOthers], (1, 3)),
+    ],
+)
+def test_slopes_of_d_come_from_its_own_pass(kind, terms, others, passes):
+    made = [{str(i): term() for i, term in enumerate(each)} for each in (terms, others)]
+    of = [of_d(together=True, kind=kind, regularizers=each) for each in made]
+    torch.testing.assert_close(of[0][0], of[1][0])
+    torch.testing.assert_close(of[0][1], of[1][1])
+    assert (of[0][2], of[1][2]) == passes
+    without = of_d(together=True, kind=kind)
+    assert (of[0][1] - without[1]).norm() > 1e-3 * without[1].norm(), "the terms are in the loss"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from ganlab.spec import Spec, at_least
 from ganlab.training.batch import Batch, RealImages
 from ganlab.training.ema import EMA, Statistics
 from ganlab.training.labels import labelled, part
-from ganlab.training.terms import Discrimination, Generation, Output
+from ganlab.training.terms import Discrimination, Generation, Output, slope_of
 from ganlab.training.updates import Player, UpdateRule, average_over_ranks, frozen
 
 G, D = "g", "d"  # the players
@@ -198,7 +198,7 @@ class GAN(Generative):
     @labelled("losses")
     def d_loss(self, real: Batch, fake: Tensor, code: Tensor) -> Tensor:
         """D's loss with all its terms, on images in [-1, 1] under the condition `code`."""
-        of_real, of_fake = self.discriminate_both(real.images, fake, code)
+        of_real, of_fake = self.discriminate_both(real.images, fake, code, self._slopes_wanted())
         update = Discrimination(
             lambda images: self.discriminate(images, code).logits,
             of_real,
@@ -307,25 +307,53 @@ class GAN(Generative):
     # The discriminator's pass --------------------------------------------------------------------
 
     @labelled("D forward")
-    def discriminate(self, images: Tensor, code: Tensor) -> Output:
-        """D's output for images (N, C, H, W) in [-1, 1] under a condition (N, code_dim)."""
-        augmented = self.augment(images)
-        output = self.conditioning.discriminate(self.discriminator, augmented, code)
-        return replace(output, images=images)
+    def discriminate(
+        self, images: Tensor, code: Tensor, *, slope: bool = False, minibatches: int = 1
+    ) -> Output:
+        """D's output for images (N, C, H, W) in [-1, 1] under a condition (N, code_dim).
 
-    def discriminate_both(self, real: Tensor, fake: Tensor, code: Tensor) -> tuple[Output, Output]:
+        Args:
+            images: all of them; each minibatch among them is augmented by itself.
+            code: their condition.
+            slope: whether the output contains D's slope at the images; they are then detached.
+            minibatches: how many minibatches the images are.
+        """
+        if slope:
+            images = images.detach().requires_grad_()
+        parts = [self.augment(minibatch) for minibatch in images.chunk(minibatches)]
+        augmented = torch.cat(parts) if len(parts) > 1 else parts[0]
+        output = self.conditioning.discriminate(self.discriminator, augmented, code)
+        return replace(
+            output, images=images, slope=slope_of(output.logits, images) if slope else None
+        )
+
+    def discriminate_both(
+        self, real: Tensor, fake: Tensor, code: Tensor, slopes: tuple[bool, bool] = (False, False)
+    ) -> tuple[Output, Output]:
         """D's output for real and for generated images under the same conditions.
 
-        In one pass where that changes nothing; BatchNorm would mix the statistics of both.
+        In one pass where that changes nothing and costs nothing: BatchNorm would mix the statistics
+        of both, and a slope at one kind would be computed for the other, too.
         """
-        if not self._d_is_independent:
-            return self.discriminate(real, code), self.discriminate(fake, code)
-        with part("D forward"):
-            augmented = torch.cat([self.augment(real), self.augment(fake)])
-            codes = torch.cat([code, code])
-            both = self.conditioning.discriminate(self.discriminator, augmented, codes)
-        of_real, of_fake = both.halves()
-        return replace(of_real, images=real), replace(of_fake, images=fake)
+        of_real, of_fake = slopes
+        if not self._d_is_independent or of_real != of_fake:
+            return (
+                self.discriminate(real, code, slope=of_real),
+                self.discriminate(fake, code, slope=of_fake),
+            )
+        images, codes = torch.cat([real, fake]), torch.cat([code, code])
+        return self.discriminate(images, codes, slope=of_real, minibatches=2).halves()
+
+    def _slopes_wanted(self) -> tuple[bool, bool]:
+        """Whether due terms want D's slope at real images, and at generated ones.
+
+        Not under autocast: its half precision is too coarse for them, and they take further passes
+        outside of it.
+        """
+        if torch.is_autocast_enabled(self.device.type):
+            return False, False
+        due = [r.slope_at for r in self.regularizers.values() if r.due(self.updates[D])]
+        return "real" in due, "fake" in due
 
     def _discriminate_labeled(self, labeled: Batch | None) -> Output | None:
         """D's output for labeled images, in semi-supervised learning; the code is their class."""

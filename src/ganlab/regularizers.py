@@ -1,7 +1,7 @@
 """Regularizers: terms added to D's loss or to G's, and projections of D's weights."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from ganlab.training.terms import (
     Scalar,
     Term,
     full,
+    slope_of,
     uniform_each,
 )
 
@@ -27,6 +28,8 @@ class Regularizer(Term):
     `per_sample`: the term uses the critic's gradient at each image by itself, which BatchNorm
     makes meaningless (Gulrajani et al. 2017, section 4): such a discriminator is refused.
     `bounds_slope`: it keeps D's slope small, as a Wasserstein critic needs.
+    `slope_at`: "real" or "fake" if the term uses D's slope at those very images.  It then finds it
+    in their output where D's own pass could give it, which saves a further pass.
     `needs_features`: the term uses D's features; a discriminator that returns none is refused.
     `needs_real`: G's term uses real images.
     `needs_pixels`: the term shifts or mirrors images; data of points is refused.
@@ -39,6 +42,7 @@ class Regularizer(Term):
 
     per_sample: ClassVar[bool] = False
     bounds_slope: ClassVar[bool] = False
+    slope_at: ClassVar[Literal["real", "fake"] | None] = None
     needs_features: ClassVar[bool] = False
     needs_real: ClassVar[bool] = False
     needs_pixels: ClassVar[bool] = False
@@ -155,6 +159,7 @@ class R1(Regularizer):
 
     per_sample = True
     bounds_slope = True
+    slope_at: ClassVar[Literal["real", "fake"]] = "real"
 
     gamma: Scalar
 
@@ -163,19 +168,17 @@ class R1(Regularizer):
         self.set_nonnegative(gamma=gamma)
 
     def d_term(self, update: Discrimination) -> Tensor:
-        gradient = input_gradient(update.critic, self.points(update))
+        output = update.real if self.slope_at == "real" else update.fake
+        gradient = output.slope
+        if gradient is None:
+            gradient = input_gradient(update.critic, output.images)
         return 0.5 * self.gamma * gradient.square().sum(dim=1).mean()
-
-    def points(self, update: Discrimination) -> Tensor:
-        """Images at which the gradient is taken."""
-        return update.real.images
 
 
 class R2(R1):
     """R1 on generated images (Mescheder et al. 2018, eq. 9 and below)."""
 
-    def points(self, update: Discrimination) -> Tensor:
-        return update.fake.images
+    slope_at = "fake"
 
 
 class LeCam(Regularizer):
@@ -321,8 +324,7 @@ def input_gradient(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor
     """
     with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
         images = images.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
-    return gradient.flatten(1)
+        return slope_of(critic(images), images)
 
 
 def gradient_norm(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

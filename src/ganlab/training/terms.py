@@ -61,6 +61,8 @@ class Output:
         logits: (N,), float32 at least.
         features: (N, F), the input of D's head; None where D does not return them.
         answers: (N, A) of the head that conditioning adds, e.g. class logits; None without one.
+        slope: (N, C*H*W), the gradient of each logit at its image, differentiable once more; None
+            unless a term of this update asks for it.
     """
 
     images: Tensor
@@ -68,6 +70,7 @@ class Output:
     logits: Tensor
     features: Tensor | None = None
     answers: Tensor | None = None
+    slope: Tensor | None = None
 
     def halves(self) -> tuple["Output", "Output"]:
         """The output for the first N / 2 images, and for the others."""
@@ -115,6 +118,12 @@ class Generation:
 def uniform_each(images: Tensor) -> Tensor:
     """Draws of U(0, 1), one for each image (N, C, H, W) or point (N, d), that broadcast over it."""
     return torch.rand_like(images[(slice(None), *(slice(1) for _ in images.shape[1:]))])
+
+
+def slope_of(logits: Tensor, images: Tensor) -> Tensor:
+    """Gradient of each logit at its image, (N, C*H*W), differentiable once more."""
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.flatten(1)
 
 
 def full(logits: Tensor) -> Tensor:
