@@ -1,7 +1,8 @@
 """Changes of an image's size by a low-pass filter, so that no aliases appear.
 
 Zhang 2019, "Making Convolutional Networks Shift-Invariant Again"; StyleGAN2's filter has the taps
-[1, 3, 3, 1] (Karras et al. 2020b, appendix B), R3GAN's [1, 2, 1].
+[1, 3, 3, 1] (Karras et al. 2020b, appendix B).  R3GAN's has the same: its [1, 2, 1] filters pixels
+that are doubled, and [1, 2, 1] * [1, 1] = [1, 3, 3, 1].
 """
 
 from collections.abc import Sequence
