@@ -8,6 +8,7 @@ variance shrinks with the number of blocks.
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch.nn.functional import leaky_relu
 
 from ganlab.networks.conditional import noise_and_code
 from ganlab.networks.contract import Discriminator, Generator
+from ganlab.networks.grouped import Geometry, convolution
 from ganlab.networks.layers import doublings
 from ganlab.networks.resampling import LowPass
 from ganlab.spec import ImageSpec, at_least
@@ -25,12 +27,26 @@ GAIN = math.sqrt(2 / (1 + SLOPE**2))  # keeps the variance through a leaky ReLU 
 BINOMIAL = (1, 3, 3, 1)  # [1, 2, 1], the paper's filter, over pixels that are doubled: * [1, 1]
 
 
-class Convolution(nn.Conv2d):
-    """A convolution that computes in the type of its input, by weights of any type."""
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution that computes in the type of its input, by weights of any type."""
+
+    def __init__(self, fan_in: int, fan_out: int, bias: bool = False) -> None:
+        super().__init__(fan_in, fan_out, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias.to(x.dtype)
         return self._conv_forward(x, self.weight.to(x.dtype), bias)
+
+
+class Grouped(nn.Conv2d):
+    """The same, 3x3 in groups."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__(channels, channels, 3, padding=1, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = convolution(x, self.weight.to(x.dtype), Geometry(1, 1, self.groups))
+        return y + cast("Tensor", self.bias).to(x.dtype)[:, None, None]
 
 
 def scaled(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> nn.Module:
@@ -55,10 +71,9 @@ class Block(nn.Module):
     def __init__(self, channels: int, group: int, blocks: int) -> None:
         super().__init__()
         inner, gain = EXPANSION * channels, GAIN * blocks ** (-1 / 4)
-        mix = Convolution(inner, inner, 3, padding=1, groups=inner // group)
-        self.up = scaled(Convolution(channels, inner, 1), gain)
-        self.mix = scaled(mix, gain)
-        self.down = scaled(Convolution(inner, channels, 1, bias=False), 0.0)
+        self.up = scaled(Pointwise(channels, inner, bias=True), gain)
+        self.mix = scaled(Grouped(inner, inner // group), gain)
+        self.down = scaled(Pointwise(inner, channels), 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         h = leaky_relu(self.up(x), SLOPE)
@@ -67,7 +82,7 @@ class Block(nn.Module):
 
 def widened(fan_in: int, fan_out: int) -> list[nn.Module]:
     """A 1x1 convolution where the number of channels changes."""
-    return [] if fan_in == fan_out else [scaled(Convolution(fan_in, fan_out, 1, bias=False))]
+    return [] if fan_in == fan_out else [scaled(Pointwise(fan_in, fan_out))]
 
 
 class Up(LowPass):
@@ -106,6 +121,20 @@ class Basis(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.image * self.linear(x)[..., None, None]
+
+
+class Readout(nn.Module):
+    """(N, channels, side, side) -> (N, channels): products with a learned image by channel.
+
+    It is a depthwise convolution over the whole map.
+    """
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__()
+        self.image = nn.Parameter(torch.randn(channels, side, side) / side)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * self.image).sum(dim=(2, 3))
 
 
 class Plan:
@@ -204,7 +233,7 @@ class R3GANGenerator(Generator):
         for i in range(1, len(plan.sides)):
             rise = [*widened(plan.widths[i - 1], plan.widths[i]), Up(BINOMIAL)]
             stages.append(Stage(*rise, *plan.body(i), bf16=plan.bf16[i]))
-        last = scaled(Convolution(plan.widths[-1], spec.channels, 1, bias=False))
+        last = scaled(Pointwise(plan.widths[-1], spec.channels))
         self.layers = nn.Sequential(*stages, last)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -216,7 +245,7 @@ class R3GANGenerator(Generator):
 class R3GANDiscriminator(Discriminator):
     """Images (N, C, H, W) in [-1, 1] -> logits (N,).
 
-    The features are what a depthwise convolution over the whole of the smallest map leaves.  With
+    The features are channel by channel a product of the smallest map with a learned image.  With
     conditioning=projection the logit is the projection alone, as in the authors' code.
 
     Args:
@@ -236,15 +265,14 @@ class R3GANDiscriminator(Discriminator):
     ) -> None:
         super().__init__()
         plan = Plan(spec, width, group, blocks, bf16_stages)
-        first = scaled(Convolution(spec.channels, plan.widths[-1], 1, bias=False))
+        first = scaled(Pointwise(spec.channels, plan.widths[-1]))
         wide, side = plan.widths[0], plan.sides[0]
-        last = scaled(nn.Conv2d(wide, wide, side, groups=wide, bias=False))
         stages = []
         for i in reversed(range(1, len(plan.sides))):
             fall = [Down(BINOMIAL), *widened(plan.widths[i], plan.widths[i - 1])]
             stages.append(Stage(*plan.body(i), *fall, bf16=plan.bf16[i]))
         stages[0].insert(0, first)
-        stages.append(Stage(*plan.body(0), last, nn.Flatten(), bf16=False))
+        stages.append(Stage(*plan.body(0), Readout(wide, side), bf16=False))
         self.feature_dim = wide
         self.features = nn.Sequential(*stages)
         self.head: nn.Module | None = scaled(nn.Linear(wide, 1, bias=False))
