@@ -26,12 +26,14 @@ from ganlab.networks import (
     AutoencoderDiscriminator,
     DCGANDiscriminator,
     DCGANGenerator,
+    R3GANDiscriminator,
+    R3GANGenerator,
     SalimansDiscriminator,
     VanillaDiscriminator,
     VanillaGenerator,
 )
-from ganlab.regularizers import R1, GradientPenalty, LeCam, WeightClip
-from ganlab.schedules import Linear
+from ganlab.regularizers import R1, R2, GradientPenalty, LeCam, WeightClip
+from ganlab.schedules import Cosine, Linear
 from ganlab.training.updates import UpdateRule
 from small import adam, fit, small_gan
 
@@ -124,6 +126,12 @@ EACH = {
     "lazy r1 and lecam": {
         "discriminator": lambda: DCGANDiscriminator(SPEC, width=8, norm="none"),
         "regularizers": lambda: {"r1": R1(every=4), "lecam": LeCam()},
+    },
+    "r3gan": {
+        "loss": losses.Relativistic,
+        "generator": lambda: R3GANGenerator(SPEC, 8, width=8, bf16_stages=1),
+        "discriminator": lambda: R3GANDiscriminator(SPEC, width=8, bf16_stages=1),
+        "regularizers": lambda: {"r1": R1(Cosine(value=1.0, to=0.1)), "r2": R2(0.1)},
     },
     "wgan-gp": {
         "loss": losses.Wasserstein,

@@ -37,13 +37,15 @@ def yamls(group: str) -> list[str]:
 
 
 POINTS = ("gaussian_1d", "ring_2d", "grid_2d", "swiss_roll")  # data without pixels
-NEEDS = {  # what a choice cannot do without
+SMALL = [f"model.{player}.width=16" for player in ("generator", "discriminator")]
+NEEDS = {  # what a choice cannot do without, or would take too long without
     "loss/ebgan": ["model=autoencoder"],
     "loss/began": ["model=autoencoder"],
     "model/autoencoder": ["loss=ebgan"],
     "model/tutorial": ["data.size=28"],
     **{f"data/{name}": ["model=toy"] for name in POINTS},
     "conditioning/semisupervised": ["conditioning.labels_per_class=1"],
+    "experiment/r3gan": SMALL,
     "experiment/semisupervised": ["conditioning.labels_per_class=1"],
 }
 

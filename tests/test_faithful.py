@@ -3,7 +3,7 @@
 The sources' counts were printed by their own code, their initialisations are written out here:
 kwotsin/mimicry (sngan_32, cgan_pd_32, wgan_gp_32), w86763777/pytorch-gan-collections (cnn32),
 mit-han-lab/data-efficient-gans (biggan-cifar10.sh), POSTECH-CVLab/PyTorch-StudioGAN
-(CIFAR10/SAGAN.yaml), znxlwm/pytorch-generative-model-collections.
+(CIFAR10/SAGAN.yaml), brownvc/R3GAN (preset CIFAR10), znxlwm/pytorch-generative-model-collections.
 """
 
 import functools
@@ -19,7 +19,8 @@ from torch.nn.init import normal_, orthogonal_, xavier_uniform_, zeros_
 from torch.nn.utils.parametrizations import _SpectralNorm
 
 from commands import completed
-from ganlab.networks import BigGANGenerator
+from ganlab.config.targets import locate
+from ganlab.networks import BigGANGenerator, R3GANDiscriminator, R3GANGenerator
 from ganlab.networks.conditional import ConditionalBatchNorm2d, tables
 from ganlab.networks.layers import weighted
 from ganlab.spec import ImageSpec
@@ -40,7 +41,7 @@ def players(recipe, *overrides):
     config = composed(f"experiment={recipe}", *overrides)
     spec = MNIST if recipe.startswith("znxlwm/") else CIFAR
     told, models = instantiate(config["conditioning"], spec), config["model"]
-    takes_code = "ResNet" in models["generator"]["_target_"]
+    takes_code = locate(models["generator"]["_target_"]).takes_code_dim
     code = {"code_dim": told.code_dim} if takes_code else {}
     g = instantiate(models["generator"], spec, config["latent"]["dim"] + told.code_dim, **code)
     told.attach(d := instantiate(models["discriminator"], told.shown))
@@ -64,6 +65,7 @@ COUNTS = {  # G's and D's parameters, as the sources' code counts them, and bias
     "sngan_cnn": (3_584_003, 5_860_865, SNDCGAN_BIASES),
     "biggan": (4_304_387, 4_207_361, NONE),
     "sagan": (4_386_308, 1_075_586, NONE),
+    "r3gan": (20_781_952, 21_280_512, NONE),
     "znxlwm/gan": (6_640_193, 6_559_169, INFOGAN_BIASES),
     "znxlwm/acgan": (6_650_433, 6_569_419, INFOGAN_BIASES),
     "znxlwm/infogan": (6_652_481, 6_571_469, INFOGAN_BIASES),
@@ -83,6 +85,27 @@ def test_the_counts_reject_the_papers_own_networks():
     g, d = players("sngan_cnn", *paper)
     assert (size(g), size(d)) == (3_582_531, 2_935_873)
     assert size(BigGANGenerator(CIFAR, 128 + 10, 10)) != COUNTS["biggan"][0]
+
+
+def r3gan_sizes(width=768, stages=4, blocks=2, expansion=2, cardinality=96, z=64, classes=0):
+    """G's and D's parameters by the layers of the authors' code (brownvc/R3GAN, Networks.py)."""
+    inner, embedding = expansion * width, 64 if classes else 0
+    grouped = inner * (inner // cardinality) * 3 * 3
+    block = width * inner + inner + grouped + inner + inner * width  # biases of two activations
+    body, pixels = stages * blocks * block, width * 3
+    basis = width * 4 * 4
+    g = classes * embedding + basis + (z + embedding) * width + body + pixels
+    d = pixels + body + basis + width * (width if classes else 1) + classes * width
+    return g, d
+
+
+def test_r3gan_has_20_8_and_21_3_million_parameters_with_classes_and_none_to_spare_without():
+    assert r3gan_sizes(classes=10) == COUNTS["r3gan"][:2] == (20_781_952, 21_280_512)
+    with torch.device("meta"):
+        plain = R3GANGenerator(CIFAR, 64), R3GANDiscriminator(CIFAR)
+        dense = R3GANDiscriminator(CIFAR, group=32)
+    assert tuple(map(size, plain)) == r3gan_sizes() == (20_732_160, 20_683_776)
+    assert size(dense) != r3gan_sizes()[1]
 
 
 def test_the_biggan_starts_from_its_scripts_normal_weights():

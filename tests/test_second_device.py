@@ -100,6 +100,10 @@ RUNS = {
         *(*NARROW, "loss=wasserstein", "regularizer=gradient_penalty", "augment=instance_noise"),
         "model.discriminator.norm=layer",
     ),
+    "r3gan": (
+        *("experiment=r3gan", "data=digits", "latent.dim=8", "batch_size=8"),
+        *("model.generator.width=8", "model.discriminator.width=8"),
+    ),
     "began": ("experiment=znxlwm/began", "data=digits", "metrics=none"),
     "snapshots of what ails": (*NARROW, "health.action=snapshot", "g_optimizer.lr=1e-9"),
     "scores": (*NARROW, "metrics=classifier", "metrics.n=100", "metrics.every=6"),

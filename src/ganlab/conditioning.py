@@ -126,8 +126,7 @@ class Projection(ByClass):
 
     def attach(self, discriminator: nn.Module) -> None:
         judge = cast("Discriminator", discriminator)  # `refuse` has checked it
-        embed = nn.Linear(self.code_dim, judge.feature_dim, bias=False)
-        self.embed = glorot(embed, spectral=judge.has_spectral_head)
+        self.embed = judge.new_embedding(self.code_dim)
 
     def discriminate(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Output:
         output = super().discriminate(discriminator, images, code)

@@ -49,13 +49,17 @@ class Schedule:
         """The factor at a progress in [0, 1]."""
         return 1.0
 
+    def number(self, progress: float) -> float:
+        """The number at a progress in [0, 1]."""
+        return self.value * self.factor(progress)
+
     def __call__(self, clock: Clock) -> float:
         """The number at a moment of the run."""
         if self.images is not None:
             done = clock.images / self.images
         else:
             done = clock.progress / self.until
-        return self.value * self.factor(min(1.0, done))
+        return self.number(min(1.0, done))
 
 
 class Constant(Schedule):
@@ -101,8 +105,10 @@ class Cosine(Schedule):
     """factor = end + (1 - end) (1 + cos(pi progress)) / 2 (Loshchilov & Hutter 2017, eq. 5).
 
     Args:
-        end: factor at the end, at least 0.  More than 1 rises, as Adam's beta2 does in R3GAN.
+        end: factor at the end, at least 0.
         value, until, images: as in Schedule.
+        to: the number at the end, in place of `end`; so a number may rise from 0, as the half-life
+            of R3GAN's averaged weights does.
     """
 
     def __init__(
@@ -111,13 +117,19 @@ class Cosine(Schedule):
         value: float = 1.0,
         until: float = 1.0,
         images: int | None = None,
+        to: float | None = None,
     ) -> None:
         super().__init__(value, until, images)
         at_least(0, end=end)
-        self.end = end
+        self.end, self.to = end, to
 
     def factor(self, progress: float) -> float:
         return self.end + (1 - self.end) * (1 + math.cos(math.pi * progress)) / 2
+
+    def number(self, progress: float) -> float:
+        if self.to is None:
+            return super().number(progress)
+        return self.to + (self.value - self.to) * (1 + math.cos(math.pi * progress)) / 2
 
 
 class HalfLife(Schedule):
@@ -128,7 +140,8 @@ class HalfLife(Schedule):
     the same share of every run, however long it is or will be.
 
     Args:
-        half_life: in real images, may follow a schedule itself; None: the ramp alone decides.
+        half_life: in real images; may follow a schedule, from 0 on, where nothing is averaged;
+            None: the ramp alone decides.
         ramp: the half-life as a share of the real images so far, at most ln 2 / 9 = 0.077, since
             the average has a ramp of its own, t / (t + 9); None: no ramp.
 
@@ -141,7 +154,11 @@ class HalfLife(Schedule):
     ) -> None:
         if half_life is None and ramp is None:
             raise ValueError("half_life, in images, or ramp, a share of the images so far: set one")
-        positive(half_life=None if half_life is None else bounds(half_life)[0], ramp=ramp)
+        if half_life is not None:
+            least, greatest = bounds(half_life)
+            at_least(0, half_life=least)
+            positive(half_life=greatest)
+        positive(ramp=ramp)
         if ramp is not None and ramp > STEEPEST:
             raise ValueError(f"ramp must be at most ln 2 / 9 = {STEEPEST:.3f}, got {ramp}")
         super().__init__()
@@ -166,5 +183,5 @@ def bounds(number: Number) -> tuple[float, float]:
     """The least and the greatest value over the run."""
     if not isinstance(number, Schedule):
         return number, number
-    values = [number.value * number.factor(step / 100) for step in range(101)]
+    values = [number.number(step / 100) for step in range(101)]
     return min(values), max(values)

@@ -10,6 +10,7 @@ from ganlab.networks.contract import Discriminator, Generator
 from ganlab.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from ganlab.networks.discriminator import FeatureDiscriminator
 from ganlab.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
+from ganlab.networks.r3gan import R3GANDiscriminator, R3GANGenerator
 from ganlab.networks.resnet import ResNetDiscriminator, ResNetGenerator
 from ganlab.networks.salimans import SalimansDiscriminator, SalimansGenerator
 from ganlab.networks.sndcgan import SNDCGANDiscriminator, SNDCGANGenerator
@@ -27,6 +28,8 @@ __all__ = [
     "Generator",
     "InfoGANDiscriminator",
     "InfoGANGenerator",
+    "R3GANDiscriminator",
+    "R3GANGenerator",
     "ResNetDiscriminator",
     "ResNetGenerator",
     "SNDCGANDiscriminator",

@@ -87,6 +87,14 @@ class Discriminator(Network):
         """A further head for conditioning: features (N, feature_dim) -> (N, outputs)."""
         return glorot(nn.Linear(self.feature_dim, outputs), spectral=self.has_spectral_head)
 
+    def new_embedding(self, classes: int) -> nn.Module:
+        """For conditioning=projection: one-hot classes (N, classes) -> (N, feature_dim).
+
+        D's logit gets the product with the features.  Called at most once, before training.
+        """
+        embed = nn.Linear(classes, self.feature_dim, bias=False)
+        return glorot(embed, spectral=self.has_spectral_head)
+
     def logits_and_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N,), and features (N, feature_dim) for conditioning and feature matching."""
         raise NotImplementedError

@@ -1,15 +1,16 @@
 """Changes of an image's size by a low-pass filter, so that no aliases appear.
 
 Zhang 2019, "Making Convolutional Networks Shift-Invariant Again"; StyleGAN2's filter has the taps
-[1, 3, 3, 1] (Karras et al. 2020b, appendix B), R3GAN's [1, 2, 1].
+[1, 3, 3, 1] (Karras et al. 2020b, appendix B).  R3GAN's has the same: its [1, 2, 1] filters pixels
+that are doubled, and [1, 2, 1] * [1, 1] = [1, 3, 3, 1].
 """
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d
 
+from ganlab.networks.grouped import Geometry, convolution
 from ganlab.spec import at_least
 
 
@@ -34,19 +35,19 @@ class LowPass(nn.Module):
 
     def blur(self, x: Tensor, padding: int, gain: float = 1.0) -> Tensor:
         """(N, C, H, W) -> the same with `padding` zeros on each side and `taps` - 1 pixels less."""
-        return conv2d(x, gain * self._of_each(x), padding=padding, groups=x.shape[1])
+        return convolution(x, gain * self._of_each(x), Geometry(1, padding, x.shape[1]))
 
     def up(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, 2H, 2W): zeros between the pixels, filtered, times 4."""
         edge = (self.taps - 2) // 2
-        weight = 4 * self._of_each(x)
-        y = conv_transpose2d(x, weight, stride=2, padding=edge, groups=x.shape[1])
+        geometry = Geometry(2, edge, x.shape[1], transposed=True)
+        y = convolution(x, 4 * self._of_each(x), geometry)
         return y[:, :, : 2 * x.shape[2], : 2 * x.shape[3]]
 
     def down(self, x: Tensor) -> Tensor:
         """(N, C, 2H, 2W) -> (N, C, H, W): filtered, every other pixel."""
         edge = (self.taps - 1) // 2
-        return conv2d(x, self._of_each(x), stride=2, padding=edge, groups=x.shape[1])
+        return convolution(x, self._of_each(x), Geometry(2, edge, x.shape[1]))
 
     def _of_each(self, x: Tensor) -> Tensor:
         """The filter as weights (C, 1, taps, taps) of a convolution of C groups."""
