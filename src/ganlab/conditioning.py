@@ -119,15 +119,18 @@ class Concat(ByClass):
 
 
 class Projection(ByClass):
-    """D's logit is head(f(x)) + y' V f(x) (Miyato & Koyama 2018, eq. 3)."""
+    """D's logit is head(f(x)) + y' V f(x) (Miyato & Koyama 2018, eq. 3).
+
+    The discriminator makes the embedding V (`Discriminator.new_embedding`): StyleGAN2's is a
+    mapping network, and its logit has no first term.
+    """
 
     needs_features = True
     needs_logits = True
 
     def attach(self, discriminator: nn.Module) -> None:
         judge = cast("Discriminator", discriminator)  # `refuse` has checked it
-        embed = nn.Linear(self.code_dim, judge.feature_dim, bias=False)
-        self.embed = glorot(embed, spectral=judge.has_spectral_head)
+        self.embed = judge.new_embedding(self.code_dim)
 
     def discriminate(self, discriminator: nn.Module, images: Tensor, code: Tensor) -> Output:
         output = super().discriminate(discriminator, images, code)
