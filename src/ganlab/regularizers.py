@@ -309,10 +309,10 @@ class PathLength(Regularizer):
     """Equal steps in w should change images equally: weight E[(|J' y| - a)^2].
 
     J' y is the gradient of sum(G(w) y) with respect to w, y ~ N(0, 1 / (H W)) an image of noise,
-    and a the moving average of its length |J' y| (Karras et al. 2020b, eq. 4).  It is taken on fresh
-    images of the first half of the minibatch's latents, outside of autocast.  As in the authors'
-    code |J' y|^2 is the mean over the layers that take w, and the new a is in the gradient.  Of a
-    generator without w the gradient is with respect to z.
+    and a the moving average of its length |J' y| (Karras et al. 2020b, eq. 4).  It is taken on
+    fresh images of the first half of the minibatch's latents, outside of autocast.  As in the
+    authors' code |J' y|^2 is the mean over the layers that take w, and the new a is in the
+    gradient.  Of a generator without w the gradient is with respect to z.
 
     Args:
         weight: at least 0; 2 in the authors' code.
@@ -335,9 +335,8 @@ class PathLength(Regularizer):
 
     def g_term(self, update: Generation) -> Tensor:
         lengths = self.lengths(update.generator, update.z[: max(len(update.z) // 2, 1)])
-        mean = self.mean.to(lengths).lerp(lengths.mean(), self.decay)
-        with torch.no_grad():
-            self.mean.copy_(mean)
+        mean = torch.lerp(self.mean.to(lengths), lengths.mean(), self.decay)
+        self.mean.copy_(mean.detach())
         return self.weight * (lengths - mean).square().mean()
 
     def lengths(self, generator: nn.Module, z: Tensor) -> Tensor:
@@ -349,8 +348,10 @@ class PathLength(Regularizer):
         """
         with torch.autocast(z.device.type, enabled=False):
             z = z.detach().requires_grad_()
-            styled = isinstance(generator, Generator)
-            images, computed = generator.generate(z) if styled else (generator(z), {})
+            if isinstance(generator, Generator):
+                images, computed = generator.generate(z)
+            else:
+                images, computed = generator(z), {}
             noise = torch.randn_like(images) / math.sqrt(math.prod(images.shape[2:]))
             changed = (images * noise).sum()
             (gradient,) = torch.autograd.grad(changed, computed.get("w", z), create_graph=True)

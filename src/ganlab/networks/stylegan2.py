@@ -101,10 +101,10 @@ class Stage(nn.Module):
 class StyleGAN2Generator(StyleGenerator):
     """z (N, latent_dim) -> images (N, C, H, W).
 
-    The mapping makes w of the noise and of an embedding of the code.  From a learned constant of 4 x
-    4 pixels (7 x 7 for images of 28) each stage doubles the size; w scales the weights of every
-    convolution.  The image is the sum of all stages' shares.  As in the authors' code nothing
-    bounds it: training draws its pixels to [-1, 1], whatever makes pictures or scores clamps them.
+    The mapping makes w of the noise and of an embedding of the code.  Stages double the size of a
+    learned constant, of 4 x 4 pixels, or 7 x 7 for images of 28; w scales the weights of every
+    convolution.  The image is the sum of all stages' shares.  As in the authors' code it has no
+    bounds: training draws its pixels to [-1, 1], and what makes pictures or scores clamps them.
 
     In training, noise inputs are fresh, styles are mixed and `w_mean` follows w.  In evaluation the
     noise is fixed: an image is a function of z.
@@ -173,15 +173,15 @@ class StyleGAN2Generator(StyleGenerator):
     def synthesis(self, w: Tensor) -> Tensor:
         styles = w if w.ndim == 3 else self._for_each_layer(w)
         x = self.start.expand(len(styles), -1, -1, -1)
-        image, layer = None, 0
-        for stage in self.stages:
+        image, layer = x, 0
+        for i, stage in enumerate(self.stages):
             x = stage.precision(x)
             for conv in stage.convs:
                 x = conv(x, styles[:, layer])
                 layer += 1
             # A share has the style of the next stage's first convolution.
             share = stage.to_image(x, styles[:, layer]).to(styles.dtype)
-            image = share if image is None else self.low.up(image) + share
+            image = self.low.up(image) + share if i else share
         return image
 
     def generate(self, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -198,7 +198,7 @@ class StyleGAN2Generator(StyleGenerator):
         return w.unsqueeze(1).expand(-1, self.layers, -1)
 
     def _mixed(self, styles: Tensor, z: Tensor) -> Tensor:
-        """Styles of which, with probability `mixing`, the layers from a random one on are others'."""
+        """The same with probability 1 - `mixing`; else layers from a random one on get others."""
         noise, code = noise_and_code(z, self.code_dim)
         others = self._for_each_layer(self.mapping(cat([torch.randn_like(noise), code], dim=1)))
         layer = torch.arange(self.layers, device=z.device)
@@ -208,7 +208,7 @@ class StyleGAN2Generator(StyleGenerator):
 
 
 class Halving(nn.Module):
-    """x (N, C, 2H, 2W) -> (N, outputs, H, W) by two convolutions, and a skip connection if asked."""
+    """x (N, C, 2H, 2W) -> (N, outputs, H, W): two convolutions, and a skip connection if asked."""
 
     def __init__(self, channels: int, outputs: int, *, residual: bool, clamp: float | None) -> None:
         super().__init__()
@@ -281,13 +281,13 @@ class StyleGAN2Discriminator(FeatureDiscriminator):
         ]
         super().__init__(nn.Sequential(*layers), last, minibatch)
         self.mapping_layers, self.projects = mapping_layers, False
-        self.head: nn.Module = Dense(self.head.in_features, 1)
+        self.head = Dense(self.head_dim, 1)
 
     def new_head(self, outputs: int) -> nn.Module:
         return Dense(self.feature_dim, outputs)
 
     def new_embedding(self, code_dim: int) -> nn.Module:
-        self.head, self.projects = Dense(self.head.weight.shape[1], self.feature_dim), True
+        self.head, self.projects = Dense(self.head_dim, self.feature_dim), True
         return LabelMapping(code_dim, self.feature_dim, self.mapping_layers)
 
     def logits_and_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
