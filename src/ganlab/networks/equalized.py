@@ -1,4 +1,4 @@
-"""Layers whose weights all learn at one rate (Karras et al. 2018, section 4.1), and what is between.
+"""Layers whose weights learn at one rate (Karras et al. 2018, section 4.1), and what is between.
 
 Weights start from N(0, 1) and are scaled by 1 / sqrt(fan_in) in every pass.  Adam moves a weight by
 about its learning rate, whatever its scale, so layers of any width change by the same share.

@@ -3,6 +3,8 @@
 As in StyleGAN2-ADA (Karras et al. 2020a), which adds classes.  conf/model/stylegan2 is config F.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, cat, nn
 
@@ -63,9 +65,10 @@ class StyledConv(nn.Module):
         up: bool,
         noise: bool,
         clamp: float | None,
+        grouped: bool,
     ) -> None:
         super().__init__()
-        self.conv = ModulatedConv(fan_in, outputs, w_dim, up=up)
+        self.conv = ModulatedConv(fan_in, outputs, w_dim, up=up, grouped=grouped)
         self.noise = NoiseInput(size) if noise else nn.Identity()
         self.bias = nn.Parameter(torch.zeros(outputs, 1, 1))
         self.activation = Activation(clamp=clamp)
@@ -78,9 +81,13 @@ class StyledConv(nn.Module):
 class ToImage(nn.Module):
     """x (N, C, H, W), w (N, w_dim) -> the stage's share (N, channels, H, W) of the image."""
 
-    def __init__(self, fan_in: int, channels: int, w_dim: int, clamp: float | None) -> None:
+    def __init__(
+        self, fan_in: int, channels: int, w_dim: int, *, clamp: float | None, grouped: bool
+    ) -> None:
         super().__init__()
-        self.conv = ModulatedConv(fan_in, channels, w_dim, kernel=1, demodulate=False)
+        self.conv = ModulatedConv(
+            fan_in, channels, w_dim, kernel=1, demodulate=False, grouped=grouped
+        )
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
         self.clamp = clamp
 
@@ -120,6 +127,7 @@ class StyleGAN2Generator(StyleGenerator):
         noise: whether there are noise inputs.
         clamp: greatest absolute value of activations, greater than 0; None: no limit.
         bf16_stages: how many of the largest sizes compute in bfloat16; never the smallest size.
+        grouped: see ModulatedConv; the images are the same.
 
     Raises:
         ValueError: the image's size or a number is out of range.
@@ -140,6 +148,7 @@ class StyleGAN2Generator(StyleGenerator):
         noise: bool = True,
         clamp: float | None = 256.0,
         bf16_stages: int = 0,
+        grouped: bool = False,
     ) -> None:
         super().__init__()
         at_least(0, code_dim=code_dim, mixing=mixing, bf16_stages=bf16_stages)
@@ -154,14 +163,16 @@ class StyleGAN2Generator(StyleGenerator):
         size, fan_in = sizes[0]
         self.start = nn.Parameter(torch.randn(fan_in, size, size))
         self.stages: list[Stage] = nn.ModuleList()  # type: ignore[assignment]
+        options: dict[str, Any] = {"clamp": clamp, "grouped": grouped}
         for i, (size, channels) in enumerate(sizes):
             convs = [
-                StyledConv(fans, channels, w_dim, size, up=up, noise=noise, clamp=clamp)
+                StyledConv(fans, channels, w_dim, size, up=up, noise=noise, **options)
                 for fans, up in ((fan_in, True), (channels, False))
                 if i or not up
             ]
-            low = Precision(i > 0 and i >= len(sizes) - bf16_stages)
-            self.stages.append(Stage(low, convs, ToImage(channels, spec.channels, w_dim, clamp)))
+            precision = Precision(i > 0 and i >= len(sizes) - bf16_stages)
+            to_image = ToImage(channels, spec.channels, w_dim, **options)
+            self.stages.append(Stage(precision, convs, to_image))
             fan_in = channels
         self.low = LowPass()
         self.layers = 2 * len(sizes)  # the last is the last stage's share of the image
@@ -172,7 +183,7 @@ class StyleGAN2Generator(StyleGenerator):
 
     def synthesis(self, w: Tensor) -> Tensor:
         styles = w if w.ndim == 3 else self._for_each_layer(w)
-        x = self.start.expand(len(styles), -1, -1, -1)
+        x = self.start.expand(styles.shape[0], -1, -1, -1)
         image, layer = x, 0
         for i, stage in enumerate(self.stages):
             x = stage.precision(x)
