@@ -1,4 +1,4 @@
-"""StyleGAN2's layers against plain float64 references, its networks, and path-length regularization.
+"""StyleGAN2's layers against plain float64 references, its networks, and path length.
 
 Wrong versions are kept beside the right ones, and are told apart.
 """
@@ -173,7 +173,9 @@ def looped(conv, x, w, *, demodulated=True, gain=4.0):
     outputs, fan_in, k, _ = weight.shape
     for image, row in zip(x, w, strict=True):
         style = conv.style.weight @ row / math.sqrt(len(row)) + conv.style.bias
-        own = torch.stack([torch.stack([s * m for s, m in zip(style, o)]) for o in weight])
+        own = torch.stack(
+            [torch.stack([s * m for s, m in zip(style, o, strict=True)]) for o in weight]
+        )
         for o in range(outputs):
             length = (own[o].square().sum() + 1e-8).sqrt()
             own[o] = own[o] / (length if demodulated else math.sqrt(fan_in * k * k))
@@ -322,7 +324,7 @@ def test_options_out_of_range_are_refused(options, sentence):
 
 @pytest.mark.parametrize("make", [tiny_g, tiny_d])
 def test_a_size_that_is_none_is_refused(make):
-    with pytest.raises(ValueError, match="^stylegan2 takes images of size 28 or 8, 16, 32"):
+    with pytest.raises(ValueError, match=r"^stylegan2 takes images of size 28 or 8, 16, 32"):
         make(ImageSpec(1, 20))
 
 
