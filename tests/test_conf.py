@@ -44,6 +44,13 @@ NEEDS = {  # what a choice cannot do without, or would take too long without
     "model/autoencoder": ["loss=ebgan"],
     "model/tutorial": ["data.size=28"],
     **{f"data/{name}": ["model=toy"] for name in POINTS},
+    **{  # what a CPU can train
+        f"experiment/stylegan2_{name}": [
+            f"model.{p}.most=8" for p in ("generator", "discriminator")
+        ]
+        for name in ("ada", "f")
+    },
+    "scale/digits-stylegan2": ["model=stylegan2"],
     "conditioning/semisupervised": ["conditioning.labels_per_class=1"],
     "experiment/r3gan": SMALL,
     "experiment/semisupervised": ["conditioning.labels_per_class=1"],

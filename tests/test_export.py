@@ -15,6 +15,7 @@ MODELS = {
     "sagan": [],
     "biggan": [],
     "r3gan": [],
+    "stylegan2": [],
     "tutorial": ["data=mnist"],
     "toy": ["data=ring_2d"],
 }
@@ -46,14 +47,14 @@ def test_torch_exports_a_generator_of_classes():
         assert torch.equal(images, network(latents(5)))
 
 
-@pytest.mark.parametrize("words", [["model=dcgan"], ["model=biggan"], ["model=r3gan"]], ids=" ".join)
+@pytest.mark.parametrize("model", ["dcgan", "biggan", "stylegan2", "r3gan"])
 @pytest.mark.filterwarnings("ignore")
-def test_onnx_runs_what_torch_runs(words, tmp_path):
+def test_onnx_runs_what_torch_runs(model, tmp_path):
     for name in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(name, reason=f"{name} is not installed")
     import onnxruntime
 
-    network, latents = generator(words)
+    network, latents = generator([f"model={model}"])
     dynamic = ({0: torch.export.Dim("n")},)
     program = torch.onnx.export(
         network, (latents(2),), dynamo=True, dynamic_shapes=dynamic, verbose=False

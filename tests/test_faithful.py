@@ -4,6 +4,7 @@ The sources' counts were printed by their own code, their initialisations are wr
 kwotsin/mimicry (sngan_32, cgan_pd_32, wgan_gp_32), w86763777/pytorch-gan-collections (cnn32),
 mit-han-lab/data-efficient-gans (biggan-cifar10.sh), POSTECH-CVLab/PyTorch-StudioGAN
 (CIFAR10/SAGAN.yaml), brownvc/R3GAN (preset CIFAR10), znxlwm/pytorch-generative-model-collections.
+StyleGAN2's are by the formulas of the layers in NVlabs/stylegan2-ada-pytorch (training/networks.py).
 """
 
 import functools
@@ -58,6 +59,40 @@ def size(network):
 SNDCGAN_BIASES = (16 * 512 + 256 + 128 + 64, 0)
 INFOGAN_BIASES = (1024 + 128 * 7 * 7 + 64, 128 + 1024)
 NONE = (0, 0)
+
+
+def dense(fan_in, outputs):
+    return fan_in * outputs + outputs
+
+
+def conv(fan_in, outputs, k, *, bias=True):
+    return fan_in * outputs * k * k + (outputs if bias else 0)
+
+
+def mapping(noise, classes, layers, width=512):
+    """Embedding of the label, then dense layers; the first sees noise and embedding."""
+    first = noise + (width if classes else 0)
+    embedding = dense(classes, width) if classes else 0
+    return embedding + dense(first, width) + (layers - 1) * dense(width, width)
+
+
+def stylegan2_g(classes, layers, stages=4, c=512, w=512):
+    """At 4, 8, 16, 32 pixels: two convolutions (one at 4) and a share of the image."""
+    modulated = dense(w, c) + conv(c, c, 3) + 1  # style, convolution, strength of the noise
+    to_rgb = dense(w, c) + conv(c, 3, 1)
+    constant = c * 4 * 4
+    synthesis = constant + (2 * stages - 1) * modulated + stages * to_rgb
+    return mapping(512, classes, layers) + synthesis
+
+
+def stylegan2_d(classes, residual, halvings=3, c=512):
+    skip = conv(c, c, 1, bias=False) if residual else 0
+    blocks = conv(3, c, 1) + halvings * (2 * conv(c, c, 3) + skip)
+    end = conv(c + 1, c, 3) + dense(c * 4 * 4, c)  # one more channel: the minibatch's deviation
+    last = dense(c, c) + mapping(0, classes, 8) if classes else dense(c, 1)
+    return blocks + end + last
+
+
 COUNTS = {  # G's and D's parameters, as the sources' code counts them, and biases without effect
     "sngan": (4_276_739, 1_053_825, NONE),
     "sngan_projection": (4_304_387, 1_055_105, NONE),
@@ -66,6 +101,8 @@ COUNTS = {  # G's and D's parameters, as the sources' code counts them, and bias
     "biggan": (4_304_387, 4_207_361, NONE),
     "sagan": (4_386_308, 1_075_586, NONE),
     "r3gan": (20_781_952, 21_280_512, NONE),
+    "stylegan2_ada": (stylegan2_g(10, 2), stylegan2_d(10, residual=False), NONE),
+    "stylegan2_f": (stylegan2_g(0, 8), stylegan2_d(0, residual=True), NONE),
     "znxlwm/gan": (6_640_193, 6_559_169, INFOGAN_BIASES),
     "znxlwm/acgan": (6_650_433, 6_569_419, INFOGAN_BIASES),
     "znxlwm/infogan": (6_652_481, 6_571_469, INFOGAN_BIASES),
@@ -77,6 +114,13 @@ def test_the_players_have_as_many_parameters_as_their_sources(recipe):
     *theirs, unused = COUNTS[recipe]
     ours = [size(player) for player in players(recipe)]
     assert [n + biases for n, biases in zip(ours, unused, strict=True)] == theirs
+
+
+def test_unconditional_stylegan2_ada_has_its_authors_parameters():
+    """Of which the label takes its embedding, half of the mapping's first layer and D's mapping."""
+    g, d = players("stylegan2_ada", "conditioning=none")
+    assert (size(g), size(d)) == (stylegan2_g(0, 2), stylegan2_d(0, residual=False))
+    assert (size(g), size(d)) == (19_947_539, 20_720_641)
 
 
 def test_the_counts_reject_the_papers_own_networks():

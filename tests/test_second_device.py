@@ -104,6 +104,10 @@ RUNS = {
         *("experiment=r3gan", "data=digits", "latent.dim=8", "batch_size=8"),
         *("model.generator.width=8", "model.discriminator.width=8"),
     ),
+    "stylegan2": (
+        *("model=stylegan2", "conditioning=projection", "regularizer=[r1,path_length]"),
+        *("model.generator.most=8", "model.discriminator.most=8"),
+    ),
     "began": ("experiment=znxlwm/began", "data=digits", "metrics=none"),
     "snapshots of what ails": (*NARROW, "health.action=snapshot", "g_optimizer.lr=1e-9"),
     "scores": (*NARROW, "metrics=classifier", "metrics.n=100", "metrics.every=6"),

@@ -119,7 +119,11 @@ class Concat(ByClass):
 
 
 class Projection(ByClass):
-    """D's logit is head(f(x)) + y' V f(x) (Miyato & Koyama 2018, eq. 3)."""
+    """D's logit is head(f(x)) + y' V f(x) (Miyato & Koyama 2018, eq. 3).
+
+    The discriminator makes the embedding V (`Discriminator.new_embedding`): StyleGAN2's is a
+    mapping network, and its logit has no first term.
+    """
 
     needs_features = True
     needs_logits = True

@@ -1,5 +1,6 @@
 """Regularizers: terms added to D's loss or to G's, and projections of D's weights."""
 
+import math
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ganlab.augment import shift_and_flip
+from ganlab.networks.contract import Generator
 from ganlab.schedules import Number
 from ganlab.spec import at_least, positive
 from ganlab.training.terms import (
@@ -304,6 +306,60 @@ class FeatureMatching(Regularizer):
         real = features(update.real).detach()
         apart = features(update.fake).mean(dim=0) - real.mean(dim=0)
         return self.weight * apart.square().sum()
+
+
+class PathLength(Regularizer):
+    """Equal steps in w should change images equally: weight E[(|J' y| - a)^2].
+
+    J' y is the gradient of sum(G(w) y) with respect to w, y ~ N(0, 1 / (H W)) an image of noise,
+    and a the moving average of its length |J' y| (Karras et al. 2020b, eq. 4).  It is taken on
+    fresh images of the first half of the minibatch's latents, outside of autocast.  As in the
+    authors' code |J' y|^2 is the mean over the layers that take w, and the new a is in the
+    gradient.  Of a generator without w the gradient is with respect to z.
+
+    Args:
+        weight: at least 0; 2 in the authors' code.
+        decay: share of the new length in the moving average a, in (0, 1].
+        every: lazy application, as in Regularizer; 4 in the paper.
+    """
+
+    mean: Tensor
+
+    weight: Scalar
+
+    def __init__(self, weight: Number = 2.0, decay: float = 0.01, every: int = 4) -> None:
+        super().__init__(every)
+        positive(decay=decay)
+        if decay > 1:
+            raise ValueError(f"decay must be at most 1, got {decay}")
+        self.set_nonnegative(weight=weight)
+        self.decay = decay
+        self.register_buffer("mean", torch.zeros(()))
+
+    def g_term(self, update: Generation) -> Tensor:
+        lengths = self.lengths(update.generator, update.z[: max(len(update.z) // 2, 1)])
+        mean = torch.lerp(self.mean.to(lengths), lengths.mean(), self.decay)
+        self.mean.copy_(mean.detach())
+        return self.weight * (lengths - mean).square().mean()
+
+    def lengths(self, generator: nn.Module, z: Tensor) -> Tensor:
+        """|J' y| for each latent, (N,), differentiable once more.
+
+        Args:
+            generator: z -> images; a `ganlab.networks.Generator` may compute "w" on the way.
+            z: (N, latent.dim + code_dim).
+        """
+        with torch.autocast(z.device.type, enabled=False):
+            z = z.detach().requires_grad_()
+            if isinstance(generator, Generator):
+                images, computed = generator.generate(z)
+            else:
+                images, computed = generator(z), {}
+            noise = torch.randn_like(images) / math.sqrt(math.prod(images.shape[2:]))
+            changed = (images * noise).sum()
+            (gradient,) = torch.autograd.grad(changed, computed.get("w", z), create_graph=True)
+        squares = full(gradient).square().sum(dim=-1)
+        return (squares.reshape(len(z), -1).mean(dim=1) + 1e-12).sqrt()
 
 
 def features(output: Output) -> Tensor:

@@ -14,6 +14,7 @@ from ganlab.networks.r3gan import R3GANDiscriminator, R3GANGenerator
 from ganlab.networks.resnet import ResNetDiscriminator, ResNetGenerator
 from ganlab.networks.salimans import SalimansDiscriminator, SalimansGenerator
 from ganlab.networks.sndcgan import SNDCGANDiscriminator, SNDCGANGenerator
+from ganlab.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from ganlab.networks.toy import ToyDiscriminator, ToyGenerator
 from ganlab.networks.tutorial import TutorialDiscriminator, TutorialGenerator
 from ganlab.networks.vanilla import VanillaDiscriminator, VanillaGenerator
@@ -36,6 +37,8 @@ __all__ = [
     "SNDCGANGenerator",
     "SalimansDiscriminator",
     "SalimansGenerator",
+    "StyleGAN2Discriminator",
+    "StyleGAN2Generator",
     "ToyDiscriminator",
     "ToyGenerator",
     "TutorialDiscriminator",

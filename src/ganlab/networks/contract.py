@@ -87,13 +87,14 @@ class Discriminator(Network):
         """A further head for conditioning: features (N, feature_dim) -> (N, outputs)."""
         return glorot(nn.Linear(self.feature_dim, outputs), spectral=self.has_spectral_head)
 
-    def new_embedding(self, classes: int) -> nn.Module:
-        """For conditioning=projection: one-hot classes (N, classes) -> (N, feature_dim).
+    def new_embedding(self, code_dim: int) -> nn.Module:
+        """For conditioning=projection, called once: code (N, code_dim) -> (N, feature_dim).
 
-        D's logit gets the product with the features.  Called at most once, before training.
+        Its inner product with the features is added to the logit.  A discriminator whose logit is
+        this product alone changes its own last layer here.
         """
-        embed = nn.Linear(classes, self.feature_dim, bias=False)
-        return glorot(embed, spectral=self.has_spectral_head)
+        embedding = nn.Linear(code_dim, self.feature_dim, bias=False)
+        return glorot(embedding, spectral=self.has_spectral_head)
 
     def logits_and_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N,), and features (N, feature_dim) for conditioning and feature matching."""

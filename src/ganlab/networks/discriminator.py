@@ -94,7 +94,8 @@ class FeatureDiscriminator(Discriminator):
         self.features, self.feature_dim = features, feature_dim
         discriminating = minibatch == "discrimination"
         self.compare = MinibatchDiscrimination(feature_dim) if discriminating else nn.Identity()
-        self.head = nn.Linear(feature_dim + getattr(self.compare, "extra", 0), 1)
+        self.head_dim: int = feature_dim + getattr(self.compare, "extra", 0)
+        self.head: nn.Module = nn.Linear(self.head_dim, 1)
 
     @property
     def has_spectral_head(self) -> bool:

@@ -42,6 +42,8 @@ def recompute(network: nn.Module, batches: Iterable[Tensor]) -> None:
         layer.register_forward_pre_hook(functools.partial(observe, mean, variance, seen))
         for mean, variance, seen, layer in kept
     ]
+    if not hooks:
+        return
     training = network.training
     network.eval()
     try:
