@@ -4,7 +4,7 @@ The sources' counts were printed by their own code, their initialisations are wr
 kwotsin/mimicry (sngan_32, cgan_pd_32, wgan_gp_32), w86763777/pytorch-gan-collections (cnn32),
 mit-han-lab/data-efficient-gans (biggan-cifar10.sh), POSTECH-CVLab/PyTorch-StudioGAN
 (CIFAR10/SAGAN.yaml), brownvc/R3GAN (preset CIFAR10), znxlwm/pytorch-generative-model-collections.
-StyleGAN2's are by the formulas of the layers in NVlabs/stylegan2-ada-pytorch (training/networks.py).
+StyleGAN2's are by the formulas of NVlabs/stylegan2-ada-pytorch (training/networks.py).
 """
 
 import functools
