@@ -46,7 +46,9 @@ def test_torch_exports_a_generator_of_classes():
         assert torch.equal(images, network(latents(5)))
 
 
-@pytest.mark.parametrize("words", [["model=dcgan"], ["model=biggan"], ["model=r3gan"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["model=dcgan"], ["model=biggan"], ["model=r3gan"]], ids=" ".join
+)
 @pytest.mark.filterwarnings("ignore")
 def test_onnx_runs_what_torch_runs(words, tmp_path):
     for name in ("onnx", "onnxscript", "onnxruntime"):
