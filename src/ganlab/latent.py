@@ -17,6 +17,22 @@ class Gaussian:
         """(n, dim) draws on the generator's device."""
         return torch.randn(n, self.dim, generator=generator, device=generator.device)
 
+    def truncated(self, z: Tensor, bound: float, generator: torch.Generator) -> Tensor:
+        """Draws of which no entry is larger than `bound`: those that are, are drawn again.
+
+        The truncated normal distribution of Brock et al. 2019, section 3.1.  An entry is redrawn by
+        the inverse distribution function, so one draw is enough; all others stay as they are.
+
+        Args:
+            z: draws (n, dim).
+            bound: of |z|, greater than 0.
+            generator: of the new entries.
+        """
+        unit = torch.rand(z.shape, generator=generator, device=z.device, dtype=torch.float64)
+        mass = torch.erf(torch.tensor(bound / 2**0.5, dtype=torch.float64)).item()
+        again = 2**0.5 * torch.erfinv((2 * unit - 1) * mass)
+        return torch.where(z.abs() > bound, again.clamp(-bound, bound).to(z), z)
+
 
 class Uniform:
     """z ~ U(low, high)^dim; (-1, 1) as in Radford et al. 2016, section 4."""

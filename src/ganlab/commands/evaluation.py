@@ -33,6 +33,7 @@ class How(NamedTuple):
     neighbours: int
     baselines: bool = True
     check: Literal["torchmetrics"] | None = None
+    truncation: float | None = None
 
 
 class Found(NamedTuple):
@@ -140,7 +141,8 @@ def scores(
     """
     rulers, doubts = [], set[str]()
     for run in runs:  # one at a time in memory
-        _, data, plan = ready(run)
+        gan, data, plan = ready(run)
+        gan.check_truncation(how.truncation)
         if how.check is not None:
             require_comparable(plan)
         if how.extrapolate:
@@ -149,7 +151,8 @@ def scores(
     require_one_ruler(runs, rulers)
     for doubt in filter(None, doubts):
         sys.stderr.write(f"{doubt}\n")
-    found = [scored(run, Evaluation(*ready(run), extrapolate=how.extrapolate), how) for run in runs]
+    asked = {"extrapolate": how.extrapolate, "truncation": how.truncation}
+    found = [scored(run, Evaluation(*ready(run), **asked), how) for run in runs]
     first = found[0]
     if len(runs) > 1:
         rows = labelled(first.baselines, first.card.protocol.fake)
