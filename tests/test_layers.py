@@ -33,9 +33,10 @@ ONLY_IN = {
     "wandb": {"loggers"},
     "wandb_workspaces": {"loggers"},  # an extra
     "matplotlib": {"plots", "sweeps", "lab"},
+    "av": {"plots"},  # an extra
     "hydra._internal": {"commands"},
 }
-LAZY = {"wandb", "wandb_workspaces", "matplotlib"}  # slow to import
+LAZY = {"wandb", "wandb_workspaces", "matplotlib", "av"}  # slow to import
 
 
 def modules() -> dict[str, Path]:

@@ -84,7 +84,8 @@ def evaluate(
         raise ValueError(f"check: needs repeats=1, got repeats={repeats}; leave repeats out")
     pictures = {"images": images, "reference": reference, "size": size}
     own = {"check": check, "neighbours": neighbours, "by_class": by_class}
-    own |= {"extrapolate": extrapolate, "repeats": repeats > 1, "truncation": truncation}
+    own |= {"extrapolate": extrapolate, "repeats": repeats > 1}
+    own |= {"truncation": truncation is not None}
     if odd := [name for name, value in (own if run is None else pictures).items() if value]:
         other = "run=..., not with images=..." if run is None else "images=..., not with run=..."
         raise ValueError(f"{odd[0]}: goes with {other}")

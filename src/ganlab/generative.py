@@ -321,21 +321,28 @@ class Generative(LightningModule):
     def _truncating(self, truncation: float | None) -> Draw:
         """`_draw`, followed by the truncation of Gaussian noise."""
         self.check_truncation(truncation)
-        latent = self.latent
-        if truncation is None or isinstance(self.generator, StyleGenerator):
-            return self._draw
 
         def draw(labels: Tensor, generator: torch.Generator) -> Tensor:
-            z = self._draw(labels, generator)
-            noise = latent.truncated(z[:, : latent.dim], truncation, generator)
-            return torch.cat([noise, self.code_in(z)], dim=1)
+            return self._truncated(self._draw(labels, generator), truncation, generator)
 
-        return draw
+        return self._draw if truncation is None else draw
 
-    def sheets(self, rows: int, seed: int = 0) -> dict[str, Tensor]:
+    def _truncated(self, z: Tensor, truncation: float | None, generator: torch.Generator) -> Tensor:
+        """Latents whose Gaussian noise is truncated, unless w is; codes stay."""
+        latent = self.latent
+        styled = isinstance(self.generator, StyleGenerator)
+        if truncation is None or styled or not isinstance(latent, Gaussian):
+            return z
+        noise = latent.truncated(z[:, : latent.dim], truncation, generator)
+        return torch.cat([noise, self.code_in(z)], dim=1)
+
+    def sheets(
+        self, rows: int, seed: int = 0, truncation: float | None = None
+    ) -> dict[str, Tensor]:
         """Latents of pictures that show what each code does, by name; as many in every row."""
-        weight = next(self.generator.parameters())
-        noise = self.latent.sample(rows, stream("cpu", seed, Stream.SAMPLE))
+        self.check_truncation(truncation)
+        weight, random = next(self.generator.parameters()), stream("cpu", seed, Stream.SAMPLE)
+        noise = self._truncated(self.latent.sample(rows, random), truncation, random)
         return self.conditioning.sheets(noise.to(weight, non_blocking=True))
 
     def _draw(self, labels: Tensor, generator: torch.Generator) -> Tensor:

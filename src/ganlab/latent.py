@@ -7,7 +7,12 @@ from ganlab.spec import at_least
 
 
 class Gaussian:
-    """z ~ N(0, 1)^dim."""
+    """z ~ N(0, 1)^dim.
+
+    `deviation`: of an entry.
+    """
+
+    deviation = 1.0
 
     def __init__(self, dim: int = 100) -> None:
         at_least(1, dim=dim)
@@ -35,13 +40,17 @@ class Gaussian:
 
 
 class Uniform:
-    """z ~ U(low, high)^dim; (-1, 1) as in Radford et al. 2016, section 4."""
+    """z ~ U(low, high)^dim; (-1, 1) as in Radford et al. 2016, section 4.
+
+    `deviation`: of an entry.
+    """
 
     def __init__(self, dim: int = 100, low: float = -1.0, high: float = 1.0) -> None:
         at_least(1, dim=dim)
         if not low < high:
             raise ValueError(f"low must be less than high, got low={low}, high={high}")
         self.dim, self.low, self.high = dim, low, high
+        self.deviation = (high - low) / 12**0.5
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """(n, dim) draws on the generator's device."""

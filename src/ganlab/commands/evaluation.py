@@ -35,6 +35,10 @@ class How(NamedTuple):
     check: Literal["torchmetrics"] | None = None
     truncation: float | None = None
 
+    def evaluation(self, gan: GAN, data: ImageData, plan: Plan) -> Evaluation:
+        """What scores a run so."""
+        return Evaluation(gan, data, plan, extrapolate=self.extrapolate, truncation=self.truncation)
+
 
 class Found(NamedTuple):
     """The results of one run.
@@ -151,8 +155,7 @@ def scores(
     require_one_ruler(runs, rulers)
     for doubt in filter(None, doubts):
         sys.stderr.write(f"{doubt}\n")
-    asked = {"extrapolate": how.extrapolate, "truncation": how.truncation}
-    found = [scored(run, Evaluation(*ready(run), **asked), how) for run in runs]
+    found = [scored(run, how.evaluation(*ready(run)), how) for run in runs]
     first = found[0]
     if len(runs) > 1:
         rows = labelled(first.baselines, first.card.protocol.fake)

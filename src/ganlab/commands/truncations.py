@@ -1,6 +1,7 @@
 """What `ganlab evaluate truncation=[0.5,0.7,1]` does: precision against recall, by truncation."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ganlab.commands.evaluation import note
@@ -47,8 +48,11 @@ def curve(
     print(f"{run.path}, iteration {cards[0].iterations}")
     print(tables.captioned(tables.by_label({label(card): card for card in cards})))
     path = run.path / f"truncation-{cards[0].iterations:07d}.png"
-    points = {label(c): (c.scores["recall"].value, c.scores["precision"].value) for c in cards}
-    names = [cards[-1].protocol.name(score) for score in ("recall", "precision")]
+    points = [
+        (short(card), card.scores["recall"].value, card.scores["precision"].value) for card in cards
+    ]
+    plain = replace(cards[0].protocol, truncation=None)
+    names = [plain.name(score) for score in ("recall", "precision")]
     pictures.save(path, figures.to_pixels(tradeoff.curve(points, *names)))
     print(f"precision against recall: {path}")
     return cards
@@ -58,6 +62,12 @@ def label(card: Scorecard) -> str:
     """The truncation of a scorecard in words."""
     truncation = card.protocol.truncation
     return "not truncated" if truncation is None else f"truncation {truncation:g}"
+
+
+def short(card: Scorecard) -> str:
+    """The truncation of a scorecard as a number, or nothing."""
+    truncation = card.protocol.truncation
+    return "none" if truncation is None else f"{truncation:g}"
 
 
 def as_json(run: Run, cards: Sequence[Scorecard]) -> str:
