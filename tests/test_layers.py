@@ -23,7 +23,8 @@ TOP = {
     **dict.fromkeys(("optimizers", "compatibility"), SCIENCE),
     "generative": MODEL,
     "gan": MODEL,
-    **dict.fromkeys(("train", "evaluate", "sample", "sweep", "wandb", "fetch_weights"), COMMAND),
+    **dict.fromkeys(("train", "evaluate", "sample", "invert", "sweep"), COMMAND),
+    **dict.fromkeys(("wandb", "fetch_weights"), COMMAND),
     "__main__": COMMAND,
 }
 COMMANDS = {name for name, libraries in TOP.items() if libraries is COMMAND}

@@ -309,7 +309,7 @@ class Generative(LightningModule):
         return torch.cat(each).to(next(self.generator.parameters()), non_blocking=True)
 
     def check_truncation(self, truncation: float | None) -> None:
-        """Raises ValueError if a truncation (None passes) is out of range or has no meaning here."""
+        """Raises ValueError if a truncation (None passes) is out of range or has no meaning."""
         positive(truncation=truncation)
         styled = isinstance(self.generator, StyleGenerator)
         if truncation is not None and not styled and not isinstance(self.latent, Gaussian):

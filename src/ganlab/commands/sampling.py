@@ -37,23 +37,35 @@ def seeds_in(given: str | list[int]) -> list[int]:
     Raises:
         ValueError: it names none, or one is out of range.
     """
-    if isinstance(given, list):
-        found = given
-    else:
-        spans = [re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip()) for part in given.split(",")]
-        if not all(spans):
-            raise ValueError(f"seeds: expected numbers and ranges such as 0-99,200, got '{given}'")
-        ends = [(int(span[1]), int(span[2] or span[1])) for span in spans if span is not None]
-        if sum(max(0, last + 1 - first) for first, last in ends) > MANY:
-            raise ValueError(f"seeds: at most {MANY:,} at a time, got '{given}'")
-        found = [seed for first, last in ends for seed in range(first, last + 1)]
+    found = given if isinstance(given, list) else numbers_in(given, "seeds")
     at_least(1, **{"number of seeds": len(found)})
     for seed in found:
         seed_range(seed)
     return found
 
 
-def classes_in(given: int | str | list[int | str] | None, gan: GAN) -> list[int] | None:
+def numbers_in(text: str, name: str) -> list[int]:
+    """The numbers that a text such as 0-99,200 names.
+
+    Args:
+        text: numbers and ranges.
+        name: of the option, for messages.
+
+    Raises:
+        ValueError: it is something else, or they are too many.
+    """
+    spans = [re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip()) for part in text.split(",")]
+    if not all(spans):
+        raise ValueError(f"{name}: expected numbers and ranges such as 0-99,200, got '{text}'")
+    ends = [(int(span[1]), int(span[2] or span[1])) for span in spans if span is not None]
+    if sum(max(0, last + 1 - first) for first, last in ends) > MANY:
+        raise ValueError(f"{name}: at most {MANY:,} at a time, got '{text}'")
+    return [number for first, last in ends for number in range(first, last + 1)]
+
+
+def classes_in(
+    given: int | str | list[int | str] | None, gan: GAN, name: str = "labels"
+) -> list[int] | None:
     """The classes that are given by number or by name.
 
     Raises:
@@ -62,16 +74,16 @@ def classes_in(given: int | str | list[int | str] | None, gan: GAN) -> list[int]
     if given is None:
         return None
     if not isinstance(gan.conditioning, ByClass):
-        raise ValueError("labels: the generator of this run has no classes")  # noqa: TRY004
+        raise ValueError(f"{name}: the generator of this run has no classes")  # noqa: TRY004
     listed = given if isinstance(given, list) else [given]
     names, last = gan.class_names, gan.spec.classes - 1
     found = [names.index(one) if one in names else one for one in listed]
     for label in found:
         if isinstance(label, str):
             known = nearest(label, names) or f"; its classes are 0 to {last}, without names"
-            raise ValueError(f"labels: there is no class '{label}'{known}")  # noqa: TRY004
+            raise ValueError(f"{name}: there is no class '{label}'{known}")  # noqa: TRY004
     if not found or not all(0 <= label <= last for label in found):  # type: ignore[operator]
-        raise ValueError(f"labels must be one or more of 0 to {last}, got {listed}")
+        raise ValueError(f"{name} must be one or more of 0 to {last}, got {listed}")
     return found  # type: ignore[return-value]
 
 

@@ -30,7 +30,9 @@ class Space(NamedTuple):
 
 
 @contextmanager
-def space_of(gan: Generative, truncation: float | None = None) -> Iterator[Space]:
+def space_of(
+    gan: Generative, truncation: float | None = None, *, in_noise: bool = False
+) -> Iterator[Space]:
     """The space of a model, in which to walk: w of a StyleGenerator, else z.
 
     The network is in evaluation mode until the block ends.
@@ -38,9 +40,10 @@ def space_of(gan: Generative, truncation: float | None = None) -> Iterator[Space
     Args:
         gan: the model.
         truncation: of w; latents are truncated when they are drawn.
+        in_noise: in z, whatever the model is.
     """
     with gan.evaluating() as generator:
-        if isinstance(generator, StyleGenerator):
+        if isinstance(generator, StyleGenerator) and not in_noise:
             yield styles(generator, 1.0 if truncation is None else truncation)
         else:
             yield noise(gan, generator)
