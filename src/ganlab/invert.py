@@ -66,7 +66,7 @@ def invert(
     place = files.own_folder(Path(output or folder / "inverted"))
     found = inversion.search(search, wanted, classes[0] if classes else None)
     print(inversion.report(wanted, found))
-    more = f"-and-{len(wanted) - 1}-more" if len(wanted) > 1 else ""
+    more = f"-to-{wanted[-1].name}-n-{len(wanted)}" if len(wanted) > 1 else ""
     stem = f"iteration-{gan.iterations:07d}-{wanted[0].name}{more}-{found[0].space}-seed-{seed}"
     return inversion.save(str(place / stem), search, wanted, found)
 
