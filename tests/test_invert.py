@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 import ganlab
-from commands import run_main, trained
+from commands import run_main, run_train, runs_in, trained
 from conftest import small_gan
 from ganlab import conditioning
 from ganlab.commands import command_line
@@ -299,7 +299,10 @@ def test_a_damaged_file_gets_a_sentence(finished, tmp_path):
 
 
 def test_points_are_not_inverted(tmp_path):
-    run = trained(tmp_path, "data=ring_2d", "model=toy", "iterations=2")
+    toy = ["data=ring_2d", "data.n=64", "model=toy", "iterations=1", "batch_size=32"]
+    words = ["trainer=smoke", "logger=csv", f"output_dir={tmp_path}", "latent.dim=2"]
+    assert run_train(*words, *toy).code == 0
+    (run,) = runs_in(tmp_path)
     outcome = run_invert(f"run={run}", "image=train:0")
     assert "image: this run makes points; only images are inverted" in outcome.err
 

@@ -16,7 +16,7 @@ def invert(
     label: int | str | None = None,
     starts: int = 8,
     steps: int = 300,
-    rate: float = 0.1,
+    rate: float = 0.3,
     features: float = 0.1,
     prior: float = 0.01,
     seed: int = 0,
@@ -39,7 +39,7 @@ def invert(
         label: class, by number or name, if G is conditioned on the class; null: all are tried.
         starts: random points that the search starts from, of which the best in the end is taken.
         steps: of Adam; 0: takes the best start as it is.
-        rate: of Adam, at its highest.
+        rate: of Adam, at its highest, in standard deviations of random points.
         features: weight of the distance in D's features beside that in pixels.
         prior: weight of the term that keeps points where G has been trained.
         seed: of the starts.

@@ -71,7 +71,7 @@ class Inversion:
             (Abdal et al. 2019).  None: w, else z.
         starts: random latents, of all classes in turn; at least one of each class is tried.
         steps: of Adam; 0: the best of the starts as they are.
-        rate: of Adam, at its highest.
+        rate: of Adam, at its highest, in standard deviations of random points.
         features: weight, at least 0; without features at hand it does not count.
         prior: weight, at least 0.
         seed: of the starts and the noise.
@@ -84,7 +84,7 @@ class Inversion:
     space: Where | None = None
     starts: int = 8
     steps: int = 300
-    rate: float = 0.1
+    rate: float = 0.3
     features: float = 0.1
     prior: float = 0.01
     seed: int = 0
@@ -171,23 +171,26 @@ class _Search:
 
     def run(self, points: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The points (N, ...) at the end, and the images (N, C, H, W) of some steps on the way."""
-        plan, seen = self.plan, list[Tensor]()
+        plan, seen = self.plan, dict[int, Tensor]()
         points = points.clone().requires_grad_()
-        adam = torch.optim.Adam([points], lr=plan.rate)
+        rate = plan.rate * self.scale.mean().item()
+        adam = torch.optim.Adam([points])
         random = stream("cpu", plan.seed, Stream.INVERSION)
-        shown = [round(i * plan.steps / SHOWN) for i in range(SHOWN)]
+        shown = [i * plan.steps // SHOWN for i in range(SHOWN)]
         for step in range(plan.steps):
             share = step / plan.steps
             if step in shown:
-                seen.append(self.images(points.detach()))
-            adam.param_groups[0]["lr"] = plan.rate * ramp((step + 1) / plan.steps)
+                seen[step] = self.images(points.detach())
+            adam.param_groups[0]["lr"] = rate * ramp((step + 1) / plan.steps)
             drawn = torch.randn(points.shape, generator=random).to(points)
             shake = NOISE * max(0.0, 1 - share / SHAKEN) ** 2 * self.scale * drawn
             points.grad = self._gradient(points, shake)
             adam.step()
             self._keep_in_range(points)
         points = points.detach()
-        return points, seen or [self.images(points)] * SHOWN
+        if not plan.steps:
+            seen[0] = self.images(points)
+        return points, [seen[step] for step in shown]
 
     def _gradient(self, points: Tensor, shake: Tensor) -> Tensor:
         """Of the loss of each start, which does not depend on the others."""
