@@ -17,7 +17,7 @@ from torch import nn
 
 import ganlab
 from commands import run_evaluate, run_sample, summary, trained
-from conftest import small_gan
+from conftest import same, small_gan, weights
 from ganlab import conditioning
 from ganlab.data import Digits
 from ganlab.latent import Gaussian, Uniform
@@ -36,6 +36,7 @@ from ganlab.sampling.films import Film
 from ganlab.sampling.paths import closed_cubic, interpolation, polygon, spherical
 from ganlab.spec import ImageSpec
 from ganlab.training.seeded import regrouped
+from ganlab.training.statistics import recompute
 from styles import SmallStyle
 
 SPEC = Digits().spec
@@ -112,9 +113,40 @@ def test_a_truncated_latent_does_not_depend_on_how_many_are_drawn_and_its_code_s
         assert torch.equal(gan.fixed_latents(n, 3, truncation=0.7), most[:n])
     assert torch.equal(gan.code_in(most), gan.code_in(gan.fixed_latents(150, 3)))
     assert most[:, :8].abs().max() <= 0.7 + 1e-6
-    assert torch.equal(gan.sample(5, 3, truncation=0.7), gan.generate(most[:5]))
+    with gan.truncating(0.7):
+        assert torch.equal(gan.sample(5, 3, truncation=0.7), gan.generate(most[:5]))
     by_seed = gan.seeded_latents([3, 4], labels=[0], truncation=0.7)
     assert torch.equal(by_seed[0], gan.fixed_latents(1, 3, [0], truncation=0.7)[0])
+
+
+@pytest.mark.parametrize("average", [None, 0.9])
+def test_batchnorms_statistics_are_those_of_truncated_noise_and_come_back(average):
+    generator = DCGANGenerator(SPEC, 8, width=8)
+    for parameter in generator.parameters():
+        if parameter.ndim > 1:
+            parameter.data *= 30  # far above BatchNorm's epsilon
+    gan = small_gan(generator=generator, ema=average, ema_statistics="recompute").eval()
+    layer = next(m for m in gan.sampler.modules() if isinstance(m, nn.BatchNorm2d))
+    if average is None:
+        recompute(generator, gan._standing())
+    gan.generator.train()
+    before = weights(gan)
+    latents = gan.fixed_latents(500, truncation=0.3)
+
+    def variance(z):
+        seen = []
+        hook = layer.register_forward_hook(lambda _m, _i, output: seen.append(output))
+        gan.generate(z, 500)
+        hook.remove()
+        return (seen[0].var(dim=(0, 2, 3)) / layer.weight**2).mean().item()
+
+    with gan.truncating(0.3):
+        assert variance(latents) == pytest.approx(1, abs=0.2)
+        assert gan.generator.training
+    assert variance(latents) < 0.2, "the wrong version: with the statistics of all noise"
+    gan.sample(2, truncation=0.3)
+    assert same(weights(gan), before)
+    assert gan.generator.training
 
 
 def test_w_moves_towards_its_mean():

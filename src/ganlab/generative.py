@@ -21,7 +21,7 @@ from ganlab.training.ema import EMA, Statistics
 from ganlab.training.labels import labelled
 from ganlab.training.observations import Observations
 from ganlab.training.seeded import BLOCK, Draw, Labels, blocks, classes_for, regrouped, rows
-from ganlab.training.statistics import running
+from ganlab.training.statistics import recompute, running
 from ganlab.training.streams import Stream, mixed, seed_global_generators, stream
 from ganlab.training.terms import Term
 from ganlab.training.updates import Player, average_over_ranks, global_norm, gradients
@@ -382,7 +382,30 @@ class Generative(LightningModule):
             z = self.seeded_latents(seeds, labels, truncation)
         else:
             z = self.fixed_latents(1 if n is None else n, seed, labels, truncation)
-        return self.generate(z, truncation=truncation)
+        with self.truncating(truncation):
+            return self.generate(z, truncation=truncation)
+
+    @contextlib.contextmanager
+    def truncating(self, truncation: float | None) -> Iterator[None]:
+        """While the block runs, samples have BatchNorm's statistics of truncated noise.
+
+        Truncated noise has less variance.  With the statistics of all noise, activations would be
+        too small, so they are computed anew, as the published BigGANs (Brock et al. 2019) have
+        them for each truncation.  Nothing changes for a StyleGenerator, or without BatchNorm.
+        """
+        self.check_truncation(truncation)
+        network = self.sampler
+        statistics = running(network)
+        styled = isinstance(network, StyleGenerator)
+        if truncation is None or styled or not statistics:
+            yield
+            return
+        kept = [tensor.clone() for tensor in statistics]
+        try:
+            recompute(network, self._standing(truncation))
+            yield
+        finally:
+            torch._foreach_copy_(statistics, kept)
 
     def forward(self, z: Tensor) -> Tensor:
         """Images (N, C, H, W) in [-1, 1] of latents z (N, latent.dim + code_dim)."""
@@ -411,7 +434,8 @@ class Generative(LightningModule):
             z: (N, latent.dim + code_dim).
             batch_size: images generated at once.
             averaged: use the averaged weights if there are any.
-            truncation: of a StyleGenerator's w, as in `sample`; others have truncated latents.
+            truncation: of a StyleGenerator's w, as in `sample`; others have truncated latents, and
+                are called within `truncating`.
         """
         with self.evaluating(averaged=averaged) as generator:
             make = truncated(generator, truncation)
@@ -436,12 +460,13 @@ class Generative(LightningModule):
         if self.ema is not None and not next(self.generator.parameters()).is_meta:
             self.ema.refresh(self._standing)
 
-    def _standing(self) -> Iterator[Tensor]:
+    def _standing(self, truncation: float | None = None) -> Iterator[Tensor]:
         """Latents (BLOCK, latent.dim + code_dim), the same on every device; classes in turn."""
+        draw = self._truncating(truncation)
         random = stream("cpu", self.seed, Stream.STATISTICS)
         weight = next(self.generator.parameters())
         for labels in classes_for(range(STANDING * BLOCK), None, self.spec.classes).split(BLOCK):
-            yield self._draw(labels, random).to(weight, non_blocking=True)
+            yield draw(labels, random).to(weight, non_blocking=True)
 
     # Checkpoints ---------------------------------------------------------------------------------
 

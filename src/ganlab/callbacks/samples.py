@@ -112,4 +112,6 @@ def sheets(
         return
     for name, latents in model.sheets(ROWS, seed, truncation).items():
         paint = functools.partial(pictures.grid, columns=len(latents) // ROWS)
-        yield name, model.generate(latents, truncation=truncation), paint
+        with model.truncating(truncation):
+            images = model.generate(latents, truncation=truncation)
+        yield name, images, paint

@@ -156,7 +156,8 @@ def save_walks(
 ) -> Path:
     """Writes the picture of `walks`, each in a row."""
     latents = walks(gan, rows, steps, seed, labels, truncation)
-    pixels = pictures.grid(gan.generate(latents, truncation=truncation), columns=steps)
+    with gan.truncating(truncation):
+        pixels = pictures.grid(gan.generate(latents, truncation=truncation), columns=steps)
     return save_picture(pixels, f"{stem}-interpolate-{rows}x{steps}.png")
 
 

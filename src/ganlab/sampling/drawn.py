@@ -62,10 +62,12 @@ class Drawn:
 
     def parts(self) -> Iterator[Tensor]:
         """Images (N, C, H, W) in [-1, 1], `batch_size` at a time; points (N, dim)."""
-        for z in self.latents():
-            missing = min(self.batch_size, self.n) - len(z)
-            full = torch.cat([z, z[-1:].expand(missing, -1)]) if missing else z
-            yield self.gan.generate(full, self.batch_size, truncation=self.truncation)[: len(z)]
+        with self.gan.truncating(self.truncation):
+            for z in self.latents():
+                missing = min(self.batch_size, self.n) - len(z)
+                full = torch.cat([z, z[-1:].expand(missing, -1)]) if missing else z
+                images = self.gan.generate(full, self.batch_size, truncation=self.truncation)
+                yield images[: len(z)]
 
     def all(self) -> Tensor:
         """All of them."""

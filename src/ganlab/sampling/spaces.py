@@ -42,7 +42,7 @@ def space_of(
         truncation: of w; latents are truncated when they are drawn.
         in_noise: in z, whatever the model is.
     """
-    with gan.evaluating() as generator:
+    with gan.truncating(truncation), gan.evaluating() as generator:
         if isinstance(generator, StyleGenerator) and not in_noise:
             yield styles(generator, 1.0 if truncation is None else truncation)
         else:

@@ -110,8 +110,9 @@ class Scorer:
     def images(self, gan: Generative, share: slice, seed: int) -> Iterator[Tensor]:
         """uint8 (N, C, H, W), part by part: a share of the n images."""
         z = gan.fixed_latents(self.n, seed, self.labels(seed), self.truncation)[share]
-        for part in z.split(at_once(z.device)):
-            yield pictures.quantised(gan.generate(part, truncation=self.truncation))
+        with gan.truncating(self.truncation):
+            for part in z.split(at_once(z.device)):
+                yield pictures.quantised(gan.generate(part, truncation=self.truncation))
 
     def labels(self, seed: int) -> Tensor:
         """Classes int64 (n,) in the proportions of the real images', shuffled."""
@@ -135,7 +136,8 @@ class Scorer:
 
     def protocol(self, gan: Generative) -> Protocol:
         """The record that goes with every score."""
-        return replace(self.conventions(), ema=gan.ema_decay, batchnorm=gan.batchnorm)
+        words = gan.batchnorm if self.truncation is None else "recomputed from truncated noise"
+        return replace(self.conventions(), ema=gan.ema_decay, batchnorm=words)
 
     def conventions(self) -> Protocol:
         """The record, without what describes the generator."""
