@@ -135,7 +135,7 @@ def test_batchnorms_statistics_are_those_of_truncated_noise_and_come_back(averag
 
     def variance(z):
         seen = []
-        hook = layer.register_forward_hook(lambda _m, _i, output: seen.append(output))
+        hook = layer.register_forward_hook(lambda _m, _i, output: seen.append(output.clone()))
         gan.generate(z, 500)
         hook.remove()
         return (seen[0].var(dim=(0, 2, 3)) / layer.weight**2).mean().item()
