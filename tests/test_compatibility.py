@@ -34,7 +34,14 @@ SIZES = {
     "dcgan": 16,
     "tutorial": 28,
 }  # others: 8 pixels, where dcgan's D is one convolution without BatchNorm
-TINY = {"width": 4, "hidden": (8,), "code": 4, "embedding": 4, "most": 4, "w_dim": 4}  # where a signature has them
+TINY = {
+    "width": 4,
+    "hidden": (8,),
+    "code": 4,
+    "embedding": 4,
+    "most": 4,
+    "w_dim": 4,
+}  # where a signature has them
 
 
 class Bare(nn.Module):

@@ -23,7 +23,8 @@ TOP = {
     **dict.fromkeys(("optimizers", "compatibility"), SCIENCE),
     "generative": MODEL,
     "gan": MODEL,
-    **dict.fromkeys(("train", "evaluate", "sample", "sweep", "wandb", "fetch_weights"), COMMAND),
+    **dict.fromkeys(("train", "evaluate", "sample", "invert", "sweep"), COMMAND),
+    **dict.fromkeys(("wandb", "fetch_weights"), COMMAND),
     "__main__": COMMAND,
 }
 COMMANDS = {name for name, libraries in TOP.items() if libraries is COMMAND}
@@ -33,9 +34,10 @@ ONLY_IN = {
     "wandb": {"loggers"},
     "wandb_workspaces": {"loggers"},  # an extra
     "matplotlib": {"plots", "sweeps", "lab"},
+    "av": {"plots"},  # an extra
     "hydra._internal": {"commands"},
 }
-LAZY = {"wandb", "wandb_workspaces", "matplotlib"}  # slow to import
+LAZY = {"wandb", "wandb_workspaces", "matplotlib", "av"}  # slow to import
 
 
 def modules() -> dict[str, Path]:

@@ -23,12 +23,18 @@ from ganlab.data import Folder
 from ganlab.errors import ConfigError
 from ganlab.evaluate import evaluate
 from ganlab.fetch_weights import fetch_weights
+from ganlab.invert import invert
 from ganlab.sample import sample
 from ganlab.scoring.protocol import PROTOCOLS
 from ganlab.spec import ImageSpec
 
 VERBS = {"sweep": sweep.VERBS, "wandb": wandb.VERBS}
-CALLED = {"sample": sample, "evaluate": evaluate, "fetch-weights": fetch_weights}
+CALLED = {
+    "sample": sample,
+    "invert": invert,
+    "evaluate": evaluate,
+    "fetch-weights": fetch_weights,
+}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NAMED_YAML = re.compile(r"`([\w/]+\.yaml)`:\s+```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)

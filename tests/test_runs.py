@@ -26,11 +26,12 @@ from commands import (
 )
 from conftest import same, weights
 from ganlab.commands.composition import without_hydra
-from ganlab.commands.sampling import interpolation, walks
+from ganlab.commands.sampling import walks
 from ganlab.errors import ConfigError
 from ganlab.plots import pictures
 from ganlab.runs.folder import Run, differences, folder_name, identity, runs_below, unused
 from ganlab.sample import sample
+from ganlab.sampling.paths import interpolation, spherical
 from ganlab.training.streams import Stream, stream
 
 SIX = ("iterations=6", "sample_every=2", "checkpoint_every=2")
@@ -383,15 +384,16 @@ def test_other_seeds_give_other_images_in_other_files(finished, tmp_path):
     assert a.read_bytes() != b.read_bytes()
 
 
-@pytest.mark.parametrize("spherical", [True, False])
-def test_an_interpolation_begins_and_ends_at_the_latent_points(spherical):
+@pytest.mark.parametrize("way", [spherical, torch.lerp])
+def test_an_interpolation_begins_and_ends_at_the_latent_points(way):
     start, end = torch.randn(2, 3, 50, generator=torch.Generator().manual_seed(0))
-    path = interpolation(start, end, 5, spherical=spherical).view(3, 5, 50)
+    path = interpolation(start, end, 5, way).view(3, 5, 50)
     torch.testing.assert_close(path[:, 0], start, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(path[:, -1], end, rtol=1e-5, atol=1e-5)
     middle = path[:, 2].norm(dim=1)
     typical = (start.norm(dim=1) + end.norm(dim=1)) / 2
-    assert ((middle > 0.9 * typical) == spherical).all(), "only a line leaves the sphere"
+    on_sphere = way is spherical
+    assert ((middle > 0.9 * typical) == on_sphere).all(), "only a line leaves the sphere"
 
 
 def test_interpolations_are_a_grid_with_a_row_for_each_pair(finished, tmp_path):

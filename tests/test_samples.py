@@ -165,9 +165,8 @@ def test_many_images_are_single_files_and_never_one_picture(finished, tmp_path):
     assert len(list((tmp_path / folder).glob("*.png"))) == sampling.MOST + 1
 
 
-def test_an_array_is_written_part_by_part(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(sampling, "AT_ONCE", 4)
-    (file,) = drawn(finished, tmp_path, "n=11", "array=true", "seed=2")
+def test_an_array_is_written_part_by_part(finished, tmp_path):
+    (file,) = drawn(finished, tmp_path, "n=11", "array=true", "seed=2", "batch_size=4")
     array = np.load(file)
     want = pictures.to_pixels(ganlab.load(finished).sample(11, seed=2))
     assert (array.dtype, array.shape) == (np.uint8, want.shape)

@@ -26,6 +26,7 @@ def evaluate(
     real: int | None = None,
     kept: int | None = None,
     seed: int | None = None,
+    truncation: float | list[float | None] | None = None,
     weights: str | None = None,
     size: int | None = None,
     checkpoint: str | int = "last",
@@ -58,6 +59,9 @@ def evaluate(
         kept: images of each kind that kernel distance, precision, recall, density and coverage look
             at; null: as in training, or 10000.
         seed: of the noise; null: as in training, or 0.
+        truncation: of the noise, as in `ganlab sample`; the names of the scores say so.  Several,
+            as [0.5,0.7,1,null], give a table and RUN/truncation-ITERATION.png, the curve of
+            precision against recall.
         weights: file of Inception's weights; null: where `ganlab fetch-weights` puts them.
         checkpoint: last: the newest; best: the one with the best score in training; or the
             number of its iteration.
@@ -81,6 +85,7 @@ def evaluate(
     pictures = {"images": images, "reference": reference, "size": size}
     own = {"check": check, "neighbours": neighbours, "by_class": by_class}
     own |= {"extrapolate": extrapolate, "repeats": repeats > 1}
+    own |= {"truncation": truncation is not None}
     if odd := [name for name, value in (own if run is None else pictures).items() if value]:
         other = "run=..., not with images=..." if run is None else "images=..., not with run=..."
         raise ValueError(f"{odd[0]}: goes with {other}")
@@ -104,9 +109,20 @@ def evaluate(
     ready = functools.partial(
         evaluation.subject, choice=choice, checkpoint=str(checkpoint), root=root, trust=trust
     )
-    how = evaluation.How(repeats, extrapolate, by_class, neighbours, baselines, check)
     runs = [Run(folder) for folder in evaluation.folders(run)]
-    with contextlib.redirect_stdout(sys.stderr) if format == "json" else contextlib.nullcontext():
+    quiet = contextlib.redirect_stdout(sys.stderr) if format == "json" else contextlib.nullcontext()
+    if isinstance(truncation, list):
+        from ganlab.commands import truncations
+
+        own |= {"truncation": False, "repeats": False, "several runs": len(runs) > 1}
+        truncations.refuse(own)
+        with quiet:
+            cards = truncations.curve(runs[0], ready, truncation, repeats)
+        if format == "json":
+            print(truncations.as_json(runs[0], cards))
+        return [cards]
+    how = evaluation.How(repeats, extrapolate, by_class, neighbours, baselines, check, truncation)
+    with quiet:
         found = evaluation.scores(runs, ready, how)
     if format == "json":
         print(evaluation.as_json(found))

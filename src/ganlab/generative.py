@@ -1,5 +1,6 @@
 """What every generative model has: latents and samples, averaged weights, a clock, a checkpoint."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -11,15 +12,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ganlab.conditioning import Conditioning
-from ganlab.latent import Latent
+from ganlab.latent import Gaussian, Latent
+from ganlab.networks.contract import StyleGenerator, truncated
 from ganlab.schedules import Clock, Number, at
-from ganlab.spec import Spec, at_least
+from ganlab.spec import Spec, at_least, positive
 from ganlab.training.batch import RealImages
 from ganlab.training.ema import EMA, Statistics
 from ganlab.training.labels import labelled
 from ganlab.training.observations import Observations
-from ganlab.training.seeded import BLOCK, Labels, classes_for, rows
-from ganlab.training.statistics import running
+from ganlab.training.seeded import BLOCK, Draw, Labels, blocks, classes_for, regrouped, rows
+from ganlab.training.statistics import recompute, running
 from ganlab.training.streams import Stream, mixed, seed_global_generators, stream
 from ganlab.training.terms import Term
 from ganlab.training.updates import Player, average_over_ranks, global_norm, gradients
@@ -246,7 +248,9 @@ class Generative(LightningModule):
         """The code of latents, which follows the noise."""
         return z[:, self.latent.dim :]
 
-    def fixed_latents(self, n: int, seed: int = 0, labels: Labels = None) -> Tensor:
+    def fixed_latents(
+        self, n: int, seed: int = 0, labels: Labels = None, truncation: float | None = None
+    ) -> Tensor:
         """(n, latent.dim + code_dim), the same on every device.
 
         Row i is a function of the seed, of i and of its label: it does not depend on n.
@@ -255,35 +259,90 @@ class Generative(LightningModule):
             n: how many, at least 1.
             seed: in [0, 2^32).
             labels: classes, repeated as often as needed; None: one after the other.
+            truncation: as in `sample`; latents of a StyleGenerator stay as they are.
 
         Raises:
-            ValueError: n, the seed or a label is out of range.
+            ValueError: n, the seed, a label or the truncation is out of range.
         """
         at_least(1, n=n)
-        z = rows(self._draw, classes_for(range(n), labels, self.spec.classes), seed)
+        draw = self._truncating(truncation)
+        z = rows(draw, classes_for(range(n), labels, self.spec.classes), seed)
         # Not blocking: a copy that blocks would wait for all kernels.
         return z.to(next(self.generator.parameters()), non_blocking=True)
 
-    def seeded_latents(self, seeds: Sequence[int], labels: Labels = None) -> Tensor:
+    def streamed_latents(
+        self,
+        n: int,
+        seed: int = 0,
+        labels: Labels = None,
+        truncation: float | None = None,
+        *,
+        size: int = 256,
+    ) -> Iterator[Tensor]:
+        """The rows of `fixed_latents`, in parts of `size` that are drawn when they are asked for.
+
+        Raises:
+            ValueError: as `fixed_latents` does, or the size is less than 1.
+        """
+        at_least(1, n=n, batch_size=size)
+        draw, weight = self._truncating(truncation), next(self.generator.parameters())
+        drawn = blocks(draw, classes_for(range(n), labels, self.spec.classes), seed)
+        return (z.to(weight, non_blocking=True) for z in regrouped(drawn, size))
+
+    def seeded_latents(
+        self, seeds: Sequence[int], labels: Labels = None, truncation: float | None = None
+    ) -> Tensor:
         """(len(seeds), latent.dim + code_dim): the first latent of each seed.
 
         Args:
             seeds: in [0, 2^32).
             labels: classes, repeated as often as needed; None: the class of a seed is the seed
                 modulo the number of classes.
+            truncation: as in `fixed_latents`.
 
         Raises:
-            ValueError: there is no seed, or a seed or a label is out of range.
+            ValueError: there is no seed, or a seed, a label or the truncation is out of range.
         """
         at_least(1, **{"number of seeds": len(seeds)})
-        chosen = classes_for(seeds, labels, self.spec.classes)
-        each = [rows(self._draw, chosen[i : i + 1], seed) for i, seed in enumerate(seeds)]
+        draw, chosen = self._truncating(truncation), classes_for(seeds, labels, self.spec.classes)
+        each = [rows(draw, chosen[i : i + 1], seed) for i, seed in enumerate(seeds)]
         return torch.cat(each).to(next(self.generator.parameters()), non_blocking=True)
 
-    def sheets(self, rows: int, seed: int = 0) -> dict[str, Tensor]:
+    def check_truncation(self, truncation: float | None) -> None:
+        """Raises ValueError if a truncation (None passes) is out of range or has no meaning."""
+        positive(truncation=truncation)
+        styled = isinstance(self.generator, StyleGenerator)
+        if truncation is not None and not styled and not isinstance(self.latent, Gaussian):
+            raise ValueError(
+                "truncation: redraws the tails of Gaussian noise, and the noise of this model is "
+                "uniform; leave truncation out"
+            )
+
+    def _truncating(self, truncation: float | None) -> Draw:
+        """`_draw`, followed by the truncation of Gaussian noise."""
+        self.check_truncation(truncation)
+
+        def draw(labels: Tensor, generator: torch.Generator) -> Tensor:
+            return self._truncated(self._draw(labels, generator), truncation, generator)
+
+        return self._draw if truncation is None else draw
+
+    def _truncated(self, z: Tensor, truncation: float | None, generator: torch.Generator) -> Tensor:
+        """Latents whose Gaussian noise is truncated, unless w is; codes stay."""
+        latent = self.latent
+        styled = isinstance(self.generator, StyleGenerator)
+        if truncation is None or styled or not isinstance(latent, Gaussian):
+            return z
+        noise = latent.truncated(z[:, : latent.dim], truncation, generator)
+        return torch.cat([noise, self.code_in(z)], dim=1)
+
+    def sheets(
+        self, rows: int, seed: int = 0, truncation: float | None = None
+    ) -> dict[str, Tensor]:
         """Latents of pictures that show what each code does, by name; as many in every row."""
-        weight = next(self.generator.parameters())
-        noise = self.latent.sample(rows, stream("cpu", seed, Stream.SAMPLE))
+        self.check_truncation(truncation)
+        weight, random = next(self.generator.parameters()), stream("cpu", seed, Stream.SAMPLE)
+        noise = self._truncated(self.latent.sample(rows, random), truncation, random)
         return self.conditioning.sheets(noise.to(weight, non_blocking=True))
 
     def _draw(self, labels: Tensor, generator: torch.Generator) -> Tensor:
@@ -299,6 +358,7 @@ class Generative(LightningModule):
         labels: Labels = None,
         *,
         seeds: Sequence[int] | None = None,
+        truncation: float | None = None,
     ) -> Tensor:
         """n generated images (n, C, H, W) in [-1, 1], by the averaged weights if there are any.
 
@@ -310,13 +370,42 @@ class Generative(LightningModule):
             labels: classes in a conditional model, repeated as often as needed; None: one after the
                 other.
             seeds: the first image of each of these seeds, in place of n images of one.
+            truncation: fewer unusual images, at the price of variety; greater than 0, None: not
+                truncated.  A StyleGenerator's w becomes w_mean + truncation (w - w_mean) (Karras et
+                al. 2019, appendix B).  Others redraw each entry of Gaussian noise that is larger
+                (Brock et al. 2019, section 3.1); entries of codes stay.
 
         Raises:
-            ValueError: n, a seed or a label is out of range.
+            ValueError: n, a seed or a label is out of range, or the model cannot be truncated.
         """
         if seeds is not None:
-            return self.generate(self.seeded_latents(seeds, labels))
-        return self.generate(self.fixed_latents(1 if n is None else n, seed, labels))
+            z = self.seeded_latents(seeds, labels, truncation)
+        else:
+            z = self.fixed_latents(1 if n is None else n, seed, labels, truncation)
+        with self.truncating(truncation):
+            return self.generate(z, truncation=truncation)
+
+    @contextlib.contextmanager
+    def truncating(self, truncation: float | None) -> Iterator[None]:
+        """While the block runs, samples have BatchNorm's statistics of truncated noise.
+
+        Truncated noise has less variance.  With the statistics of all noise, activations would be
+        too small, so they are computed anew, as the published BigGANs (Brock et al. 2019) have
+        them for each truncation.  Nothing changes for a StyleGenerator, or without BatchNorm.
+        """
+        self.check_truncation(truncation)
+        network = self.sampler
+        statistics = running(network)
+        styled = isinstance(network, StyleGenerator)
+        if truncation is None or styled or not statistics:
+            yield
+            return
+        kept = [tensor.clone() for tensor in statistics]
+        try:
+            recompute(network, self._standing(truncation))
+            yield
+        finally:
+            torch._foreach_copy_(statistics, kept)
 
     def forward(self, z: Tensor) -> Tensor:
         """Images (N, C, H, W) in [-1, 1] of latents z (N, latent.dim + code_dim)."""
@@ -331,19 +420,35 @@ class Generative(LightningModule):
         return self.ema.network
 
     @torch.no_grad()
-    def generate(self, z: Tensor, batch_size: int = 256, *, averaged: bool = True) -> Tensor:
+    def generate(
+        self,
+        z: Tensor,
+        batch_size: int = 256,
+        *,
+        averaged: bool = True,
+        truncation: float | None = None,
+    ) -> Tensor:
         """Images of given latents, with BatchNorm's running statistics; training is not disturbed.
 
         Args:
             z: (N, latent.dim + code_dim).
             batch_size: images generated at once.
             averaged: use the averaged weights if there are any.
+            truncation: of a StyleGenerator's w, as in `sample`; others have truncated latents, and
+                are called within `truncating`.
         """
+        with self.evaluating(averaged=averaged) as generator:
+            make = truncated(generator, truncation)
+            return torch.cat([make(part).float() for part in z.split(batch_size)])
+
+    @contextlib.contextmanager
+    def evaluating(self, *, averaged: bool = True) -> Iterator[nn.Module]:
+        """The network that makes the samples, in evaluation mode for as long as the block runs."""
         generator = self.sampler if averaged else self.generator
         training = generator.training
         generator.eval()
         try:
-            return torch.cat([generator(part).float() for part in z.split(batch_size)])
+            yield generator
         finally:
             generator.train(training)
 
@@ -355,12 +460,13 @@ class Generative(LightningModule):
         if self.ema is not None and not next(self.generator.parameters()).is_meta:
             self.ema.refresh(self._standing)
 
-    def _standing(self) -> Iterator[Tensor]:
+    def _standing(self, truncation: float | None = None) -> Iterator[Tensor]:
         """Latents (BLOCK, latent.dim + code_dim), the same on every device; classes in turn."""
+        draw = self._truncating(truncation)
         random = stream("cpu", self.seed, Stream.STATISTICS)
         weight = next(self.generator.parameters())
         for labels in classes_for(range(STANDING * BLOCK), None, self.spec.classes).split(BLOCK):
-            yield self._draw(labels, random).to(weight, non_blocking=True)
+            yield draw(labels, random).to(weight, non_blocking=True)
 
     # Checkpoints ---------------------------------------------------------------------------------
 

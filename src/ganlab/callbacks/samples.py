@@ -104,10 +104,14 @@ class SampleGrids(ModelCallback):
         return sorted(folder for folder in self.folder.iterdir() if folder.is_dir())
 
 
-def sheets(model: Generative, seed: int = 0) -> Iterator[tuple[str, Tensor, Painter]]:
+def sheets(
+    model: Generative, seed: int = 0, truncation: float | None = None
+) -> Iterator[tuple[str, Tensor, Painter]]:
     """(name, images, painter) of each sheet of codes; within a row the noise is the same."""
     if isinstance(model.spec, PointSpec):
         return
-    for name, latents in model.sheets(ROWS, seed).items():
+    for name, latents in model.sheets(ROWS, seed, truncation).items():
         paint = functools.partial(pictures.grid, columns=len(latents) // ROWS)
-        yield name, model.generate(latents), paint
+        with model.truncating(truncation):
+            images = model.generate(latents, truncation=truncation)
+        yield name, images, paint

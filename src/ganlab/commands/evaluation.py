@@ -33,6 +33,11 @@ class How(NamedTuple):
     neighbours: int
     baselines: bool = True
     check: Literal["torchmetrics"] | None = None
+    truncation: float | None = None
+
+    def evaluation(self, gan: GAN, data: ImageData, plan: Plan) -> Evaluation:
+        """What scores a run so."""
+        return Evaluation(gan, data, plan, extrapolate=self.extrapolate, truncation=self.truncation)
 
 
 class Found(NamedTuple):
@@ -140,7 +145,8 @@ def scores(
     """
     rulers, doubts = [], set[str]()
     for run in runs:  # one at a time in memory
-        _, data, plan = ready(run)
+        gan, data, plan = ready(run)
+        gan.check_truncation(how.truncation)
         if how.check is not None:
             require_comparable(plan)
         if how.extrapolate:
@@ -149,7 +155,7 @@ def scores(
     require_one_ruler(runs, rulers)
     for doubt in filter(None, doubts):
         sys.stderr.write(f"{doubt}\n")
-    found = [scored(run, Evaluation(*ready(run), extrapolate=how.extrapolate), how) for run in runs]
+    found = [scored(run, how.evaluation(*ready(run)), how) for run in runs]
     first = found[0]
     if len(runs) > 1:
         rows = labelled(first.baselines, first.card.protocol.fake)

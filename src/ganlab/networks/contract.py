@@ -4,8 +4,10 @@ Any other nn.Module with the same constructor and forward pass also works, with 
 below at their defaults.
 """
 
+from collections.abc import Callable
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from ganlab.networks.layers import glorot
@@ -64,6 +66,21 @@ class StyleGenerator(Generator):
 
     def forward(self, z: Tensor) -> Tensor:
         return self.generate(z)[0]
+
+
+def truncated(generator: nn.Module, psi: float | None) -> Callable[[Tensor], Tensor]:
+    """The mapping z -> images, with a StyleGenerator's w at w_mean + psi (w - w_mean).
+
+    That is the truncation trick of Karras et al. 2019, appendix B.  psi None, and any other
+    generator: the generator itself.
+    """
+    if psi is None or not isinstance(generator, StyleGenerator):
+        return generator
+
+    def make(z: Tensor) -> Tensor:
+        return generator.synthesis(torch.lerp(generator.w_mean, generator.mapping(z), psi))
+
+    return make
 
 
 class Discriminator(Network):

@@ -1,5 +1,5 @@
-"""Pictures: grids of images, curves of readings, clouds of points.
+"""Pictures: grids of images, films, curves of readings, clouds of points.
 
 May import: runs, storage.
-Libraries: PIL, matplotlib, numpy, torch, torchvision.
+Libraries: PIL, av, matplotlib, numpy, torch, torchvision.
 """

@@ -1,5 +1,6 @@
 """Scores a trained run: its generator, its data and a scorer."""
 
+import copy
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,28 +33,42 @@ class Evaluation:
         data: its training data.
         plan: how to score.
         extrapolate: also compute frechet_infinity; with its own 95% interval.
+        truncation: of the noise, as in `Generative.sample`.
 
     Raises:
         DataError: the data is missing, or lacks images that the plan needs.
     """
 
     def __init__(
-        self, gan: Generative, data: ImageData, plan: Plan, *, extrapolate: bool = False
+        self,
+        gan: Generative,
+        data: ImageData,
+        plan: Plan,
+        *,
+        extrapolate: bool = False,
+        truncation: float | None = None,
     ) -> None:
         data.prepare_data()
         data.setup()
         self.gan = gan.to("cuda" if torch.cuda.is_available() else "cpu")
         self.data, self.plan, self.extrapolate = data, plan, extrapolate
-        self.scorer = plan.scorer(data, self.gan.device)
+        self.scorer = plan.scorer(data, self.gan.device).truncated(truncation)
 
     def score(self, repeats: int = 1) -> Scorecard:
         """All scores: means over repeats, each with other noise, and their 95% intervals."""
         tallies = (self._pass(self.plan.seed + i) if i else self.first for i in range(repeats))
         return mean_of([self._card(tally) for tally in tallies])
 
+    def truncated(self, truncation: float | None) -> "Evaluation":
+        """The same GAN, truncated, by the same scorer; the real images are not looked at again."""
+        other = copy.copy(self)
+        other.__dict__.pop("first", None)
+        other.scorer = self.scorer.truncated(truncation)
+        return other
+
     def baselines(self) -> list[Baseline]:
         """The scores of held-out and of training images by the same protocol."""
-        return baselines(self.scorer, self.data)
+        return baselines(self.scorer.truncated(None), self.data)
 
     def classes(self) -> list[Scorecard]:
         """Scores per class: all if G is conditioned on the class, else recall and coverage."""
@@ -63,7 +78,8 @@ class Evaluation:
     def _told_classes(self) -> Iterator[Scorecard]:
         extractor = self.scorer.extractor
         for c in self.scorer.reference.labels.unique().tolist():
-            yield self.plan.scorer_of_class(self.data, extractor, c)(self.gan)
+            scorer = self.plan.scorer_of_class(self.data, extractor, c)
+            yield scorer.truncated(self.scorer.truncation)(self.gan)
 
     def _covered_classes(self) -> Iterator[Scorecard]:
         real, protocol = self.scorer.reference, self.scorer.protocol(self.gan)

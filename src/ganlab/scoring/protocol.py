@@ -171,9 +171,10 @@ class Protocol:
         weights = "averaged weights" if self.ema is not None else "trained weights"
         partial = self.available is not None and self.real < self.available
         of = f" of {self.available:,}" if partial else ""
+        cut = f", truncation {self.truncation:g}" if self.truncation is not None else ""
         return [
             f"by {self.extractor} ({self.weights[:8]}), {self.preparation}",
-            f"{self.fake:,} generated ({weights}, seed {self.seed}, {self.quantisation})",
+            f"{self.fake:,} generated ({weights}, seed {self.seed}, {self.quantisation}{cut})",
             f"{self.real:,}{of} real of {self.data}, {self.split} ({self.real_hash[:8]})",
         ]
 

@@ -1,5 +1,6 @@
 """Scores of a generator: one pass over its images, every score from it."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -35,7 +36,11 @@ class Scorer:
         kept: images of each kind that kernel distance and neighbours look at.
         neighbours: k of precision, recall, density and coverage.
         also: scores to compute in addition to ganlab's own.
+
+    `truncation`: of the noise, as in `Generative.sample`; `truncated` sets it.
     """
+
+    truncation: float | None = None
 
     def __init__(
         self,
@@ -64,10 +69,16 @@ class Scorer:
         return card if seed is None else replace(card, protocol=replace(card.protocol, seed=seed))
 
     def of(self, n: int) -> "Scorer":
-        """The same for another number of generated images."""
+        """The same for another number of images, which are not truncated."""
         also = self.measures[len(MEASURES) :]
         given = (self.extractor, self.reference, n, self.seed, self.kept, self.neighbours)
         return Scorer(*given, also=also)
+
+    def truncated(self, truncation: float | None) -> "Scorer":
+        """The same for truncated images; None: not truncated."""
+        other = copy.copy(self)
+        other.truncation = truncation
+        return other
 
     def tally(
         self, gan: Generative, blocks: int = 1, seed: int | None = None, watch: Watch = unwatched
@@ -98,9 +109,10 @@ class Scorer:
 
     def images(self, gan: Generative, share: slice, seed: int) -> Iterator[Tensor]:
         """uint8 (N, C, H, W), part by part: a share of the n images."""
-        z = gan.fixed_latents(self.n, seed, self.labels(seed))[share]
-        for part in z.split(at_once(z.device)):
-            yield pictures.quantised(gan.generate(part))
+        z = gan.fixed_latents(self.n, seed, self.labels(seed), self.truncation)[share]
+        with gan.truncating(self.truncation):
+            for part in z.split(at_once(z.device)):
+                yield pictures.quantised(gan.generate(part, truncation=self.truncation))
 
     def labels(self, seed: int) -> Tensor:
         """Classes int64 (n,) in the proportions of the real images', shuffled."""
@@ -124,7 +136,8 @@ class Scorer:
 
     def protocol(self, gan: Generative) -> Protocol:
         """The record that goes with every score."""
-        return replace(self.conventions(), ema=gan.ema_decay, batchnorm=gan.batchnorm)
+        words = gan.batchnorm if self.truncation is None else "recomputed from truncated noise"
+        return replace(self.conventions(), ema=gan.ema_decay, batchnorm=words)
 
     def conventions(self) -> Protocol:
         """The record, without what describes the generator."""
@@ -143,6 +156,7 @@ class Scorer:
             kept=self.kept,
             subsets=(100, images),
             neighbours=self.neighbours,
+            truncation=self.truncation,
             seed=self.seed,
             versions=versions(),
         )

@@ -1,6 +1,6 @@
 """Latents of samples: what a seed gives does not depend on how many are drawn, or with which."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -20,13 +20,35 @@ def rows(draw: Draw, labels: Tensor, seed: int) -> Tensor:
     Raises:
         ValueError: there are no labels, or the seed is out of range.
     """
+    return torch.cat(list(blocks(draw, labels, seed)))
+
+
+def blocks(draw: Draw, labels: Tensor, seed: int) -> Iterator[Tensor]:
+    """The latents of `rows`, BLOCK at a time, each drawn when it is asked for.
+
+    Raises:
+        ValueError: there are no labels, or the seed is out of range.
+    """
     at_least(1, n=len(labels))
     seed_range(seed)
-    blocks = [
-        draw(pad(part, (0, BLOCK - len(part))), stream("cpu", seed, Stream.SAMPLE, i))[: len(part)]
-        for i, part in enumerate(labels.split(BLOCK))
-    ]
-    return torch.cat(blocks)
+    for i, part in enumerate(labels.split(BLOCK)):
+        random = stream("cpu", seed, Stream.SAMPLE, i)
+        yield draw(pad(part, (0, BLOCK - len(part))), random)[: len(part)]
+
+
+def regrouped(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    """The same rows in parts of `size`, the last of at most so many."""
+    held = list[Tensor]()
+    for part in parts:
+        held.append(part)
+        if sum(map(len, held)) >= size:
+            *full, rest = torch.cat(held).split(size)
+            if len(rest) == size:
+                full, rest = [*full, rest], rest[:0]
+            yield from full
+            held = [rest]
+    if any(map(len, held)):
+        yield torch.cat(held)
 
 
 def classes_for(counted: Iterable[int], labels: Labels, classes: int) -> Tensor:

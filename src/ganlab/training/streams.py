@@ -29,6 +29,7 @@ class Stream(IntEnum):
     HEALTH_MODES = 41  # centres of the k-means
     HEALTH_SKETCH = 42  # random projection: width
     HEALTH_IMAGES = 43  # real images that samples are compared with
+    INVERSION = 51  # noise of points that are searched for
 
 
 def stream(device: torch.device | str, *key: int) -> torch.Generator:
