@@ -535,9 +535,9 @@ def followed(answers, batch, ranks=1, **options):
 
 
 def made_up():
-    """D's answers of 56 minibatches: sure of itself first, then not, then again."""
+    """D's answers of 64 minibatches: sure of itself first, then not, then again."""
     rng = np.random.default_rng(0)
-    centres = [*[1.5] * 20, *[0.7] * 12, *[-0.5] * 12, *[4.0] * 12]  # 0.7: E[sign] = 0.44
+    centres = [*[1.5] * 20, *[0.7] * 8, *[-0.5] * 24, *[4.0] * 12]  # 0.7: E[sign] = 0.44
     return [rng.normal(centre, 1.2, size=8).tolist() for centre in centres]
 
 
@@ -548,7 +548,7 @@ def test_p_follows_d_as_a_plain_loop_says(ranks):
     got = followed(answers, batch=8, ranks=ranks)
     assert got == pytest.approx(path(answers, 8), abs=1e-6)
     assert max(got) > 1, "nothing clamps it above"
-    assert min(got[20:44]) == 0
+    assert min(got[20:52]) == 0
     wrong = [{"mean": lambda logit: logit}, {"every": 1}, {"every": 8}, {"top": 1.0}]
     for options in (*wrong, {"target": 0.9}):
         assert got != pytest.approx(path(answers, 8, **options), abs=1e-3), options

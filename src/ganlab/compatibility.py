@@ -62,7 +62,8 @@ def require(kind: type[Term], **parts: object) -> None:
     """Raises TypeError unless all parts are instances of a class of ganlab."""
     for name, part in parts.items():
         if not isinstance(part, kind):
-            wanted = f"{kind.__module__}.{kind.__name__}"
+            unit = ".".join(kind.__module__.split(".")[:2])  # where it is imported from
+            wanted = f"{unit}.{kind.__name__}"
             raise TypeError(f"{name}: {type(part).__name__} is no {wanted}")
 
 
