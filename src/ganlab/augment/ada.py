@@ -99,11 +99,11 @@ class ADA(Augment):
             for name in ("p", "signs", "heard"):
                 self.register_buffer(name, torch.zeros(()))
             self.register_buffer("stepped", torch.zeros((), dtype=torch.int64))
-            return
-        least, greatest = bounds(p)
-        if not 0 <= least <= greatest <= 1:
-            raise ValueError(f"p must be in [0, 1], got {least if least < 0 else greatest}")
-        self.set_numbers(p=p if isinstance(p, Schedule) else Constant(p))
+        else:
+            least, greatest = bounds(p)
+            if not 0 <= least <= greatest <= 1:
+                raise ValueError(f"p must be in [0, 1], got {least if least < 0 else greatest}")
+            self.set_numbers(p=p if isinstance(p, Schedule) else Constant(p))
 
     def forward(self, images: Tensor) -> Tensor:
         chances = {name: by * self.p for name, by in self.multipliers.items()}
