@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ganlab import conditioning, losses
-from ganlab.augment import DiffAugment
+from ganlab.augment import ADA, DiffAugment
 from ganlab.conditioning import ACGAN, InfoGAN
 from ganlab.devices.graphs import Captured, cuda_graph
 from ganlab.gan import GAN
@@ -111,6 +111,7 @@ EACH = {
         "discriminator": lambda: VanillaDiscriminator(SPEC, hidden=(16,)),
     },
     "diffaugment": {"augment": DiffAugment},
+    "ada": {"augment": lambda: ADA(images=200, target=0.0)},
     "spectral": {"discriminator": lambda: DCGANDiscriminator(SPEC, width=8, norm="spectral")},
     "schedule": {"g_rule": lambda: UpdateRule(adam(), Linear(start=0.1))},
     "clip": {"d_rule": lambda: UpdateRule(adam(), clip=0.01)},

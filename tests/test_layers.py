@@ -19,7 +19,7 @@ MODEL = SCIENCE | {"pytorch_lightning", "lightning_fabric"}
 COMMAND = {"hydra", "omegaconf", "yaml", "pytorch_lightning"}
 TOP = {
     **dict.fromkeys(("errors", "spec", "schedules", "__init__"), frozenset[str]()),
-    **dict.fromkeys(("losses", "regularizers", "conditioning", "augment", "latent"), SCIENCE),
+    **dict.fromkeys(("losses", "regularizers", "conditioning", "latent"), SCIENCE),
     **dict.fromkeys(("optimizers", "compatibility"), SCIENCE),
     "generative": MODEL,
     "gan": MODEL,

@@ -108,6 +108,10 @@ RUNS = {
         *("model=stylegan2", "conditioning=projection", "regularizer=[r1,path_length]"),
         *("model.generator.most=8", "model.discriminator.most=8"),
     ),
+    "adaptive augmentation": (
+        *(*NARROW, "model.discriminator.norm=none", "regularizer=r1", "augment=ada"),
+        *("augment.images=1000", "augment.groups=[blit,geometry,color,filter,noise,cutout]"),
+    ),
     "began": ("experiment=znxlwm/began", "data=digits", "metrics=none"),
     "snapshots of what ails": (*NARROW, "health.action=snapshot", "g_optimizer.lr=1e-9"),
     "scores": (*NARROW, "metrics=classifier", "metrics.n=100", "metrics.every=6"),

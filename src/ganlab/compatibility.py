@@ -38,6 +38,7 @@ def refuse(
         *of_energies(discriminator, loss, conditioning),
         *of_features(discriminator, regularizers, conditioning),
         *of_batchnorm(discriminator, regularizers),
+        *(of_signs(loss, augment) if augment is not None else ()),
         *(of_points(spec, regularizers, augment) if isinstance(spec, PointSpec) else ()),
     ]
     if found:
@@ -61,7 +62,8 @@ def require(kind: type[Term], **parts: object) -> None:
     """Raises TypeError unless all parts are instances of a class of ganlab."""
     for name, part in parts.items():
         if not isinstance(part, kind):
-            wanted = f"{kind.__module__}.{kind.__name__}"
+            unit = ".".join(kind.__module__.split(".")[:2])  # where it is imported from
+            wanted = f"{unit}.{kind.__name__}"
             raise TypeError(f"{name}: {type(part).__name__} is no {wanted}")
 
 
@@ -114,6 +116,16 @@ def of_batchnorm(
             f"regularizer.{name} looks at the gradient of each image by itself, which "
             "BatchNorm mixes with the others' (Gulrajani et al. 2017, section 4); "
             "set model.discriminator.norm=layer or none"
+        )
+
+
+def of_signs(loss: Loss, augment: Augment) -> Iterator[str]:
+    """Reasons due to the sign of D's output, which means something in some losses only."""
+    if augment.needs_sign and not loss.has_sign:
+        yield (
+            f"augment: {type(augment).__name__} follows the sign of D on real images, which says "
+            f"nothing with {type(loss).__name__}; set augment.p to a number or a schedule, or "
+            "loss=nonsaturating, minimax or hinge"
         )
 
 

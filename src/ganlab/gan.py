@@ -209,7 +209,11 @@ class GAN(Generative):
         self.observations.add_logits(of_real.logits, of_fake.logits)
         loss = self.loss.d_loss(of_real.logits, of_fake.logits)
         self.observations.add("loss/d", loss)
-        for readings in (self.loss.readings(), self.conditioning.readings(update)):
+        for readings in (
+            self.loss.readings(),
+            self.conditioning.readings(update),
+            self.augment.readings(),
+        ):
             self.observations.add_all(readings)
         if (term := self.conditioning.d_term(update)) is not None:
             self.observations.add("loss/d/conditioning", term)

@@ -20,11 +20,13 @@ class Loss(Term):
     `needs_real`: whether G's loss also needs real logits (relativistic losses).
     `energy`: whether D outputs energies, low on real images, such as reconstruction errors.
     `needs_lipschitz`: whether the game has no solution unless something bounds D's slope.
+    `has_sign`: whether D's output is positive where D takes an image for real.
     """
 
     needs_real: ClassVar[bool] = False
     energy: ClassVar[bool] = False
     needs_lipschitz: ClassVar[bool] = False
+    has_sign: ClassVar[bool] = True
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """Scalar that D minimises, from logits of real and generated images."""
@@ -84,6 +86,8 @@ class NonSaturating(Minimax):
 class LeastSquares(Loss):
     """D regresses real to b = 1 and fake to a = 0, G fake to c = 1 (Mao et al. 2017, eq. 9)."""
 
+    has_sign = False
+
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean()
 
@@ -98,6 +102,7 @@ class Wasserstein(Loss):
     """
 
     needs_lipschitz = True
+    has_sign = False
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()
@@ -114,6 +119,7 @@ class Relativistic(Loss):
     """
 
     needs_real = True
+    has_sign = False
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return softplus(fake - real).mean()
@@ -148,6 +154,7 @@ class Hinge(Wasserstein):
     """D's loss is 0 beyond the margins +-1; G as in Wasserstein (Lim & Ye 2017)."""
 
     needs_lipschitz = False
+    has_sign = True
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return relu(1 - real).mean() + relu(1 + fake).mean()
@@ -161,6 +168,7 @@ class EBGAN(Loss):
     """
 
     energy = True
+    has_sign = False
 
     def __init__(self, margin: float = 1.0) -> None:
         super().__init__()
@@ -187,6 +195,7 @@ class BEGAN(Loss):
     """
 
     energy = True
+    has_sign = False
     k: Tensor
     convergence: Tensor
 
