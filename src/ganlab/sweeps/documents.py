@@ -61,13 +61,18 @@ def best(folder: str, ranked: Sequence[ExperimentScores], by: str, checkpoint: W
 def standing(result: Result, state: State) -> Document:
     """State and progress of one run."""
     job = result.job
-    begun = job.run.config_file.exists()
     progress = {
         "iterations": job.run.reached(),
-        "of": job.run.config()["iterations"] if begun else None,
+        "of": length(job.run),
         "error": job.run.summary().get("error"),
     }
     return {"run": str(job.run.path), "state": state, **progress, **about(result)}
+
+
+def length(run: Run) -> int | None:
+    """The number of iterations of a run; None: it has not begun, or the clock ends it."""
+    config = run.config() if run.config_file.exists() else {}
+    return config["iterations"] if config and config.get("minutes") is None else None
 
 
 def run(result: Result) -> Document:
