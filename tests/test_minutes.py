@@ -126,10 +126,10 @@ def test_a_run_has_as_many_iterations_as_fit(time, seconds, each, n):
     assert (gan.iterations, gan.total_iterations) == (n, n)
 
 
-def test_a_slow_iteration_ends_a_run_early_rather_than_late(time):
-    time.lengths = {3: 2.5}
+def test_a_slow_iteration_is_taken_for_a_sign_that_the_next_is_slow_too(time):
+    time.lengths = {2: 1.75}
     assert timed(0.1).iterations == 4
-    assert time.now == 505.5
+    assert time.now == 504.75
 
 
 def test_the_clock_begins_with_the_command_and_scoring_stops_it(time, tmp_path):
@@ -218,9 +218,7 @@ def test_an_iteration_that_is_replayed_follows_the_clock(time, monkeypatch):
         torch.testing.assert_close(tensor, replayed[name], msg=name)
     time.now = 500.0
     kept = timed(0.25, Passing(), **{**options, "g_rule": UpdateRule(adam(0.01))}).state_dict()
-    assert not torch.allclose(kept["ema.network.0.weight"], eager["ema.network.0.weight"]) if (
-        "ema.network.0.weight" in eager
-    ) else not same(kept, eager)
+    assert not same(kept, eager)
 
 
 # More than one session --------------------------------------------------------------------------
@@ -256,8 +254,7 @@ def test_a_run_that_was_killed_after_its_last_checkpoint_trains_no_more(
             raise KeyboardInterrupt
 
         patch.setattr(TrainingSession, "_end", gone)
-        with pytest.raises(KeyboardInterrupt):
-            run_train(*smoke(tmp_path, *SIX))
+        assert run_train(*smoke(tmp_path, *SIX)).code != 0
     (run,) = runs_in(tmp_path)
     assert summary(run)["status"] != "finished"
     assert run_train(*smoke(tmp_path, *SIX)).code == 0
@@ -293,20 +290,20 @@ def test_a_saved_model_knows_how_far_its_run_was(time, tmp_path):
 # What is said -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", ["0", "-1", ".inf", ".nan"])
+@pytest.mark.parametrize("value", ["0", "-1", "inf", "nan"])
 def test_minutes_out_of_range_are_refused(value):
     outcome = run_train(f"minutes={value}")
     assert outcome.code == 2
-    assert outcome.err.strip().startswith("minutes must be a number greater than 0, got ")
+    assert outcome.err.splitlines()[1:] == [f"  minutes must be a number greater than 0, got {value}"]
 
 
 def test_a_command_says_minutes_or_iterations(time, tmp_path):
     outcome = run_train(*smoke(tmp_path, "minutes=1", "iterations=5"))
     assert outcome.code == 2
-    assert outcome.err.strip() == (
-        "minutes: the clock would end the run, and 'iterations=5' would decide nothing; "
+    assert outcome.err.splitlines()[1:] == [
+        "  minutes: the clock would end the run, and 'iterations=5' would decide nothing; "
         "set one of the two"
-    )
+    ]
     config = completed("experiment=sngan", "minutes=1")  # a recipe's iterations give way
     assert (config["minutes"], config["iterations"]) == (1, 100_000)
     assert run_train(*smoke(tmp_path, "iterations=1", "minutes=null")).code == 0

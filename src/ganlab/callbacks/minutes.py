@@ -14,8 +14,8 @@ class Minutes(ModelCallback):
     """Makes an iteration the last one if another one after it would end too late.
 
     It decides before an iteration, so that all others see in time which one is the last: it comes
-    first in the order of callbacks.  The next iterations are taken to last as long as the one
-    before.  A session trains for one iteration at least.
+    first in the order of callbacks.  Each is taken to last as long as the one before; where it
+    lasts longer, the run ends late by that much.  A session trains for one iteration at least.
 
     A GPU works behind the clock of the CPU.  Here it is never more than one iteration behind:
     before an iteration the CPU waits for the end of the last but one.  On several devices all go by
@@ -29,14 +29,15 @@ class Minutes(ModelCallback):
     def __init__(self, minutes: float, stopwatch: Stopwatch) -> None:
         self.limit, self.stopwatch = 60 * minutes, stopwatch
         self.last: int | None = None  # the last iteration, once it is known
-        self._begun: float | None = None  # when the iteration before began
+        self.each = 0.0  # seconds of the iteration before
+        self._begun: float | None = None  # when it began
         self._mark: torch.cuda.Event | None = None  # on the GPU, at that time
 
     def state_dict(self) -> dict[str, Any]:
-        return {"last": self.last}
+        return {"last": self.last, "each": self.each}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.last = state_dict["last"]
+        self.last, self.each = state_dict["last"], state_dict["each"]
 
     def on_train_start(self, trainer: Trainer, model: Generative) -> None:
         if self.last is not None:  # the run was killed after it saved its last checkpoint
@@ -45,11 +46,12 @@ class Minutes(ModelCallback):
     def on_train_batch_start(self, trainer: Trainer, model: Generative, *_: Any) -> None:
         self._wait(trainer)
         seconds = self._agreed(trainer)
-        each = 0.0 if self._begun is None else seconds - self._begun
-        ahead = 2 if self._mark is None else 3  # this one, the next, and the GPU's
+        if self._begun is not None:
+            self.each = seconds - self._begun
         self._begun = seconds
+        ahead = 2 if self._mark is None else 3  # this one, the next, and the GPU's
         model.progress = min(1.0, seconds / self.limit)
-        if seconds + ahead * each > self.limit:
+        if seconds + ahead * self.each > self.limit:
             self.last = model.total_iterations = model.iterations + 1
 
     def on_train_batch_end(self, trainer: Trainer, model: Generative, *_: Any) -> None:
