@@ -43,7 +43,7 @@ PEAK = {"bf16-mixed": 989.0, "else": 494.0}  # 10^12 FLOPs a second, dense, of a
 SHARE = 0.15  # of the peak; an assumption
 
 
-def gradients_of_convolution(  # noqa: PLR0913 (the arguments of torch's operator)
+def gradients_of_convolution(
     grad: Tensor,
     x: Tensor,
     weight: Tensor,
@@ -83,7 +83,13 @@ class Flops(TorchDispatchMode):
 
 
 def flops(gan: GAN, m: int) -> float:
-    """FLOPs of a mean iteration on minibatches of m images; all may be on the meta device."""
+    """FLOPs of a mean iteration on minibatches of m images; the GAN is on the meta device."""
+    with torch.device("meta"), mock.patch("torch.autocast", no_autocast):
+        return mean_of_cases(gan, m)
+
+
+def mean_of_cases(gan: GAN, m: int) -> float:
+    """FLOPs of an iteration in the mean over its control flows."""
     images = torch.empty(gan.minibatches, m, *gan.spec.shape)
     batch = Batch(images, torch.zeros(gan.minibatches, m, dtype=torch.long))
     without_trainer(gan)
@@ -133,9 +139,9 @@ def cost_of(recipe: str, overrides: list[str], tflops: float | None) -> list[str
     if mistakes:
         raise SystemExit("\n".join(mistakes))
     experiment = Experiment(**checked(without_hydra(cfg)))
-    with torch.device("meta"), mock.patch("torch.autocast", no_autocast):
+    with torch.device("meta"):
         gan = experiment.build_gan()
-        iteration = flops(gan, experiment.batch_size)
+    iteration = flops(gan, experiment.batch_size)
     images = experiment.d_steps * experiment.batch_size
     precision = str(experiment.trainer.get("precision"))
     rate = 1e12 * (tflops or SHARE * PEAK.get(precision, PEAK["else"]))

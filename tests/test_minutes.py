@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import speedrun
 from commands import completed, rows, run_train, runs_in, smoke, summary, trained
 from conftest import fit, same, small_gan
 from ganlab import callbacks, load
@@ -17,11 +18,13 @@ from ganlab.experiments.session import TrainingSession
 from ganlab.gan import GAN
 from ganlab.generative import ENDLESS
 from ganlab.lab.training import planned
-from ganlab.runs.folder import identity
+from ganlab.runs.folder import Run, identity
 from ganlab.schedules import Cosine, Linear
 from ganlab.scoring import ByClassifier
 from ganlab.storage import checkpoint
-from ganlab.train import train
+from ganlab.sweeps import charts, documents
+from ganlab.sweeps.record import Job, card_of
+from ganlab.sweeps.scores import Result
 from ganlab.training import stopwatch
 from ganlab.training.stopwatch import Stopwatch
 from ganlab.training.updates import UpdateRule
@@ -29,7 +32,6 @@ from graphs import Capturing
 from small import adam
 from test_health import run_of
 from test_resume import signalled
-from test_scorer import scores_callback
 
 SIX = ("minutes=0.1", "log_every=4", "sample_every=4", "checkpoint_every=4")  # of a second each
 
@@ -294,16 +296,16 @@ def test_a_saved_model_knows_how_far_its_run_was(time, tmp_path):
 def test_minutes_out_of_range_are_refused(value):
     outcome = run_train(f"minutes={value}")
     assert outcome.code == 2
-    assert outcome.err.splitlines()[1:] == [f"  minutes must be a number greater than 0, got {value}"]
+    assert outcome.err.splitlines()[1:] == [
+        f"  minutes must be a number greater than 0, got {value}"
+    ]
 
 
 def test_a_command_says_minutes_or_iterations(time, tmp_path):
     outcome = run_train(*smoke(tmp_path, "minutes=1", "iterations=5"))
     assert outcome.code == 2
-    assert outcome.err.splitlines()[1:] == [
-        "  minutes: the clock would end the run, and 'iterations=5' would decide nothing; "
-        "set one of the two"
-    ]
+    said = "minutes: the clock would end the run, and 'iterations=5' would decide nothing"
+    assert outcome.err.splitlines()[1:] == [f"  {said}; set one of the two"]
     config = completed("experiment=sngan", "minutes=1")  # a recipe's iterations give way
     assert (config["minutes"], config["iterations"]) == (1, 100_000)
     assert run_train(*smoke(tmp_path, "iterations=1", "minutes=null")).code == 0
@@ -329,3 +331,41 @@ def test_the_line_of_progress_says_what_is_left(time, capsys, monkeypatch):
     clock = Stopwatch(stopwatch.now())
     timed(0.1, journal := Journal(50, stopwatch=clock), Progress(journal, limit=6.0))
     assert capsys.readouterr().out.splitlines()[0] == "iteration 2, 4 s left"
+
+
+# Scores over minutes ----------------------------------------------------------------------------
+
+
+def result(run: Path, by: str = "frechet") -> Result:
+    found = Run(run)
+    return Result(Job(found), {"seed": found.config()["seed"]}, card_of(found, by, "last"))
+
+
+def test_scores_are_drawn_over_minutes_if_the_clock_ends_all_runs(time, tmp_path):
+    scored = ("metrics=classifier", "metrics.every=2", "metrics.n=20")
+    run = trained(tmp_path / "clock", *SIX, *scored)
+    assert "frechet" in summary(run)["best"]["score"]
+    axes = charts.sweep([result(run)], "frechet").axes[0]
+    assert axes.get_xlabel() == "minutes"
+    assert list(axes.lines[0].get_xdata() * 60) == pytest.approx([2, 4, 6])
+    assert documents.length(Run(run)) is None
+    counted = trained(tmp_path / "count", *scored)
+    assert documents.length(Run(counted)) == 3
+    mixed = charts.sweep([result(run), result(counted)], "frechet").axes[0]
+    assert mixed.get_xlabel() == "iterations"
+
+
+def test_the_speedrun_prints_a_row_of_its_table(tmp_path, monkeypatch, capsys):
+    narrow = [word for word in smoke(tmp_path, "metrics.n=20") if not word.startswith("output_dir")]
+    words = ["experiment=speedrun_digits", "seeds=0,1", f"output_dir={tmp_path}", *narrow]
+    monkeypatch.setattr("sys.argv", ["speedrun.py", *words])
+    speedrun.main()
+    heads, _, cells = (
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in capsys.readouterr().out.splitlines()
+    )
+    assert tuple(heads) == speedrun.HEADS
+    found = dict(zip(heads, cells, strict=True))
+    assert (found["images"], found["seeds"]) == ("24", "0, 1")
+    assert found["score"] == "frechet/classifier-digits/20"
+    assert "±" in found["value"]

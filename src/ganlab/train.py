@@ -28,6 +28,7 @@ from ganlab.training import stopwatch
 if TYPE_CHECKING:
     from pytorch_lightning import Callback
 
+
 def main() -> None:
     """The command, on sys.argv."""
     command_line.main(functools.partial(job, began=stopwatch.now()))

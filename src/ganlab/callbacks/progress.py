@@ -50,7 +50,9 @@ class Progress(ModelCallback):
         if self.bar.disable:
             self._say(model)
         elif model.iterations % self.journal.every == 0:
-            self.bar.set_postfix_str(", ".join([*self._by_clock(), *self._readings()]), refresh=False)
+            self.bar.set_postfix_str(
+                ", ".join([*self._by_clock(), *self._readings()]), refresh=False
+            )
         self.bar.update()
 
     def on_train_end(self, trainer: Trainer, model: Generative) -> None:

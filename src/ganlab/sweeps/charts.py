@@ -8,7 +8,7 @@ import numpy as np
 from ganlab.plots import figures
 from ganlab.plots.figures import INK, OTHERS
 from ganlab.scoring.scorecard import is_distance
-from ganlab.sweeps.documents import length
+from ganlab.sweeps.documents import by_clock
 from ganlab.sweeps.scores import ExperimentScores, Result, best_of, by_method, experiments, points
 from ganlab.sweeps.study import AGAIN
 
@@ -34,7 +34,7 @@ def sweep(found: Sequence[Result], by: str) -> "Figure":
     ranked = [one for one in experiments(found, by) if one.score is not None]
     shown = ranked[:MOST]
     figure, (left, right) = canvas(title(ranked, by), 2, height=1.4 + 0.34 * max(6, len(shown)))
-    timed = all(length(r.job.run) is None for one in shown for r in one.results if r.card)
+    timed = all(by_clock(r.job.run) for one in shown for r in one.results)
     for one, color in zip(shown, colors(len(shown)), strict=True):
         (draw_minutes if timed else draw_progress)(left, one, by, color)
     left.set_xlabel("minutes" if timed else "iterations", color=INK, fontsize=9)

@@ -71,8 +71,13 @@ def standing(result: Result, state: State) -> Document:
 
 def length(run: Run) -> int | None:
     """The number of iterations of a run; None: it has not begun, or the clock ends it."""
-    config = run.config() if run.config_file.exists() else {}
-    return config["iterations"] if config and config.get("minutes") is None else None
+    begun = run.config_file.exists()
+    return run.config()["iterations"] if begun and not by_clock(run) else None
+
+
+def by_clock(run: Run) -> bool:
+    """Whether the clock ends a run, as far as it has begun."""
+    return run.config_file.exists() and run.config().get("minutes") is not None
 
 
 def run(result: Result) -> Document:
