@@ -2,10 +2,11 @@
 
     python benchmarks/costs.py [recipes=sngan,biggan,...] [tflops=150] [overrides=key=value,...]
 
-A recipe is a name of conf/experiment, and "default" the run without any.  It is counted on
-the meta device, by the formulas of torch's FlopCounterMode: nothing is computed, no data is read.  One iteration control flow is counted as the GAN plays it, with penalties and their second derivatives, and lazy
-terms are averaged over their interval.  A multiplication and an addition are two FLOPs;
-only convolutions and products of matrices count.
+A recipe is a name of conf/experiment, and "default" the run without any.  It is counted on the meta
+device, by the formulas of torch's FlopCounterMode: nothing is computed, no data is read.  One
+iteration of each control flow is counted as the GAN plays it, with penalties and their second
+derivatives, and lazy terms are averaged over their interval.  A multiplication and an addition are
+two FLOPs; only convolutions and products of matrices count.
 
     FLOPs an image   of an iteration, by the real images that D sees in it
     FLOPs            of the whole recipe; of one that the clock ends, in its minutes

@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "src"))  # the checkout that this file is part of
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that this is part of
 
 from ganlab.runs.folder import Run
 from ganlab.scoring.scorecard import Scorecard, mean_of
 from ganlab.scoring.tables import spelled
 from ganlab.sweeps.record import card_of
 
+SOURCE = Path(__file__).parents[1] / "src"
 OPTIONS = {
     "experiment": "speedrun",
     "seeds": "0,1,2",
@@ -54,19 +54,28 @@ class Record:
         return self.run.summary()
 
 
+def started(words: list[str]) -> str:
+    """What `python -m ganlab.train` prints for some overrides.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    command = [sys.executable, "-m", "ganlab.train", *words]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    sys.stderr.write(done.stdout)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    return done.stdout
+
+
 def trained(words: list[str], by: str) -> Record:
     """The run of a command line, finished.
 
     Raises:
         SystemExit: it failed, or it has no such score.
     """
-    command = [sys.executable, "-m", "ganlab.train", *words]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
-    sys.stderr.write(done.stdout)
-    if done.returncode:
-        raise SystemExit(done.returncode)
-    said = (line.removeprefix("finished already: ") for line in done.stdout.splitlines())
+    said = (line.removeprefix("finished already: ") for line in started(words).splitlines())
     run = next(Run(Path(line)) for line in said if (Path(line) / "config.yaml").is_file())
     if (card := card_of(run, by, "last")) is None:
         raise SystemExit(f"'{run.path}' has no score '{by}'; set metrics=classifier")

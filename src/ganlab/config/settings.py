@@ -113,7 +113,7 @@ def range_problems(node: dict[str, Any]) -> list[str]:
         bound = "at least 0" if seed < 0 else "less than 2^32"
         found.append(f"seed must be {bound}, got {seed}")
     minutes = node.get("minutes")
-    if type(minutes) in (int, float) and not 0 < minutes < math.inf:
+    if isinstance(minutes, int | float) and not 0 < minutes < math.inf:
         found.append(f"minutes must be a number greater than 0, got {minutes}")
     if node.get("output_dir", "outputs") == "":
         found.append("output_dir must name a folder, got ''")

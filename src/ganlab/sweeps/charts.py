@@ -101,8 +101,9 @@ def draw_minutes(axes: "Axes", one: ExperimentScores, by: str, color: str) -> No
     for result in one.results:
         if result.card is not None:
             readings = figures.read(result.job.run.path / "metrics.csv")
-            x, y = readings.get(result.card.protocol.name(by), ([], []))
-            minutes = np.interp(x, *readings["seconds"]) / 60 if x else []
+            scored = [result.card.iterations], [result.card.scores[by].value]  # after training
+            x, y = readings.get(result.card.protocol.name(by), scored)
+            minutes = np.interp(x, *readings["seconds"]) / 60
             axes.plot(minutes, y, color=color, lw=1.2, marker="o", ms=2.5)
 
 
