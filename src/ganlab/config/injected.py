@@ -40,7 +40,7 @@ INJECTED = {
     "logger": {"run", "title", "sweep"},
 }
 INSTEAD = {
-    "trainer.max_steps": "iterations=... or minutes=...",
+    "trainer.max_steps": "iterations=...",
     "trainer.max_epochs": "iterations=...",
     "trainer.gradient_clip_val": "g_clip=... or d_clip=...",
     "trainer.accumulate_grad_batches": "g_accumulate=... or d_accumulate=...",
