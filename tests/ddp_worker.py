@@ -11,15 +11,18 @@ from pytorch_lightning import Callback
 
 from conftest import fit, small_gan
 from extractors import Patches
-from ganlab.callbacks import Checkpoints, Interruption, Journal, Scores
+from ganlab.callbacks import Checkpoints, Interruption, Journal, Minutes, Scores
 from ganlab.data import Digits
 from ganlab.devices.distributed import SynchronousDDP
 from ganlab.gan import GAN
+from ganlab.generative import ENDLESS
 from ganlab.networks import DCGANDiscriminator, DCGANGenerator
 from ganlab.regularizers import R1
 from ganlab.scoring import ByClassifier, Scorer
 from ganlab.scoring.reference import reference
+from ganlab.training import stopwatch
 from ganlab.training.ema import EMA
+from ganlab.training.stopwatch import Stopwatch
 from ganlab.training.updates import UpdateRule
 
 
@@ -88,10 +91,36 @@ def stopped(folder: Path) -> None:
     (folder / f"{gan.global_rank}.json").write_text(json.dumps(found))
 
 
+class Slower(Callback):
+    """Iterations last 1 s by the clock of the first rank and 2 s by that of the second."""
+
+    seconds = 0.0
+
+    def on_train_batch_end(self, trainer, gan, *_):
+        self.seconds += 1.0 + trainer.global_rank
+
+
+def timed(folder: Path) -> None:
+    """Writes where the clocks of both have ended training, and what schedules went by."""
+    folder.mkdir(exist_ok=True)
+    passing, seen = Slower(), []
+
+    class Progress(Callback):
+        def on_train_batch_end(self, trainer, gan, *_):
+            seen.append(gan.progress)
+
+    stopwatch.now = lambda: passing.seconds
+    gan = small_gan(iterations=ENDLESS)
+    in_two(gan, [Minutes(0.1, Stopwatch(0.0)), passing, Progress()])
+    found = {"iterations": gan.iterations, "progress": seen}
+    (folder / f"{gan.global_rank}.json").write_text(json.dumps(found))
+
+
 def main(folder: Path) -> None:
     for norm in ("layer", "batch"):
         trained(folder, norm)
     stopped(folder / "stopped")
+    timed(folder / "timed")
 
 
 if __name__ == "__main__":

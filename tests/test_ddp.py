@@ -99,3 +99,9 @@ def test_ranks_that_would_go_on_from_different_checkpoints_say_so(tmp_path):
         expected = pytest.raises(RuntimeError, match="process 1 would go on from iteration 0, the")
         with expected if theirs else nullcontext():
             Checkpoints(tmp_path, every=1).on_train_start(trainer, small_gan())
+
+
+def test_both_ranks_go_by_the_slower_clock_and_end_together(written):
+    """Otherwise one would wait for the other's gradients for ever."""
+    ranks = [json.loads((written / "timed" / f"{rank}.json").read_text()) for rank in (0, 1)]
+    assert ranks[0] == ranks[1] == {"iterations": 3, "progress": [0.0, 2 / 6, 4 / 6]}

@@ -23,7 +23,12 @@ TEN = [name for name in RECIPES if name.startswith("znxlwm/") and name != BASE]
 SOURCE = re.compile(r"et al\. \d{4}|[A-Z]\w+ & [A-Z]\w+ \d{4}|\b\w+/[\w-]+-[\w-]+")
 FAILURES = {name for name in RECIPES if name.startswith("failure/")}  # ours, and no recipes
 SHOWN = {"figure_1", "grid_2d", "proposition_1", "vanishing_gradient"}  # by the laboratory
-STATED = {*TEN, "biggan", "semisupervised"}  # recipes whose source states its budget in epochs
+STATED = {
+    *TEN,
+    "biggan",
+    "biggan_diffaug",
+    "semisupervised",
+}  # recipes whose source states its budget in epochs
 
 
 def own(name: str) -> dict:
@@ -295,6 +300,7 @@ def test_a_recipe_is_sngan_and_what_its_name_says(name, overrides):
 
 SHORT = {
     "iterations": 3,
+    "minutes": None,
     "batch_size": 8,
     "log_every": 1,
     "sample_every": 3,

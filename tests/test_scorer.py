@@ -450,7 +450,7 @@ def test_scores_are_logged_under_their_full_names_against_every_axis(tmp_path):
 
 def test_the_time_of_scoring_is_no_time_of_training(tmp_path, monkeypatch):
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr("ganlab.callbacks.journal.time.monotonic", lambda: clock.now)
+    monkeypatch.setattr("ganlab.training.stopwatch.now", lambda: clock.now)
 
     class Slow(Scripted):
         def __call__(self, gan, seed=None):

@@ -52,7 +52,7 @@ class GAN(Generative):
             recompute (training/ema.py).
         d_ema: the same of D's weights, once an iteration; the average then names the classes of
             held-out images.
-        iterations: length of the run, for schedules.
+        iterations: length of the run, for schedules; ENDLESS: the clock ends it.
         seed: of all random numbers, in [0, 2^32).
 
     Raises:

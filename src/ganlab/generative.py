@@ -26,6 +26,7 @@ from ganlab.training.streams import Stream, mixed, seed_global_generators, strea
 from ganlab.training.terms import Term
 from ganlab.training.updates import Player, average_over_ranks, global_norm, gradients
 
+ENDLESS = 2**62  # iterations of a run that the clock ends, until it says which one is the last
 STANDING = 16  # batches of BLOCK latents from which BatchNorm's statistics are recomputed
 
 
@@ -49,7 +50,7 @@ class Generative(LightningModule):
             schedule of it; None: no average.
         ema_statistics: what BatchNorm's running statistics of the average are: copy, average or
             recompute (training/ema.py).
-        iterations: length of the run, for schedules.
+        iterations: length of the run, for schedules; ENDLESS: the clock ends it.
         seed: of all random numbers, in [0, 2^32).
         score: maps D's logits to what is logged as D(x).
     """
@@ -81,6 +82,7 @@ class Generative(LightningModule):
         self.ema = EMA(generator, ema, ema_statistics) if ema is not None else None
         self.data_steps, self.total_iterations, self.seed = data_steps, iterations, seed
         self.iterations = self.images_seen = 0
+        self.progress: float | None = None  # by the clock, in [0, 1]; None: by iterations
         self.updates = dict.fromkeys(self.players, 0)
         self.attempt = 0  # times that the run has gone back to a healthy checkpoint
         self.class_names: list[str] = []  # empty: the classes have none
@@ -136,10 +138,10 @@ class Generative(LightningModule):
     @property
     def clock(self) -> Clock:
         """How far the run is."""
-        done = max(self.iterations, 1)
-        return Clock(
-            self.iterations / self.total_iterations, self.images_seen, self.images_seen // done
-        )
+        progress = self.progress
+        if progress is None:
+            progress = self.iterations / self.total_iterations
+        return Clock(progress, self.images_seen, self.images_seen // max(self.iterations, 1))
 
     @property
     def averages(self) -> list[EMA]:
@@ -490,7 +492,7 @@ class Generative(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["iterations"], checkpoint["images_seen"] = self.iterations, self.images_seen
-        checkpoint["updates"] = dict(self.updates)
+        checkpoint["updates"], checkpoint["progress"] = dict(self.updates), self.progress
         checkpoint["attempt"], checkpoint["spec"] = self.attempt, asdict(self.spec)
         checkpoint["class_names"] = list(self.class_names)
         checkpoint["observations"] = self.observations.state()
@@ -498,6 +500,8 @@ class Generative(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.iterations, self.images_seen = checkpoint["iterations"], checkpoint["images_seen"]
         self.updates = dict(checkpoint["updates"])
+        if self.total_iterations == ENDLESS:
+            self.progress = checkpoint.get("progress")
         self.attempt = checkpoint.get("attempt", 0)
         self.class_names = list(checkpoint.get("class_names", []))
         self.observations.load_state(checkpoint["observations"])

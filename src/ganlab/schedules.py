@@ -16,7 +16,8 @@ class Clock(NamedTuple):
     """How far a run is.
 
     Args:
-        progress: iterations done / iterations in all, in [0, 1].
+        progress: iterations done / iterations in all, in [0, 1]; of a run that the clock ends,
+            minutes / minutes in all.
         images: real images that the run has trained on.
         images_per_iteration: by how many that number grows.
     """

@@ -191,8 +191,9 @@ def introduce(said: str, folder: str) -> None:
 def status_row(result: Result, state: str) -> Row:
     """The table row of one run: state, progress, folder and settings."""
     job = result.job
-    total = job.run.config()["iterations"] if job.run.config_file.exists() else None
-    how_far = f"{job.run.reached():,} of {total:,}" if total is not None else ""
+    how_far = f"{job.run.reached():,}" if job.run.config_file.exists() else ""
+    if (total := documents.length(job.run)) is not None:
+        how_far = f"{how_far} of {total:,}"
     stage = {"method": job.method, "stage": job.stage} if job.method else {}
     about = {"experiment": result.label} | ({"seed": seed} if (seed := result.seed) else {})
     return {"state": state, "iterations": how_far, "run": str(job.run.path), **stage, **about}

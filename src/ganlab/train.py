@@ -23,6 +23,7 @@ from ganlab.config.secrets import redacted_words
 from ganlab.errors import ConfigError, DataError, DiskFullError, JobFailedError, RunBusyError
 from ganlab.runs.folder import Run, folder_name
 from ganlab.sweeps.record import Job, Sweep, objective
+from ganlab.training import stopwatch
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback
@@ -30,11 +31,16 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """The command, on sys.argv."""
-    command_line.main(job)
+    command_line.main(functools.partial(job, began=stopwatch.now()))
 
 
-def job(cfg: DictConfig) -> float | None:
+def job(cfg: DictConfig, began: float) -> float | None:
     """Hydra's task: one run of the command line, or one of a sweep's.
+
+    Args:
+        cfg: as composed.
+        began: when the command did, before it imported what takes seconds; the clock of a single
+            run goes from there, that of a sweep's job from its own start.
 
     Returns:
         The score of the run's best checkpoint, for sweepers that look for a better one.  None if
@@ -55,7 +61,7 @@ def job(cfg: DictConfig) -> float | None:
     )  # before Hydra adds a line
     run: Run | None = None
     with alone, failures_said(swept=sweep is not None):
-        run = train(config, name, title, group)
+        run = train(config, name, title, group, began=began if sweep is None else None)
     if run is None:  # it is left to another process
         if looks_for_scores(hydra.sweeper):
             raise JobFailedError
@@ -108,6 +114,7 @@ def train(
     title: str = "",
     group: str | None = None,
     callbacks: "Sequence[Callback]" = (),
+    began: float | None = None,
 ) -> Run:
     """Trains what a completed config says, goes on with it, or finds it finished.
 
@@ -117,6 +124,7 @@ def train(
         title: the run's name in dashboards; empty: its folder.
         group: the sweep that the run belongs to, if any.
         callbacks: who else looks on, after every iteration's reading and before its checkpoint.
+        began: when the clock of a run of so many minutes began, by `stopwatch.now`; None: now.
 
     Raises:
         ConfigError: the config cannot be run here; nothing was touched.
@@ -128,6 +136,7 @@ def train(
     from ganlab.experiments.experiment import Experiment
     from ganlab.experiments.session import TrainingSession
 
+    began = stopwatch.now() if began is None else began
     experiment, run = Experiment(**config), Run.find(config, name)
     if run.finished:
         say(f"finished already: {run.path}")
@@ -136,14 +145,14 @@ def train(
         return run
     title = title or f"{name}/{run.path.name}"
     stretch = functools.partial(TrainingSession, experiment, run, title, group, callbacks)
-    session = stretch()
+    session = stretch(began)
     with run.working(config) if is_first() else nullcontext():  # the others only compute
         if run.finished:  # by another process, while this one was reading the data
             say(f"finished already: {run.path}")
             return run
         say(session.introduction())
         while not session.work():  # it has gone back to a healthy checkpoint
-            session = stretch()
+            session = stretch(stopwatch.now())
     if run.finished:
         say(ending(run))
         if session.health is not None:

@@ -42,6 +42,11 @@ def in_pixels(share: Tensor, images: Tensor) -> Tensor:
     return torch.stack([share[:, 0] * images.shape[3], share[:, 1] * images.shape[2]], dim=1)
 
 
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """a b of matrices (N, 3, 3), without a GPU's TF32, whose places would be off by 1/50 pixel."""
+    return (a.unsqueeze(3) * b.unsqueeze(1)).sum(dim=2)
+
+
 # The matrices are those of the inverses, which `warp` wants.
 MOVES = {
     "xflip": Transformation(coin, 0, lambda flip: scaling(1 - 2 * flip, 1)),
@@ -87,5 +92,5 @@ class Geometry(Stage):
                 chance = chances[name]
                 if name == "rotate":
                     chance = 1 - (1 - chance).clamp(min=0).sqrt()
-                each = each @ MOVES[name].matrices(images, chance)
+                each = product(each, MOVES[name].matrices(images, chance))
         return each

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ganlab.callbacks.base import ModelCallback
 from ganlab.callbacks.checkpoints import Checkpoints, write
 from ganlab.callbacks.intervals import due
+from ganlab.callbacks.journal import Journal
 from ganlab.callbacks.readings import PART, HealthReadings
 from ganlab.errors import NonFiniteError
 from ganlab.generative import Generative
@@ -99,15 +100,17 @@ class Health(ModelCallback):
             return None
         return checkpoint.iteration(self._healthy)
 
-    def go_back(self, model: Generative) -> None:
+    def go_back(self, model: Generative, journal: Journal) -> None:
         """Makes the last healthy checkpoint the newest one and marks it as the next attempt.
 
+        Weights and counts go back, the time that the run has taken does not.
         It is written before later ones are removed, so a run killed in between repeats this.
         """
         path = self._healthy
         saved = checkpoint.read(path)
         saved["attempt"] = model.attempt + 1
         saved["callbacks"][self.state_key]["verdicts"] = [v.as_dict() for v in self.verdicts]
+        saved["callbacks"][journal.state_key]["seconds"] = journal.stopwatch.seconds()
         write(saved, path)
         self.checkpoints.drop_after(checkpoint.iteration(path))
         print(

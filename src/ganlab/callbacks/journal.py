@@ -1,9 +1,7 @@
 """Reads the model's observations at intervals and sends them to the loggers."""
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from math import inf
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pytorch_lightning import Trainer
@@ -14,6 +12,7 @@ from ganlab.errors import NonFiniteError
 from ganlab.generative import Generative
 from ganlab.loggers import MetricsFile, WandbRun
 from ganlab.storage.background import Background
+from ganlab.training.stopwatch import Stopwatch
 
 
 class Journal(ModelCallback):
@@ -24,25 +23,34 @@ class Journal(ModelCallback):
     Args:
         every: iterations between two readings; each waits once for the device.
         background: makes pictures; they are logged before any later row.  None: there are none.
+        stopwatch: the time of the run; None: it starts with the first iteration.
     """
 
-    def __init__(self, every: int, background: Background | None = None) -> None:
+    def __init__(
+        self,
+        every: int,
+        background: Background | None = None,
+        stopwatch: Stopwatch | None = None,
+    ) -> None:
         self.every, self.background = every, background or Background()
-        self.seconds = 0.0
+        self.stopwatch = stopwatch or Stopwatch()
+        self.seconds = 0.0  # at the latest reading
         self.latest: dict[str, float] = {}
-        self._read_at: tuple[float, int] = (inf, 0)  # training has not begun
+        self._read_at: tuple[float, int] = (0.0, 0)  # seconds and images then
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self._elapsed(), "latest": self.latest}
+        return {"seconds": self.stopwatch.seconds(), "latest": self.latest}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds, self.latest = state_dict["seconds"], state_dict["latest"]
+        self.stopwatch.before = self.seconds
 
     def on_train_start(self, trainer: Trainer, model: Generative) -> None:
         for logger in trainer.loggers:
             if isinstance(logger, MetricsFile | WandbRun):
                 logger.go_on(model.iterations, model.attempt)
-        self._read_at = (time.monotonic(), model.images_seen)
+        self.stopwatch.start()
+        self._read_at = (self.stopwatch.seconds(), model.images_seen)
 
     def on_train_batch_start(self, trainer: Trainer, model: Generative, *_: Any) -> None:
         model.observations.norms = due(model, self.every, ahead=1)
@@ -63,10 +71,10 @@ class Journal(ModelCallback):
             raise NonFiniteError(self._diagnosis(error, model)) from error
         if not metrics:
             return
-        now, (before, images) = time.monotonic(), self._read_at
-        metrics["images_per_second"] = (model.images_seen - images) / max(now - before, 1e-9)
-        self.seconds += now - before
-        self._read_at = (now, model.images_seen)
+        self.seconds, (before, images) = self.stopwatch.seconds(), self._read_at
+        took = max(self.seconds - before, 1e-9)
+        metrics["images_per_second"] = (model.images_seen - images) / took
+        self._read_at = (self.seconds, model.images_seen)
         self.latest = metrics
         self.record(trainer, model, metrics)
 
@@ -76,24 +84,14 @@ class Journal(ModelCallback):
         axes = {
             "iterations": model.iterations,
             "images_seen": model.images_seen,
-            "seconds": round(self._elapsed(), 3),
+            "seconds": round(self.stopwatch.seconds(), 3),
         }
         for logger in trainer.loggers:
             logger.log_metrics(axes | dict(metrics), step=model.iterations)
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self) -> AbstractContextManager[None]:
         """Excludes the time spent in the context from the time of training."""
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            before, images = self._read_at
-            self._read_at = (before + time.monotonic() - started, images)
-
-    def _elapsed(self) -> float:
-        """Seconds of training so far, over all parts of a resumed run."""
-        return self.seconds + max(0.0, time.monotonic() - self._read_at[0])
+        return self.stopwatch.paused()
 
     def _diagnosis(self, error: NonFiniteError, model: Generative) -> str:
         known = ", ".join(f"{name} {value:.3g}" for name, value in self.latest.items())

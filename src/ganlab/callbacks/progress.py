@@ -23,10 +23,11 @@ class Progress(ModelCallback):
 
     Args:
         journal: its latest reading is shown.
+        limit: seconds after which the clock ends the run; None: its iterations do.
     """
 
-    def __init__(self, journal: Journal) -> None:
-        self.journal = journal
+    def __init__(self, journal: Journal, limit: float | None = None) -> None:
+        self.journal, self.limit = journal, limit
         self.bar: tqdm[Any] | None = None
         self._began: tuple[float, int] | None = None  # time and number of the first iteration
         self._says_at = 0.0
@@ -35,7 +36,7 @@ class Progress(ModelCallback):
         if trainer.is_global_zero:
             self._began, self._says_at = None, time.monotonic() + FIRST_SECONDS
             self.bar = tqdm(
-                total=model.total_iterations,
+                total=model.total_iterations if self.limit is None else None,
                 initial=model.iterations,
                 disable=not sys.stderr.isatty(),
                 unit="it",
@@ -49,7 +50,9 @@ class Progress(ModelCallback):
         if self.bar.disable:
             self._say(model)
         elif model.iterations % self.journal.every == 0:
-            self.bar.set_postfix_str(", ".join(self._readings()), refresh=False)
+            self.bar.set_postfix_str(
+                ", ".join([*self._by_clock(), *self._readings()]), refresh=False
+            )
         self.bar.update()
 
     def on_train_end(self, trainer: Trainer, model: Generative) -> None:
@@ -69,9 +72,17 @@ class Progress(ModelCallback):
             self._began = (now, model.iterations)
         elif now > self._says_at:
             self._says_at = now + QUIET_SECONDS
-            done = f"iteration {model.iterations} of {model.total_iterations}"
-            left = time_left(model, now, *self._began)
+            done, left = f"iteration {model.iterations}", self._by_clock()
+            if self.limit is None:
+                done = f"{done} of {model.total_iterations}"
+                left = time_left(model, now, *self._began)
             print(", ".join([done, *left, *self._readings()]), flush=True)
+
+    def _by_clock(self) -> list[str]:
+        """The time left of a run that the clock ends."""
+        if self.limit is None:
+            return []
+        return [f"{spoken(max(0.0, self.limit - self.journal.stopwatch.seconds()))} left"]
 
     def _readings(self) -> list[str]:
         shown = {"images_per_second": "{:.0f} images/s", "loss/d": "D {:.3f}", "loss/g": "G {:.3f}"}

@@ -68,6 +68,7 @@ def preflight(given: Namespace) -> Launch:
         raise ConfigError(["hydra.job.chdir: ganlab makes the folders of runs; leave it out"])
     if not swept and (launched := [o for o in given.overrides if o.startswith(LAUNCHER)]):
         raise ConfigError([f"'{launched[0]}': only a sweep is launched; add -m"])
+    require_one_length(given.overrides)
     points = composer.points(given.overrides, base.hydra, sweep=swept)
     if not points:
         raise ConfigError(["a value lists nothing: the sweep has no job"])
@@ -271,6 +272,14 @@ def fingerprinted(config: dict[str, Any]) -> dict[str, Any]:
     with contextlib.suppress(DataError, ValueError, OSError):
         found = source(**given).fingerprint()
     return {**config, "data": {**data, "fingerprint": found}}
+
+
+def require_one_length(overrides: list[str]) -> None:
+    """Raises ConfigError if a command line says both how many iterations and how many minutes."""
+    said = {override.lstrip("+").partition("=")[0]: override for override in overrides}
+    if {"iterations", "minutes"} <= said.keys() and said["minutes"].partition("=")[2] != "null":
+        ends = f"the clock would end the run, and '{said['iterations']}' would decide nothing"
+        raise ConfigError([f"minutes: {ends}; set one of the two"])
 
 
 def require_different(jobs: list[Job]) -> None:

@@ -1,5 +1,6 @@
 """The root keys of the config: one field each, with its type, its range and what it decides."""
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict
 
@@ -78,6 +79,7 @@ class Settings:
     batch_size: int = key(64, minimum=1)
     mirror: bool = key(default=False)
     iterations: int = key(3000, minimum=1)
+    minutes: float | None = key(None)
     ema: float | Node | None = key(None)
     d_ema: float | Node | None = key(None)
     ema_statistics: Literal["copy", "average", "recompute"] = key("copy")
@@ -110,6 +112,9 @@ def range_problems(node: dict[str, Any]) -> list[str]:
     if type(seed) is int and not 0 <= seed < 2**32:
         bound = "at least 0" if seed < 0 else "less than 2^32"
         found.append(f"seed must be {bound}, got {seed}")
+    minutes = node.get("minutes")
+    if isinstance(minutes, int | float) and not 0 < minutes < math.inf:
+        found.append(f"minutes must be a number greater than 0, got {minutes}")
     if node.get("output_dir", "outputs") == "":
         found.append("output_dir must name a folder, got ''")
     return found

@@ -24,6 +24,7 @@ from ganlab.errors import CombinationError, ConfigError, DataError
 from ganlab.experiments import trainers
 from ganlab.experiments.origin import Origin
 from ganlab.gan import GAN
+from ganlab.generative import ENDLESS
 from ganlab.health.verdicts import Watch
 from ganlab.optimizers import Extragradient
 from ganlab.scoring import Plan
@@ -51,6 +52,11 @@ class Experiment(Settings):
         """The data set, not yet read."""
         return self._build("data")
 
+    @property
+    def length(self) -> int:
+        """Iterations of the run; ENDLESS if the clock ends it."""
+        return self.iterations if self.minutes is None else ENDLESS
+
     def build_gan(self, spec: Spec | None = None) -> GAN:
         """The GAN for data of `spec` (None: as it is), with weights that the seed decides."""
         spec = spec or self.source.spec
@@ -74,8 +80,9 @@ class Experiment(Settings):
                 "regularizers": {n: self._build(f"regularizer.{n}") for n in self.regularizer},
                 "augment": self._build("augment"),
             }
-            names = ("d_steps", "ema_statistics", "iterations", "seed")
+            names = ("d_steps", "ema_statistics", "seed")
             options = {name: getattr(self, name) for name in names}
+            options["iterations"] = self.length
             options["ema"] = self._average("ema")
             if self.d_ema is not None:  # only a model with a discriminator takes it
                 options["d_ema"] = self._average("d_ema")
@@ -120,7 +127,7 @@ class Experiment(Settings):
                 self.source,
                 self.batch_size,
                 minibatches=gan.minibatches,
-                iterations=self.iterations,
+                iterations=self.length,
                 seed=self.seed,
                 mirror=self.mirror,
                 labels=labels,
@@ -156,7 +163,7 @@ class Experiment(Settings):
             self._build(
                 "trainer",
                 node,
-                max_steps=self.iterations,
+                max_steps=self.length,
                 max_epochs=-1,
                 logger=loggers,
                 callbacks=callbacks,
@@ -210,7 +217,7 @@ class Experiment(Settings):
         gan = self.build_gan()
         self.image_data(gan)
         if self.origin is not None:
-            self.origin.check(gan, self.iterations)
+            self.origin.check(gan, self.length)
         m, parts = self.batch_size, max(self.g_accumulate, self.d_accumulate)
         if m // parts < 2 and any(isinstance(part, torch.nn.BatchNorm1d) for part in gan.modules()):
             needs = "BatchNorm of single numbers needs two images in each part of a minibatch"

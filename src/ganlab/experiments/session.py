@@ -25,6 +25,7 @@ from ganlab.callbacks import (
     HealthReadings,
     Interruption,
     Journal,
+    Minutes,
     ModeCoverage,
     Profile,
     Progress,
@@ -43,6 +44,7 @@ from ganlab.runs.folder import Run, unused
 from ganlab.spec import PointSpec
 from ganlab.storage import checkpoint
 from ganlab.storage.background import Background
+from ganlab.training.stopwatch import Stopwatch
 
 
 class TrainingSession:
@@ -54,6 +56,8 @@ class TrainingSession:
         title: the run's name in dashboards.
         group: the sweep that the run belongs to, if any.
         callbacks: further callbacks; they act after an iteration is read and before its checkpoint.
+        began: when the session began, by `stopwatch.now`, for a run that the clock ends; None: when
+            training begins.
 
     Raises:
         ConfigError: the trainer or a logger cannot be made here.
@@ -67,8 +71,10 @@ class TrainingSession:
         title: str,
         group: str | None,
         callbacks: Sequence[Callback] = (),
+        began: float | None = None,
     ) -> None:
         quiet_lightning()
+        self.stopwatch = Stopwatch(began if experiment.minutes is not None else None)
         self.run, self.gan = run, experiment.build_gan()
         self.origin = experiment.origin
         self.data = experiment.image_data(self.gan)
@@ -76,7 +82,7 @@ class TrainingSession:
         self.data.setup()
         self.gan.class_names = self.data.class_names
         self.background = background = Background()
-        self.journal = Journal(experiment.log_every, background)
+        self.journal = Journal(experiment.log_every, background, self.stopwatch)
         self.checkpoints = Checkpoints(
             run.checkpoints, experiment.checkpoint_every, background=background
         )
@@ -107,7 +113,8 @@ class TrainingSession:
         if self.trainer.strategy.root_device.type == "cuda":
             torch.set_float32_matmul_precision("high")  # TF32, as in cuDNN's convolutions anyway
         if self.scores is not None:
-            self.scores.prepare(self.data, self.trainer.strategy.root_device)
+            with self.stopwatch.paused():
+                self.scores.prepare(self.data, self.trainer.strategy.root_device)
 
     def _require_devices(self, m: int) -> None:
         """Raises ConfigError if the available devices cannot run this experiment."""
@@ -137,7 +144,10 @@ class TrainingSession:
 
     def _callbacks(self, experiment: Experiment, others: Sequence[Callback]) -> list[Callback]:
         """In the order in which they act after an iteration."""
+        minutes = experiment.minutes
+        clock = [Minutes(minutes, self.stopwatch)] if minutes is not None else []
         return [
+            *clock,
             self.capturing,
             # Profile comes first, so that it sees the others.
             *([Profile(self.run.path)] if experiment.profile else []),
@@ -152,7 +162,7 @@ class TrainingSession:
             *([self.scores] if self.scores is not None else []),
             self.checkpoints,
             self.interruption,
-            Progress(self.journal),
+            Progress(self.journal, 60 * minutes if minutes is not None else None),
             self.curves,  # last: weights and signals are in order before it draws
         ]
 
@@ -188,7 +198,7 @@ class TrainingSession:
         if self.health is None or stopped or (to := self.health.goes_back(self.gan)) is None:
             return False
         self.run.forget_scores(after=to if self.checkpoints.best_is_by(to) else 0)
-        self.health.go_back(self.gan)
+        self.health.go_back(self.gan, self.journal)
         self._finish_logging("interrupted")
         return True
 

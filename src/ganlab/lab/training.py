@@ -52,6 +52,8 @@ def planned(overrides: Sequence[str], composer: Composer | None = None) -> Plann
         raise ConfigError(mistakes + error.problems) from error
     if mistakes:
         raise ConfigError(mistakes)
+    if config["minutes"] is not None:
+        raise ConfigError(["minutes: a laboratory counts iterations; set iterations=... instead"])
     return Planned(config, rehearse(cfg, config, Point(list(overrides))).run)
 
 

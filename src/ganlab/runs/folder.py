@@ -112,6 +112,7 @@ def science(config: dict[str, Any]) -> dict[str, Any]:
         kept["health"] = health
     if health.get("action") == "rollback":  # to one of the checkpoints
         kept["checkpoint_every"] = config["checkpoint_every"]
+    kept.pop("minutes" if kept.get("minutes") is None else "iterations", None)  # the other ends it
     start = kept.pop("start", {})
     if start.get("run") is not None:
         run = "/".join(Path(start["run"]).absolute().parts[-2:])  # however its path is spelled

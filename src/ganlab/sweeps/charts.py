@@ -8,6 +8,7 @@ import numpy as np
 from ganlab.plots import figures
 from ganlab.plots.figures import INK, OTHERS
 from ganlab.scoring.scorecard import is_distance
+from ganlab.sweeps.documents import by_clock
 from ganlab.sweeps.scores import ExperimentScores, Result, best_of, by_method, experiments, points
 from ganlab.sweeps.study import AGAIN
 
@@ -24,6 +25,8 @@ WIDE, DPI = 10.0, 120
 def sweep(found: Sequence[Result], by: str) -> "Figure":
     """A chart of the best experiments: score over iterations, and the spread over runs.
 
+    If the clock ends all of the runs, the score is over minutes, a line per run.
+
     Args:
         found: results of runs; at least one has the score.
         by: the score's short name.
@@ -31,10 +34,11 @@ def sweep(found: Sequence[Result], by: str) -> "Figure":
     ranked = [one for one in experiments(found, by) if one.score is not None]
     shown = ranked[:MOST]
     figure, (left, right) = canvas(title(ranked, by), 2, height=1.4 + 0.34 * max(6, len(shown)))
+    timed = all(by_clock(r.job.run) for one in shown for r in one.results)
     for one, color in zip(shown, colors(len(shown)), strict=True):
-        draw_progress(left, one, by, color)
-    left.set_xlabel("iterations", color=INK, fontsize=9)
-    left.xaxis.set_major_formatter("{x:,.0f}")
+        (draw_minutes if timed else draw_progress)(left, one, by, color)
+    left.set_xlabel("minutes" if timed else "iterations", color=INK, fontsize=9)
+    left.xaxis.set_major_formatter("{x:g}" if timed else "{x:,.0f}")
     values = [[c.scores[by].value for c in one.cards] for one in shown]
     draw_spread(right, [shorten(one.label) for one in shown], values, colors(len(shown)))
     name = shown[0].cards[0].protocol.name(by)
@@ -90,6 +94,17 @@ def study(found: Sequence[Result], by: str) -> "Figure":
                 logarithmic(axes, "x")
         panels[2].set_xlim(panels[1].get_xlim())
     return figure
+
+
+def draw_minutes(axes: "Axes", one: ExperimentScores, by: str, color: str) -> None:
+    """Draws the scores of each run of an experiment over minutes of training."""
+    for result in one.results:
+        if result.card is not None:
+            readings = figures.read(result.job.run.path / "metrics.csv")
+            scored = [result.card.iterations], [result.card.scores[by].value]  # after training
+            x, y = readings.get(result.card.protocol.name(by), scored)
+            minutes = np.interp(x, *readings["seconds"]) / 60
+            axes.plot(minutes, y, color=color, lw=1.2, marker="o", ms=2.5)
 
 
 def draw_progress(axes: "Axes", one: ExperimentScores, by: str, color: str) -> None:

@@ -61,13 +61,23 @@ def best(folder: str, ranked: Sequence[ExperimentScores], by: str, checkpoint: W
 def standing(result: Result, state: State) -> Document:
     """State and progress of one run."""
     job = result.job
-    begun = job.run.config_file.exists()
     progress = {
         "iterations": job.run.reached(),
-        "of": job.run.config()["iterations"] if begun else None,
+        "of": length(job.run),
         "error": job.run.summary().get("error"),
     }
     return {"run": str(job.run.path), "state": state, **progress, **about(result)}
+
+
+def length(run: Run) -> int | None:
+    """The number of iterations of a run; None: it has not begun, or the clock ends it."""
+    begun = run.config_file.exists()
+    return run.config()["iterations"] if begun and not by_clock(run) else None
+
+
+def by_clock(run: Run) -> bool:
+    """Whether the clock ends a run, as far as it has begun."""
+    return run.config_file.exists() and run.config().get("minutes") is not None
 
 
 def run(result: Result) -> Document:
