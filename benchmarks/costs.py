@@ -12,8 +12,8 @@ two FLOPs; only convolutions and products of matrices count.
     FLOPs            of the whole recipe; of one that the clock ends, in its minutes
     minutes          of the whole recipe at the rate `tflops`: 10^12 FLOPs a second that are
                      reached.  No rate has been measured on an H100 for networks of this size.  By
-                     default it is assumed to be 15% of the dense peak: 148 in bf16-mixed (of 989)
-                     and 74 else (of 494 in TF32).
+                     default it is assumed to be 15% of the dense peak: 148 where most is in bf16
+                     (of 989) and 74 else (of 494 in TF32).
 """
 
 import contextlib
@@ -33,14 +33,17 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that 
 
 from ganlab.commands.composition import Composer, without_hydra
 from ganlab.commands.preflight import checked
-from ganlab.experiments.experiment import Experiment
+from ganlab.experiments.experiment import PLAYERS, Experiment
 from ganlab.gan import GAN
 from ganlab.training.batch import Batch
 from options import asked
 
-RECIPES = "dcgan,wgan_gp,sngan,sngan_projection,sagan,biggan,biggan_diffaug,speedrun"
+RECIPES = (
+    "dcgan,wgan_gp,sngan,sngan_projection,sagan,biggan,biggan_diffaug,"
+    "stylegan2_f,stylegan2_ada,r3gan,speedrun"
+)
 OPTIONS = {"recipes": RECIPES, "tflops": "", "overrides": ""}
-PEAK = {"bf16-mixed": 989.0, "else": 494.0}  # 10^12 FLOPs a second, dense, of an H100 SXM
+PEAK = {"bf16": 989.0, "tf32": 494.0}  # 10^12 FLOPs a second, dense, of an H100 SXM
 SHARE = 0.15  # of the peak; an assumption
 
 
@@ -133,6 +136,12 @@ def without_trainer(gan: GAN) -> None:
         setattr(gan, name, method)
 
 
+def in_bf16(experiment: Experiment) -> bool:
+    """Whether most of a recipe's FLOPs are in bfloat16: by the trainer, or by its networks."""
+    low = [experiment.model[player].get("bf16_stages", 0) for player in PLAYERS]
+    return experiment.trainer.get("precision") == "bf16-mixed" or all(low)
+
+
 def cost_of(recipe: str, overrides: list[str], tflops: float | None) -> list[str]:
     """The row of a recipe."""
     chosen = [] if recipe == "default" else [f"experiment={recipe}"]
@@ -144,8 +153,7 @@ def cost_of(recipe: str, overrides: list[str], tflops: float | None) -> list[str
         gan = experiment.build_gan()
     iteration = flops(gan, experiment.batch_size)
     images = experiment.d_steps * experiment.batch_size
-    precision = str(experiment.trainer.get("precision"))
-    rate = 1e12 * (tflops or SHARE * PEAK.get(precision, PEAK["else"]))
+    rate = 1e12 * (tflops or SHARE * PEAK["bf16" if in_bf16(experiment) else "tf32"])
     seconds = iteration * experiment.iterations / rate
     if experiment.minutes is not None:
         seconds = 60 * experiment.minutes

@@ -23,7 +23,7 @@ ONE = ("trainer=smoke", "iterations=1", "batch_size=4")
 FREE = "model.discriminator.norm=none"  # a discriminator that all regularizers can live with
 LONGEST = {
     "train.yaml": 1000,
-    "experiment": 35,
+    "experiment": 37,
     "sweep": 25,
     "sweep/lucic.yaml": 100,
 }  # lines; others have 15

@@ -18,6 +18,7 @@ from ganlab.losses import Loss
 from ganlab.networks.contract import Generator
 from ganlab.networks.discriminator import independent
 from ganlab.networks.fitted import fit, unfitted
+from ganlab.networks.layers import autocast
 from ganlab.optimizers import Extragradient
 from ganlab.regularizers import Regularizer
 from ganlab.schedules import Number
@@ -354,7 +355,7 @@ class GAN(Generative):
         Not under autocast: its half precision is too coarse for them, and they take further passes
         outside of it.
         """
-        if torch.is_autocast_enabled(self.device.type):
+        if autocast(self.device):
             return False, False
         due = [r.slope_at for r in self.regularizers.values() if r.due(self.updates[D])]
         return "real" in due, "fake" in due

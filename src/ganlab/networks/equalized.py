@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, leaky_relu, linear
 
+from ganlab.networks.layers import autocast
 from ganlab.networks.resampling import LowPass
 
 
@@ -109,9 +110,8 @@ def unit(x: Tensor) -> Tensor:
 @contextmanager
 def no_autocast(x: Tensor) -> Iterator[None]:
     """Context in which operations keep the type of their inputs, on the device of x."""
-    kind = x.device.type
-    if not torch.amp.is_autocast_available(kind):
+    if not autocast(x.device):
         yield
         return
-    with torch.autocast(kind, enabled=False):
+    with torch.autocast(x.device.type, enabled=False):
         yield

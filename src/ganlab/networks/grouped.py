@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from ganlab.networks.layers import autocast
+
 aten = torch.ops.aten
 
 
@@ -44,7 +46,7 @@ class Geometry(NamedTuple):
 
 def convolution(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     """Images (N, C, H, W) and weights, laid out as in torch -> (N, C', H', W')."""
-    if torch.is_autocast_enabled(x.device.type):
+    if autocast(x.device):
         half = torch.get_autocast_dtype(x.device.type)
         x, weight = x.to(half), weight.to(half)
     return _Convolution.apply(x, weight, geometry)

@@ -20,6 +20,12 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 Weighted = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 
 
+def autocast(device: torch.device) -> bool:
+    """Whether operations on a device choose their own precision now; "meta" has no such context."""
+    kind = device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
 def norm2d(kind: str, channels: int) -> nn.Module:
     """Normalisation of (N, channels, H, W).
 
