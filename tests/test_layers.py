@@ -21,6 +21,7 @@ TOP = {
     **dict.fromkeys(("errors", "spec", "schedules", "__init__"), frozenset[str]()),
     **dict.fromkeys(("losses", "regularizers", "conditioning", "latent"), SCIENCE),
     **dict.fromkeys(("optimizers", "compatibility"), SCIENCE),
+    "sampler": SCIENCE,
     "generative": MODEL,
     "gan": MODEL,
     **dict.fromkeys(("train", "evaluate", "sample", "invert", "sweep"), COMMAND),
