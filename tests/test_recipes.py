@@ -23,12 +23,8 @@ TEN = [name for name in RECIPES if name.startswith("znxlwm/") and name != BASE]
 SOURCE = re.compile(r"et al\. \d{4}|[A-Z]\w+ & [A-Z]\w+ \d{4}|\b\w+/[\w-]+-[\w-]+")
 FAILURES = {name for name in RECIPES if name.startswith("failure/")}  # ours, and no recipes
 SHOWN = {"figure_1", "grid_2d", "proposition_1", "vanishing_gradient"}  # by the laboratory
-STATED = {
-    *TEN,
-    "biggan",
-    "biggan_diffaug",
-    "semisupervised",
-}  # recipes whose source states its budget in epochs
+# Recipes whose source states its budget in epochs.
+STATED = {*TEN, "biggan", "biggan_diffaug", "semisupervised"}
 
 
 def own(name: str) -> dict:
