@@ -656,7 +656,7 @@ def test_mistakes_are_named(options, message):
         ADA(**options)
 
 
-SIGNS = {losses.Minimax, losses.NonSaturating, losses.Hinge}
+SIGNS = [losses.Minimax, losses.NonSaturating, losses.Hinge]
 LOSSES = [
     *(*SIGNS, losses.LeastSquares, losses.Wasserstein, losses.Relativistic),
     losses.RelativisticAverage,
