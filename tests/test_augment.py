@@ -467,11 +467,11 @@ def spied(iterations=2, **options):
         ({}, 2, 1),
         ({"loss": Relativistic()}, 2, 2),
         ({"regularizers": {"it": FeatureMatching()}}, 2, 2),
-        ({"regularizers": {"it": R1()}}, 3, 1),
+        ({"regularizers": {"it": R1()}}, 2, 1),  # the slope is that of the pass itself
         ({"regularizers": {"it": GradientPenalty()}}, 3, 1),
         ({"regularizers": {"it": Consistency()}}, 3, 1),
         ({"regularizers": {"it": Consistency(fake_weight=1.0)}}, 4, 1),
-        ({"regularizers": {"r1": R1(), "r2": R2(), "it": PullAway()}}, 4, 1),
+        ({"regularizers": {"r1": R1(), "r2": R2(), "it": PullAway()}}, 2, 1),
         ({"d_steps": 2}, 4, 1),
     ],
     ids=["plain", "relativistic", "matching", "r1", "gp", "cr", "bcr", "r1+r2+pull_away", "k2"],
@@ -487,12 +487,12 @@ def test_all_that_d_sees_is_augmented_in_both_players_updates(options, in_d, in_
 
 
 def test_first_come_the_real_images_then_the_generated_ones_then_a_penaltys():
-    spy, watch = spied(iterations=1, regularizers={"r1": R1(), "r2": R2()})
-    real, fake, r1, r2 = (images for step, images, _ in spy.calls if step == "d_step")
+    spy, watch = spied(iterations=1, regularizers={"gp": GradientPenalty()})
+    real, fake, between = (images for step, images, _ in spy.calls if step == "d_step")
     assert torch.equal(real, watch.seen[0][1])
     assert not torch.equal(real, fake)
-    assert torch.equal(r1, real)
-    assert torch.equal(r2, fake)
+    assert (between >= torch.minimum(real, fake) - 1e-6).all()
+    assert (between <= torch.maximum(real, fake) + 1e-6).all()
 
 
 def test_augmentation_is_told_how_far_the_run_is():

@@ -1,6 +1,7 @@
 """The tests' own Slurm: it runs jobs, and nothing of it is left behind."""
 
 import subprocess
+import time
 
 import pytest
 
@@ -59,7 +60,9 @@ def test_two_clusters_stand_side_by_side(tmp_path):
 def test_the_list_of_jobs_answers_for_the_accounting(tmp_path):
     with SlurmCluster(tmp_path, nodes=1) as cluster:
         cluster.ask("srun", "true")
-        ((job, state),) = cluster.jobs().items()
+        (job,) = cluster.jobs()
+        while (state := cluster.jobs()[job]) == "COMPLETING":
+            time.sleep(0.1)
         asked = cluster.ask("sacct", "-o", "JobID,State,NodeList", "--parsable2", "-j", job)
         assert asked.splitlines() == ["JobID|State|NodeList", f"{job}|{state}|n1"]
         with pytest.raises(subprocess.CalledProcessError):

@@ -67,9 +67,13 @@ def test_a_run_goes_on_without_a_reader_and_without_standard_error(command, tmp_
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
 def test_a_closed_terminal_saves_as_a_termination_does(command, tmp_path):
     command[command.index("iterations=40")] = "iterations=1000000"
-    training = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    told = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored
+    try:
+        training = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+    finally:
+        signal.signal(signal.SIGHUP, told)
     run = wait_for(lambda: next((tmp_path / "o").glob("*/*/checkpoints/*.ckpt"), None)).parents[1]
     training.send_signal(signal.SIGHUP)
     out = training.communicate()[0]

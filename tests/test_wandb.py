@@ -480,7 +480,7 @@ def test_a_run_is_named_by_what_distinguishes_it_from_others(tmp_path, monkeypat
         def config(self):
             return {}
 
-    def noted(config, name, title, group):
+    def noted(config, name, title, group, began):
         titles.append(title)
         return Done()
 
