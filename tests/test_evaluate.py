@@ -336,6 +336,7 @@ def test_data_that_has_moved_is_found_where_it_is_said_to_be(tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (["root=x"], "root: Digits of this run has no location; leave root out"),
         (["n=5"], "n must be at least 10, got 5"),
         (["run=*/*"], "run: no run matches '*/*'"),
         (["run=nowhere/*"], "run: no run matches 'nowhere/*'"),

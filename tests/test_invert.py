@@ -279,6 +279,8 @@ def test_a_file_of_any_kind_is_inverted(finished, tmp_path):
             ["image=train:a"],
             "image: expected numbers and ranges such as 0-99,200, got 'a'",
         ),
+        (["image=train:0", "root=x"], "root: Digits of this run has no location; leave root out"),
+        (["image=train:0,5-3"], "image: expected a range from the lower number, got '5-3'"),
         (["image=train:0", "label=3"], "label: the generator of this run has no classes"),
         (["image=train:0", "space=w+"], "space=w+: the generator of this run has z alone"),
         (["image=train:0", "starts=0"], "starts must be at least 1, got 0"),

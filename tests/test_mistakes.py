@@ -11,9 +11,9 @@ from ganlab.config.checks import conf_dir
 from ganlab.experiments.experiment import Experiment
 from ganlab.storage import decoding
 
-LOSSES, MODELS, REGULARIZERS, OPTIMIZERS = (
+LOSSES, MODELS, REGULARIZERS, OPTIMIZERS, SCALES = (
     ", ".join(sorted(file.stem for file in (conf_dir() / group).glob("*.yaml")))
-    for group in ("loss", "model", "regularizer", "optim")
+    for group in ("loss", "model", "regularizer", "optim", "scale")
 )
 SIZES = "dcgan takes images of size 28 or 8, 16, 32, 64, 128, ...; got 1 x 20 x 20"
 SUFFIXES = ", ".join(sorted(decoding.SUFFIXES))
@@ -520,6 +520,11 @@ def test_names_types_and_ranges_are_told_together(out):
         "seed must be at least 0, got -1",
     ):
         assert f"  {sentence}\n" in outcome.err
+
+
+def test_the_values_of_a_mapping_have_its_type(out):
+    outcome = run_train(*smoke(out, "augment=ada", "augment.multipliers={hue: high}"))
+    assert outcome == refused("augment.multipliers.hue: expected float, got 'high'")
 
 
 def test_flags_that_contradict_each_other_are_refused(out):

@@ -146,13 +146,20 @@ def test_seeds_name_their_files(finished, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "seeds"),
-    [("7", [7]), ("0-3", [0, 1, 2, 3]), ("5,1-2", [5, 1, 2]), ([4, 4], [4, 4])],
+    [(7, [7]), ("7", [7]), ("0-3", [0, 1, 2, 3]), ("5,1-2", [5, 1, 2]), ([4, 4], [4, 4])],
 )
 def test_seeds_are_numbers_and_ranges(text, seeds):
     assert sampling.seeds_in(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "a", "3-", "-3", "1--2", "5-1", "0-99999999", "4294967296"])
+def test_one_seed_is_a_number(finished, tmp_path):
+    (picture,) = drawn(finished, tmp_path, "seeds=7")
+    assert "seeds-7-n-1" in str(picture)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "3-", "-3", "1--2", "5-1", "1,5-4", "0-99999999", "4294967296"]
+)
 def test_other_seeds_get_a_sentence(text, finished):
     outcome = run_sample(f"run={finished}", f"seeds='{text}'")
     assert outcome.code == 2

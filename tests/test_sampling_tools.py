@@ -395,6 +395,13 @@ def test_a_film_begins_at_a_keyframe_and_keeps_its_class():
     assert torch.allclose(images[2], gan.generate(z[[1, 3]]), atol=1e-6)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_frames_have_three_colours(channels):
+    spec = ImageSpec(channels, 16)
+    gan = small_gan(generator=DCGANGenerator(spec, 8, width=8), spec=spec)
+    assert next(iter(Film(gan, 2, between=1, walks=1))).shape[2] == 3
+
+
 def test_a_film_of_styles_is_truncated_in_w():
     gan = styled()
     image = next(iter(Film(gan, 2, walks=1, truncation=1e-6).images()))

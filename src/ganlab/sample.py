@@ -13,7 +13,7 @@ def sample(
     run: str,
     n: int | None = None,
     seed: int = 0,
-    seeds: str | list[int] | None = None,
+    seeds: int | str | list[int] | None = None,
     labels: int | str | list[int | str] | None = None,
     truncation: float | None = None,
     columns: int | None = None,

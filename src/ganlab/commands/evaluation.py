@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from ganlab.data import ImageData
 from ganlab.errors import DataError, ProtocolMismatchError
 from ganlab.experiments.experiment import Experiment
-from ganlab.experiments.restore import BUILT, require_known, require_sound, restore
+from ganlab.experiments.restore import BUILT, move_data, require_known, require_sound, restore
 from ganlab.gan import GAN
 from ganlab.plots import pictures
 from ganlab.runs.folder import Run, pointed_at
@@ -243,8 +243,7 @@ def subject(
         require_known(config, (*BUILT, "data", "metrics"))
     gan = restore(run, checkpoint, trust=trust)
     require_sound(run, config, ("data", "metrics"))
-    if root is not None:
-        config["data"]["root"] = root
+    move_data(config, root)
     experiment = Experiment(**config)
     plan = choice.plan(experiment.plan(), gan.spec.classes)
     experiment.source.check()

@@ -15,7 +15,7 @@ from ganlab.data.images import Images, normalised
 from ganlab.data.progress import watched
 from ganlab.errors import ConfigError, DataError
 from ganlab.experiments.experiment import Experiment
-from ganlab.experiments.restore import require_known, require_sound
+from ganlab.experiments.restore import move_data, require_known, require_sound
 from ganlab.gan import GAN
 from ganlab.plots import pictures
 from ganlab.runs.folder import Run
@@ -102,8 +102,7 @@ def own_images(run: Run, gan: GAN, split: str, root: str | None, *, trust: bool)
     if not trust:
         require_known(config, ("data",))
     require_sound(run, config, ("data",))
-    if root is not None:
-        config["data"]["root"] = root
+    move_data(config, root)
     data = Experiment(**config).image_data(gan)
     if split == "train":
         data.prepare_data()

@@ -31,13 +31,13 @@ MOST, MANY = 400, 10**6  # images in a grid, seeds in a list
 USUAL, WALKS, SHOWN = 64, 16, 3  # images of a grid, walks of a film, images of directions
 
 
-def seeds_in(given: str | list[int]) -> list[int]:
+def seeds_in(given: int | str | list[int]) -> list[int]:
     """The seeds that a text such as 0-99,200 names.
 
     Raises:
         ValueError: it names none, or one is out of range.
     """
-    found = given if isinstance(given, list) else numbers_in(given, "seeds")
+    found = given if isinstance(given, list) else numbers_in(str(given), "seeds")
     at_least(1, **{"number of seeds": len(found)})
     for seed in found:
         seed_range(seed)
@@ -58,7 +58,12 @@ def numbers_in(text: str, name: str) -> list[int]:
     if not all(spans):
         raise ValueError(f"{name}: expected numbers and ranges such as 0-99,200, got '{text}'")
     ends = [(int(span[1]), int(span[2] or span[1])) for span in spans if span is not None]
-    if sum(max(0, last + 1 - first) for first, last in ends) > MANY:
+    for first, last in ends:
+        if last < first:
+            raise ValueError(
+                f"{name}: expected a range from the lower number, got '{first}-{last}'"
+            )
+    if sum(last + 1 - first for first, last in ends) > MANY:
         raise ValueError(f"{name}: at most {MANY:,} at a time, got '{text}'")
     return [number for first, last in ends for number in range(first, last + 1)]
 

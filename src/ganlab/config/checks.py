@@ -106,7 +106,8 @@ def _target_problems(node: dict[str, Any], path: str) -> list[str]:
 
 def group_problems(group: dict[str, Any], hint: Any, path: str, *, deep: bool = True) -> list[str]:
     """Mistakes in a group that is no call itself; a TypedDict says which keys it has."""
-    kinds = typing.get_type_hints(hint) if typing.is_typeddict(hint) else dict.fromkeys(group, Any)
+    fields = typing.get_type_hints(hint) if typing.is_typeddict(hint) else None
+    kinds = dict.fromkeys(group, values_of(hint)) if fields is None else fields
     found = []
     for key, value in group.items():
         where = joined(path, key)
@@ -130,6 +131,13 @@ def takes_groups(hint: Any) -> bool:
     """Whether a type hint allows a group of settings."""
     parts = typing.get_args(hint) if is_union(hint) else (hint,)
     return any(part is Any or typing.is_typeddict(part) or is_mapping(part) for part in parts)
+
+
+def values_of(hint: Any) -> Any:
+    """What a mapping's type hint says of its values if they are plain data, else Any."""
+    parts = typing.get_args(hint) if is_union(hint) else (hint,)
+    kinds = [typing.get_args(part)[1] for part in parts if len(typing.get_args(part)) == 2]
+    return next((kind for kind in kinds if kind in (bool, int, float, str)), Any)
 
 
 def is_union(hint: Any) -> bool:

@@ -24,7 +24,7 @@ from ganlab import (
 )
 from ganlab.config.checks import problems
 from ganlab.config.settings import Node, Settings, range_problems
-from ganlab.config.targets import locate
+from ganlab.config.targets import locate, parameters
 from ganlab.errors import ConfigError, DamagedError
 from ganlab.experiments.experiment import Experiment
 from ganlab.experiments.saved import LARGEST, Saved, require_own_data, require_shapes
@@ -128,6 +128,20 @@ def require_sound(run: Run, config: dict[str, Any], keys: Collection[str]) -> No
     found = problems(config, Settings, deep=keys) + range_problems(config)
     if found:
         raise ConfigError([f"'{run.config_file}': {problem}" for problem in found])
+
+
+def move_data(config: Node, root: str | None) -> None:
+    """Sets another location of the data in a run's config; None: it stays.
+
+    Raises:
+        ConfigError: the data has no location, as digits that a library brings along.
+    """
+    if root is None:
+        return
+    source = locate(config["data"]["_target_"])
+    if "root" not in parameters(source):
+        raise ConfigError([f"root: {source.__name__} of this run has no location; leave root out"])
+    config["data"]["root"] = root
 
 
 def last(run: Run) -> dict[str, Any]:

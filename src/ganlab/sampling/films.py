@@ -55,9 +55,9 @@ class Film:
         return self.keyframes * self.between
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """The frames, uint8 RGB (H, W, 3), each made when it is asked for."""
+        """The frames, uint8 RGB (H, W, 3), each made when it is asked for; without transparency."""
         for images in self.images():
-            yield pictures.grid(images, self.columns)
+            yield pictures.grid(images, self.columns)[..., :3]
 
     @torch.no_grad()
     def images(self) -> Iterator[Tensor]:
