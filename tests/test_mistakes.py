@@ -47,8 +47,7 @@ NAMES = {
         f"optim@g_optimizer: there is no 'sdg'; did you mean 'sgd'? ({OPTIMIZERS})"
     ),
     "scale=digits-dcgn": (
-        "scale: there is no 'digits-dcgn'; did you mean 'digits-dcgan'? (digits-dcgan, "
-        "digits-r3gan, digits-stylegan2)"
+        f"scale: there is no 'digits-dcgn'; did you mean 'digits-dcgan'? ({SCALES})"
     ),
     "batchsize=3": "batchsize: unknown; did you mean 'batch_size'?",
     "+batchsize=3": "batchsize: unknown; did you mean 'batch_size'?",
