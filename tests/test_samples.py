@@ -152,6 +152,13 @@ def test_seeds_are_numbers_and_ranges(text, seeds):
     assert sampling.seeds_in(text) == seeds
 
 
+def test_an_output_that_is_a_file_is_a_mistake(finished, tmp_path):
+    (tmp_path / "file").touch()
+    outcome = run_sample(f"run={finished}", f"output={tmp_path / 'file'}", "n=1")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert f"'{tmp_path / 'file'}': File exists" in outcome.err
+
+
 def test_one_seed_is_a_number(finished, tmp_path):
     (picture,) = drawn(finished, tmp_path, "seeds=7")
     assert "seeds-7-n-1" in str(picture)

@@ -180,6 +180,8 @@ def test_uniform_noise_has_no_tails():
             ask(2, truncation=0.7)
     with pytest.raises(ValueError, match="truncation must be greater than 0, got 0"):
         small_gan().sample(2, truncation=0)
+    with pytest.raises(ValueError, match="truncation must be finite, got inf"):
+        styled().sample(2, truncation=float("inf"))
 
 
 def test_every_form_of_samples_is_truncated(finished, tmp_path):

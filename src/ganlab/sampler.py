@@ -1,6 +1,7 @@
 """A generator with its prior, its codes and its averaged weights: latents, and samples of them."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -108,6 +109,8 @@ class Sampler(nn.Module):
     def check_truncation(self, truncation: float | None) -> None:
         """Raises ValueError if a truncation (None passes) is out of range or has no meaning."""
         positive(truncation=truncation)
+        if truncation == math.inf:
+            raise ValueError("truncation must be finite, got inf; None: not truncated")
         styled = isinstance(self.generator, StyleGenerator)
         if truncation is not None and not styled and not isinstance(self.latent, Gaussian):
             raise ValueError(

@@ -182,7 +182,7 @@ def called(function: Callable[..., Any], words: list[str], **given: Any) -> Any:
         return function(**node, **given)
     except ValueError as error:
         raise ConfigError([str(error)]) from error
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+    except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
         raise ConfigError([f"'{error.filename}': {error.strerror}"]) from error
 
 
