@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ganlab.commands.sampling import numbers_in
+from ganlab.conditioning import ByClass
 from ganlab.data.images import Images, normalised
 from ganlab.data.progress import watched
 from ganlab.errors import ConfigError, DataError
@@ -175,8 +176,6 @@ def document(
 
 def said(inversion: Inversion, one: Found) -> int | None:
     """The class that an image was found in; None: G is told none."""
-    from ganlab.conditioning import ByClass
-
     return int(one.code.argmax()) if isinstance(inversion.gan.conditioning, ByClass) else None
 
 

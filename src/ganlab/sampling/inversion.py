@@ -1,5 +1,6 @@
 """Inversion: the latent point whose image is most like a given one, by optimisation."""
 
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -98,6 +99,16 @@ class Inversion:
         if self.space in ("w", "w+") and not isinstance(self.gan.generator, StyleGenerator):
             raise ValueError(f"space={self.space}: the generator of this run has z alone")
 
+    @functools.cached_property
+    def deviation(self) -> Tensor:
+        """(d,), the standard deviation of each entry of the points of random latents."""
+        with torch.no_grad(), space_of(self.gan, in_noise=self.space == "z") as space:
+            if space.name == "z":
+                return torch.full_like(space.mean, self.gan.latent.deviation)
+            latents = self.gan.streamed_latents(SAMPLES, self.seed)
+            points = torch.cat([space.points(z) for z in latents])
+            return points.std(dim=0).clamp_min(1e-6)
+
     def __call__(self, target: Tensor, label: int | None = None) -> Found:
         """The point of one image.
 
@@ -166,7 +177,7 @@ class _Search:
         self.plan, self.space, self.look = plan, space, look
         self.target, self.code = target, code
         with torch.no_grad():
-            self.scale = deviation(plan.gan, space, plan.seed)
+            self.scale = plan.deviation
             self.wanted = [self._features(target, part) for part in code.split(AT_ONCE)]
 
     def run(self, points: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -254,14 +265,6 @@ def ramp(share: float) -> float:
     """The rate in [0, 1] after a share of the steps: it rises linearly, and falls by a cosine."""
     falling = min(1.0, (1 - share) / COOL)
     return (0.5 - 0.5 * math.cos(falling * math.pi)) * min(1.0, share / WARM)
-
-
-def deviation(gan: Generative, space: Space, seed: int) -> Tensor:
-    """(d,), the standard deviation of each entry of the points of random latents."""
-    if space.name == "z":
-        return torch.full_like(space.mean, gan.latent.deviation)
-    points = torch.cat([space.points(z) for z in gan.streamed_latents(SAMPLES, seed)])
-    return points.std(dim=0).clamp_min(1e-6)
 
 
 def psnr(image: Tensor, target: Tensor) -> float:
