@@ -111,12 +111,20 @@ class Sampler(nn.Module):
         positive(truncation=truncation)
         if truncation == math.inf:
             raise ValueError("truncation must be finite, got inf; None: not truncated")
-        styled = isinstance(self.generator, StyleGenerator)
-        if truncation is not None and not styled and not isinstance(self.latent, Gaussian):
+        if (
+            truncation is not None
+            and not self._has_styles
+            and not isinstance(self.latent, Gaussian)
+        ):
             raise ValueError(
                 "truncation: redraws the tails of Gaussian noise, and the noise of this model is "
                 "uniform; leave truncation out"
             )
+
+    @property
+    def _has_styles(self) -> bool:
+        """Whether truncation moves w, and leaves the noise as it is."""
+        return isinstance(self.generator, StyleGenerator)
 
     def _truncating(self, truncation: float | None) -> Draw:
         """`_draw`, followed by the truncation of Gaussian noise."""
@@ -130,8 +138,7 @@ class Sampler(nn.Module):
     def _truncated(self, z: Tensor, truncation: float | None, generator: torch.Generator) -> Tensor:
         """Latents whose Gaussian noise is truncated, unless w is; codes stay."""
         latent = self.latent
-        styled = isinstance(self.generator, StyleGenerator)
-        if truncation is None or styled or not isinstance(latent, Gaussian):
+        if truncation is None or self._has_styles or not isinstance(latent, Gaussian):
             return z
         noise = latent.truncated(z[:, : latent.dim], truncation, generator)
         return torch.cat([noise, self.code_in(z)], dim=1)
@@ -198,8 +205,7 @@ class Sampler(nn.Module):
         self.check_truncation(truncation)
         network = self.sampler
         statistics = running(network)
-        styled = isinstance(network, StyleGenerator)
-        if truncation is None or styled or not statistics:
+        if truncation is None or self._has_styles or not statistics:
             yield
             return
         kept = [tensor.clone() for tensor in statistics]

@@ -56,6 +56,10 @@ class StyleGenerator(Generator):
         """w (N, w_dim) of latents z (N, latent_dim)."""
         raise NotImplementedError
 
+    def truncated_mapping(self, z: Tensor, psi: float) -> Tensor:
+        """w_mean + psi (w - w_mean), the truncation trick (Karras et al. 2019, appendix B)."""
+        return torch.lerp(self.w_mean, self.mapping(z), psi)
+
     def synthesis(self, w: Tensor) -> Tensor:
         """Images (N, C, H, W) of w (N, w_dim), or of one w for each layer (N, layers, w_dim)."""
         raise NotImplementedError
@@ -69,18 +73,13 @@ class StyleGenerator(Generator):
 
 
 def truncated(generator: nn.Module, psi: float | None) -> Callable[[Tensor], Tensor]:
-    """The mapping z -> images, with a StyleGenerator's w at w_mean + psi (w - w_mean).
+    """The mapping z -> images, with a StyleGenerator's w truncated by psi.
 
-    That is the truncation trick of Karras et al. 2019, appendix B.  psi None, and any other
-    generator: the generator itself.
+    psi None, and any other generator: the generator itself.
     """
     if psi is None or not isinstance(generator, StyleGenerator):
         return generator
-
-    def make(z: Tensor) -> Tensor:
-        return generator.synthesis(torch.lerp(generator.w_mean, generator.mapping(z), psi))
-
-    return make
+    return lambda z: generator.synthesis(generator.truncated_mapping(z, psi))
 
 
 class Discriminator(Network):

@@ -63,8 +63,9 @@ def noise(gan: Generative, generator: nn.Module) -> Space:
 
 def styles(generator: StyleGenerator, psi: float = 1.0) -> Space:
     """w, moved towards its mean by psi."""
-
-    def points(z: Tensor) -> Tensor:
-        return torch.lerp(generator.w_mean, generator.mapping(z), psi)
-
-    return Space("w", points, lambda w, _: generator.synthesis(w).float(), generator.w_mean)
+    return Space(
+        "w",
+        lambda z: generator.truncated_mapping(z, psi),
+        lambda w, _: generator.synthesis(w).float(),
+        generator.w_mean,
+    )

@@ -38,17 +38,14 @@ def blocks(draw: Draw, labels: Tensor, seed: int) -> Iterator[Tensor]:
 
 def regrouped(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
     """The same rows in parts of `size`, the last of at most so many."""
-    held = list[Tensor]()
+    held: Tensor | None = None
     for part in parts:
-        held.append(part)
-        if sum(map(len, held)) >= size:
-            *full, rest = torch.cat(held).split(size)
-            if len(rest) == size:
-                full, rest = [*full, rest], rest[:0]
-            yield from full
-            held = [rest]
-    if any(map(len, held)):
-        yield torch.cat(held)
+        held = part if held is None else torch.cat([held, part])
+        while len(held) >= size:
+            yield held[:size]
+            held = held[size:]
+    if held is not None and len(held):
+        yield held
 
 
 def classes_for(counted: Iterable[int], labels: Labels, classes: int) -> Tensor:
