@@ -86,3 +86,14 @@ def test_the_table_has_a_row_per_recipe(monkeypatch, capsys):
     assert rows[1][4] == "32.00M"
     assert float(rows[1][7]) == pytest.approx(float(rows[1][5][:-1]) / 100 / 60 * 1000, rel=0.01)
     assert rows[2][7] == "10.0"
+
+
+@pytest.mark.parametrize("words", [["r3gan", "width=16"], ["stylegan2_f", "most=16"]], ids=" ".join)
+def test_networks_that_ask_for_autocast_are_counted_without_memory(words):
+    """The meta device has no autocast, and refuses to be asked."""
+    recipe, option = words
+    players = ("generator", "discriminator")
+    config = completed(f"experiment={recipe}", *(f"model.{p}.{option}" for p in players))
+    with torch.device("meta"):
+        gan = Experiment(**config).build_gan()
+    assert costs.flops(gan, 4) > 0
