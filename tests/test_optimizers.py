@@ -209,7 +209,7 @@ def g_gradient(theta, psi):
 
 
 def by_hand_dirac(means, ahead=("d", "g")):
-    """Extragradient in Algorithm 1, as GAN._look_ahead says it."""
+    """Extragradient in Algorithm 1, as GAN.look_ahead says it."""
     theta, psi = (torch.tensor(value, dtype=torch.float64) for value in (1.0, 0.5))
     for minibatches in means:
         d, g = d_gradient(theta, psi, minibatches[0]), g_gradient(theta, psi)

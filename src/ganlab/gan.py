@@ -118,7 +118,7 @@ class GAN(Generative):
     def play(self, batch: RealImages) -> None:
         """One iteration of Algorithm 1: k updates of D, one of G."""
         minibatches = batch.unbind()
-        self._look_ahead(minibatches)
+        self.look_ahead(minibatches)
         for real in minibatches[: self.d_steps]:  # for k steps, each on a fresh minibatch:
             self.d_step(real)
         self.g_step(minibatches[-1])
@@ -159,7 +159,7 @@ class GAN(Generative):
                 share = real.size / minibatch.size
                 self.manual_backward(share * self.g_loss(fake, real, z, computed))
 
-    def _look_ahead(self, minibatches: list[Batch]) -> None:
+    def look_ahead(self, minibatches: list[Batch]) -> None:
         """Moves players with an extragradient optimizer to where they look ahead.
 
         Both gradients are taken before anyone moves.  The updates that follow see the players

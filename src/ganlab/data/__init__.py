@@ -8,7 +8,7 @@ from ganlab.data.folder import Folder
 from ganlab.data.images import Images
 from ganlab.data.labels import LabelBudget
 from ganlab.data.module import ImageData
-from ganlab.data.points import Gaussian1D, Grid2D, Points, Ring2D, SwissRoll2D
+from ganlab.data.points import Drawn2D, Gaussian1D, Grid2D, Points, Ring2D, SwissRoll2D
 from ganlab.data.sources import CIFAR10, CIFAR100, MNIST, STL10, SVHN, Digits, FashionMNIST
 from ganlab.data.stacked import StackedMNIST
 
@@ -19,6 +19,7 @@ __all__ = [
     "STL10",
     "SVHN",
     "Digits",
+    "Drawn2D",
     "FashionMNIST",
     "Folder",
     "Gaussian1D",

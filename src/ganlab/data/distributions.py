@@ -3,6 +3,7 @@
 Points are (N, dim); samples come with the mode, int64 (N,), that each point is from.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -112,6 +113,22 @@ class Mixture:
         scaled = (x.double()[:, None] - self.means[:, 0]) / self.stds
         return (self.weights * torch.special.ndtr(scaled)).sum(dim=1)
 
+    def masses(self, x: Tensor, y: Tensor) -> Tensor:
+        """P of each cell between x edges (A + 1,) and y edges (B + 1,): float64 (B, A), rows are y.
+
+        Exact, as the density of an isotropic Gaussian is a product; for 2-d mixtures only.
+
+        Raises:
+            ValueError: the mixture has not two dimensions.
+        """
+        if self.dim != 2:
+            raise ValueError(f"masses of cells need a mixture of dimension 2, got {self.dim}")
+        along_x, along_y = (
+            torch.special.ndtr((edges.double() - mean[:, None]) / self.stds[:, None]).diff(dim=1)
+            for edges, mean in zip((x, y), self.means.T, strict=True)
+        )
+        return (self.weights[:, None] * along_y).T @ along_x
+
     def coverage(self, samples: Tensor) -> Coverage:
         """How generated points (N, dim) cover the modes; non-finite points count for no mode."""
         points = samples.detach().cpu().double()
@@ -173,8 +190,9 @@ class SwissRoll:
         points = self.curve(self.start + (self.end - self.start) * t) + self.std * noise
         return points.float(), torch.zeros(n, dtype=torch.long)
 
-    def log_density(self, x: Tensor) -> Tensor:
-        """(N, 2) -> float64 (N,): the integral over t, by the midpoint rule.
+    @functools.cached_property
+    def mixture(self) -> Mixture:
+        """Gaussians along the curve in whose place stands the integral over t: the midpoint rule.
 
         Steps along the curve are at most std / 4.  The relative error of the density is 1e-3 at the
         two ends of the curve and far less elsewhere.
@@ -182,7 +200,11 @@ class SwissRoll:
         length = (self.end - self.start) * self.end / (3 * math.pi)
         n = math.ceil(4 * length / self.std)
         t = self.start + (self.end - self.start) * (torch.arange(n, dtype=torch.float64) + 0.5) / n
-        return Mixture(self.curve(t).tolist(), [self.std]).log_density(x)
+        return Mixture(self.curve(t).tolist(), [self.std])
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """(N, 2) -> float64 (N,), of `mixture`."""
+        return self.mixture.log_density(x)
 
     def density(self, x: Tensor) -> Tensor:
         """(N, 2) -> float64 (N,)."""

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ganlab.data.distributions import Distribution, Mixture, SwissRoll, grid, ring
 from ganlab.data.images import Images
+from ganlab.data.strokes import Strokes, positions
 from ganlab.spec import PointSpec, at_least, seed_range
 from ganlab.training.streams import Stream, stream
 
@@ -136,6 +137,20 @@ class SwissRoll2D(Points):
         self, turns: float = 1.5, std: float = 0.05, n: int = 100_000, seed: int = 0
     ) -> None:
         super().__init__(SwissRoll(turns, std), n, seed)
+
+
+class Drawn2D(Points):
+    """A shape drawn by hand: a Gaussian at each point of its strokes; it has no modes.
+
+    Args:
+        strokes: the points, written as in data/strokes.py: four characters each.
+        std: standard deviation of each Gaussian.
+        n: number of points.
+        seed: of the draw.
+    """
+
+    def __init__(self, strokes: str, std: float = 0.02, n: int = 100_000, seed: int = 0) -> None:
+        super().__init__(Strokes(positions(strokes), std), n, seed)
 
 
 def distribution_of(source: object) -> Distribution | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
@@ -42,7 +43,16 @@ def planned(overrides: Sequence[str], composer: Composer | None = None) -> Plann
     Raises:
         ConfigError: the overrides are invalid; lists all mistakes.
     """
-    composer = composer or Composer()
+    cfg, config = composed(overrides, composer or Composer())
+    return Planned(config, rehearse(cfg, config, Point(list(overrides))).run)
+
+
+def composed(overrides: Sequence[str], composer: Composer) -> tuple[DictConfig, dict[str, Any]]:
+    """A run's config, as Hydra composes it and completed.
+
+    Raises:
+        ConfigError: the overrides are invalid; lists all mistakes.
+    """
     if varying := [o for o in overrides if composer.varies(o)]:
         raise ConfigError([f"'{o}': a laboratory takes one value, not a sweep" for o in varying])
     cfg, mistakes = composer.compose(list(overrides))
@@ -54,7 +64,7 @@ def planned(overrides: Sequence[str], composer: Composer | None = None) -> Plann
         raise ConfigError(mistakes)
     if config["minutes"] is not None:
         raise ConfigError(["minutes: a laboratory counts iterations; set iterations=... instead"])
-    return Planned(config, rehearse(cfg, config, Point(list(overrides))).run)
+    return cfg, config
 
 
 def trained(plan: Planned, callbacks: Sequence[Callback] = ()) -> Run:

@@ -30,6 +30,7 @@ class Stream(IntEnum):
     HEALTH_SKETCH = 42  # random projection: width
     HEALTH_IMAGES = 43  # real images that samples are compared with
     INVERSION = 51  # noise of points that are searched for
+    SINGLE_UPDATES = 61  # of a live laboratory: iteration, how many before, player
 
 
 def stream(device: torch.device | str, *key: int) -> torch.Generator:
