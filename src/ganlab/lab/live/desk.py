@@ -10,7 +10,7 @@ from ganlab.data.strokes import MOST, written
 from ganlab.errors import ConfigError
 from ganlab.lab.live import setup as choices
 from ganlab.lab.live.history import Curves
-from ganlab.lab.live.layers import Layers
+from ganlab.lab.live.layers import Layers, View
 from ganlab.lab.live.link import FAR, SWITCHED, Link
 from ganlab.lab.live.match import SHARED, Match
 from ganlab.lab.live.setup import DRAWN, NAMES, WHILE_IT_RUNS, Setup
@@ -128,7 +128,7 @@ class Desk:
         while self.playing and left > 0:
             self._each(LiveTraining.iterate)
             left -= 1
-            if self.iterations == self.until or self._ended():
+            if self.iterations == self.until or self.ended:
                 self.pause()
             if time.perf_counter() - started >= seconds:
                 break
@@ -138,16 +138,24 @@ class Desk:
         for side in self.sides:
             act(side.training)
 
-    def frames(self) -> list[dict[str, Any]]:
-        """What is drawn of each side, by layer; in slow motion also what a line has drawn."""
-        return [{**side.frame(self.shown), **self._drawn(side)} for side in self.sides]
+    def frames(self) -> list[tuple[dict[str, Any], View, int]]:
+        """What is drawn of each side, by layer; the part that is shown; dimensions of the data.
+
+        In slow motion, what a line has drawn is among the layers: drawn_real, drawn_generated.
+        """
+        return [
+            ({**side.frame(self.shown), **self._drawn(side)}, side.layers.view, side.layers.dim)
+            for side in self.sides
+        ]
 
     def _drawn(self, side: Side) -> dict[str, Any]:
         drawn = side.training.drawn
         points = {"drawn_real": drawn.real, "drawn_generated": drawn.generated}
         return {n: p.numpy() for n, p in points.items() if self.slowly and p is not None}
 
-    def _ended(self) -> bool:
+    @property
+    def ended(self) -> bool:
+        """Whether no side can go on."""
         return all(side.training.failure is not None for side in self.sides)
 
     def iterate(self) -> None:
@@ -279,7 +287,7 @@ class Desk:
 
     def view(self) -> dict[str, Any]:
         """All that a page shows besides the pictures: plain data."""
-        left, right = self.sides[0], self.sides[-1]
+        left = self.sides[0]
         training = left.training
         return {
             "iterations": self.iterations,
@@ -297,7 +305,7 @@ class Desk:
             "dim": left.layers.dim,
             "choices": [written_out(setup) for setup in self.setups],
             "sides": [report(side) for side in self.sides],
-            "titles": titles(*self.setups) if left is not right else [],
+            "titles": titles(self.setups),
             "stop": self.stop.name if self.stop is not None else "",
             "cured": self.cured,
         }
@@ -346,12 +354,12 @@ def report(side: Side) -> dict[str, Any]:
     }
 
 
-def titles(left: Setup, right: Setup) -> list[str]:
-    """What tells two sides from each other."""
-    differing = [name for name in NAMES if getattr(left, name) != getattr(right, name)]
+def titles(setups: Sequence[Setup]) -> list[str]:
+    """What tells sides from each other; their losses if nothing does."""
+    differing = [name for name in NAMES if len({getattr(setup, name) for setup in setups}) > 1]
     return [
         ", ".join(name_of(name, getattr(setup, name)) for name in differing) or setup.loss
-        for setup in (left, right)
+        for setup in setups
     ]
 
 

@@ -3,6 +3,7 @@
 "use strict";
 
 (() => {
+  const { by, field, all, say, side, stops, show } = LiveView;
   /** @type {any} */
   const Bokeh = /** @type {any} */ (window).Bokeh;
   const { token, path } = JSON.parse(by("connection").textContent || "");

@@ -13,7 +13,7 @@ from ganlab.errors import ConfigError
 from ganlab.lab.live.charts import SIDES, Charts
 from ganlab.lab.live.desk import FRAME, Desk
 from ganlab.lab.live.link import Link
-from ganlab.lab.live.picture import Picture, columns, height
+from ganlab.lab.live.picture import Picture
 from ganlab.lab.live.setup import Setup
 from ganlab.pages.document import finite
 
@@ -152,11 +152,8 @@ class Page:
         desk = self.desk
         if desk is None:
             return
-        for side, frame, picture in zip(desk.sides, desk.frames(), self.pictures, strict=False):
-            view, dim = side.layers.view, side.layers.dim
-            top = height(frame["densities"].data) if "densities" in frame else height([])
-            picture.look(view, dim, top)
-            picture.show(columns(frame, view, dim))
+        for picture, frame in zip(self.pictures, desk.frames(), strict=False):
+            picture.show(picture.take(*frame))
         now = time.monotonic()
         if charts or not desk.playing or now - self.charted > CHARTS_EVERY:
             self.titles = self.charts.show([s.curves() for s in desk.sides], desk.iterations)

@@ -1,6 +1,6 @@
 """The picture of a training: points, heat map, warped grid, arrows; curves if it is on the line."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,12 @@ SOURCES = {
     **dict.fromkeys(("warp", "d", "best", "p_data", "p_g"), ("x", "y")),
     "arrows": ("x0", "y0", "x1", "y1"),
     "heads": ("x", "y", "angle"),
+}
+# source -> the layer that it belongs to
+LAYERS_OF = {
+    **{name: name for name in ("real", "generated", "heat", "optimal", "warp")},
+    **{"d": "heat", "best": "optimal", "p_data": "densities", "p_g": "densities"},
+    **{"arrows": "gradients", "heads": "gradients"},
 }
 
 
@@ -99,12 +105,24 @@ class Picture:
             "x", "y", angle="angle", source=of["heads"], color=ARROW, marker="triangle", size=6
         )
 
-    def look(self, view: View, dim: int, top: float = 1.1) -> None:
+    def look(self, view: View, dim: int, top: float) -> None:
         """Shows this part of the plane, or of the line with heights up to `top`."""
         low, high = view
-        for axis, ends in ((self.x, (low, high)), (self.y, (low, high) if dim == 2 else (FLOOR, top))):
+        upright = (low, high) if dim == 2 else (FLOOR, top)
+        for axis, ends in ((self.x, (low, high)), (self.y, upright)):
             if (axis.start, axis.end) != ends:
                 axis.update(start=ends[0], end=ends[1])
+
+    def take(self, frame: Mapping[str, Any], view: View, dim: int) -> dict[str, Columns]:
+        """What the sources hold of a frame, by source.
+
+        Args:
+            frame: layers by name, and what slow motion has drawn: drawn_real, drawn_generated.
+            view: the part that is shown.
+            dim: of the data: 1 or 2.
+        """
+        self.look(view, dim, top_of(frame))
+        return on_the_line(frame, view) if dim == 1 else in_the_plane(frame, view)
 
     def show(self, columns: Mapping[str, Columns]) -> None:
         """Draws these columns, by source; a source that is not among them becomes empty."""
@@ -115,15 +133,9 @@ class Picture:
                 source.data = {column: [] for column in SOURCES[name]}
 
 
-def columns(frame: Mapping[str, Any], view: View, dim: int) -> dict[str, Columns]:
-    """What the sources of a picture hold.
-
-    Args:
-        frame: layers by name, and what slow motion has drawn: "drawn_real", "drawn_generated".
-        view: what is shown.
-        dim: 1 or 2.
-    """
-    return on_the_line(frame, view) if dim == 1 else in_the_plane(frame, view)
+def top_of(frame: Mapping[str, Any]) -> float:
+    """The top of a picture of the line: D is at most 1, p_data may be higher."""
+    return 1.1 * max([1.0, *frame["densities"].data] if "densities" in frame else [1.0])
 
 
 def in_the_plane(frame: Mapping[str, Any], view: View) -> dict[str, Columns]:
@@ -204,8 +216,3 @@ def arrows(pushed: Arrows, view: View) -> dict[str, Columns]:
     angle = np.arctan2(to[:, 1] - at[:, 1], to[:, 0] - at[:, 0]) - np.pi / 2
     ends = {"x0": at[:, 0], "y0": at[:, 1], "x1": to[:, 0], "y1": to[:, 1]}
     return {"arrows": ends, "heads": {**xy(to[:, 0], to[:, 1]), "angle": angle}}
-
-
-def height(data: Collection[float]) -> float:
-    """The top of a picture of the line: of D, which is at most 1, or of p_data."""
-    return 1.1 * max([1.0, *data])
