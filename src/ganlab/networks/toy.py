@@ -8,7 +8,7 @@ from ganlab.networks.contract import Generator
 from ganlab.networks.discriminator import FeatureDiscriminator, minibatch_std
 from ganlab.networks.layers import reparametrize
 from ganlab.networks.vanilla import dense, generating
-from ganlab.spec import Spec, at_least
+from ganlab.spec import Spec
 
 
 class ToyGenerator(Generator):
@@ -43,7 +43,8 @@ class ToyDiscriminator(FeatureDiscriminator):
     """Points (N, d), or images of the spec's shape -> logits (N,).
 
     Args:
-        hidden: widths of the hidden layers, at least one; the last one gives D's features.
+        hidden: widths of the hidden layers; the last one gives D's features.  (): a linear D, whose
+            features are the points themselves.
         activation: "relu", "leaky_relu", "tanh", "elu" or "softplus".
         norm: "none", "batch", "layer", "spectral" or "weight".
         minibatch: "none", "std" (before the last hidden layer) or "discrimination"; with
@@ -61,7 +62,6 @@ class ToyDiscriminator(FeatureDiscriminator):
         minibatch: str = "none",
         minibatch_group: int = 4,
     ) -> None:
-        at_least(1, **{"number of hidden layers": len(hidden)})
         widths = (math.prod(spec.shape), *hidden)
         spread = minibatch_std(minibatch, minibatch_group)
         layers = dense(widths, norm, activation=activation, before_last=spread)

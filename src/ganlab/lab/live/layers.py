@@ -27,8 +27,9 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from ganlab.data.distributions import Mixture
+from ganlab.data.distributions import Distribution, Mixture, SwissRoll
 from ganlab.data.points import distribution_of
+from ganlab.data.strokes import Strokes
 from ganlab.gan import GAN
 from ganlab.lab import theory
 from ganlab.lab.line import State, stretches
@@ -122,7 +123,7 @@ class Layers:
         known = distribution_of(stage.experiment.source)
         self.dim = gan.spec.shape[0]
         self.modes = known if isinstance(known, Mixture) and len(known) > 1 else None
-        self.mixture: Mixture = known if isinstance(known, Mixture) else known.mixture
+        self.mixture = mixture_of(known)
         self.points = stage.points[:shown]
         self.projected = stage.points[:PROJECTED]
         self.noise = gan.fixed_latents(shown)
@@ -291,6 +292,19 @@ class _Frame:
             "JSD of cells": theory.jsd(data, generated),
             "sliced W1": (sorted_g - sorted_data).abs().mean().item(),
         }
+
+
+def mixture_of(known: Distribution | None) -> Mixture:
+    """The mixture of Gaussians that a distribution is, or is computed by.
+
+    Raises:
+        TypeError: the density is unknown.
+    """
+    if isinstance(known, SwissRoll | Strokes):
+        return known.mixture
+    if not isinstance(known, Mixture):
+        raise TypeError(f"layers need points with a known density, got {type(known).__name__}")
+    return known
 
 
 def view_of(points: Tensor) -> View:

@@ -5,8 +5,7 @@ import math
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import yaml
@@ -29,7 +28,6 @@ DATA = {  # name -> the words that choose it; everything lies within [-3, 3]
 }
 ACTIVATIONS = ("relu", "leaky_relu", "tanh", "elu", "softplus")
 LATENTS = ("gaussian", "uniform")
-Activation = Literal["relu", "leaky_relu", "tanh", "elu", "softplus"]
 
 
 def options(group: str) -> tuple[str, ...]:
@@ -124,8 +122,8 @@ class Setup:
     g_optimizer: str = "adam"
     d_optimizer: str = "adam"
     g_rate: float = 1e-3
-    d_rate: float = 1e-3
-    momentum: float = 0.5
+    d_rate: float = 2e-3
+    momentum: float = 0.0
     k: int = 1
     g_width: int = 64
     g_depth: int = 2

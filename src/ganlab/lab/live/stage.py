@@ -1,14 +1,18 @@
 """A GAN that is ready to be stepped by hand: Lightning's Trainer without its loop."""
 
 import functools
+import os
 from dataclasses import dataclass
+from typing import cast
 
 from pytorch_lightning import Trainer
 from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from ganlab.commands.composition import Composer
 from ganlab.data import ImageData
+from ganlab.data.images import Images
 from ganlab.data.module import MinibatchOrder
 from ganlab.errors import ConfigError
 from ganlab.experiments.experiment import Experiment
@@ -69,6 +73,8 @@ class Stage:
             ConfigError: the choices cannot be combined.
         """
         quiet_lightning()
+        # Lightning sets it, and torch then opens NVIDIA's library at every step of an optimizer.
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
         experiment = experiment_of(setup)
         gan = experiment.build_gan()
         data = experiment.image_data(gan)
@@ -105,9 +111,9 @@ class Stage:
         return MinibatchOrder(len(self.points), shape, self.data.seed, key)
 
     @property
-    def points(self) -> "Tensor":
+    def points(self) -> Tensor:
         """All real points, (N, d)."""
-        return self.data.images.images
+        return cast("Images", self.data.images).images  # read by `of`
 
     def batch(self, order: MinibatchOrder, number: int) -> RealImages:
         """The minibatches of an iteration, or of a single update."""

@@ -1,6 +1,6 @@
 """A ganlab training that a person plays with: one iteration, one update or one line at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganlab.errors import ConfigError, NonFiniteError
-from ganlab.gan import GAN, D, G
+from ganlab.gan import D, G
 from ganlab.health.verdicts import Verdict, diverged
 from ganlab.lab.live.algorithm import Line, lines
 from ganlab.lab.live.health import Doctor
