@@ -70,7 +70,9 @@ def page(desk: Desk, stops: Sequence[int], layers: Sequence[str]) -> str:
     for stop in stops:
         while desk.iterations < stop and not desk.ended:
             desk.iterate()
-        frames.append([picture.take(*one) for picture, one in zip(pictures, desk.frames(), strict=True)])
+        frames.append(
+            [picture.take(*one) for picture, one in zip(pictures, desk.frames(), strict=True)]
+        )
         reports.append([report(side) for side in desk.sides])
         if desk.ended:
             break

@@ -109,10 +109,8 @@ LEGEND: Mapping[str, tuple[str, str, str]] = {
     "densities": ("p_data and p_g", "", "The densities of the data (blue) and of G (orange)."),
     "gradients": (
         "Gradients that G hears",
-        "Arrows show where G's loss pushes each point: long for a strong push, none where it "
-        "vanishes.",
-        "Arrows show where G's loss pushes each point: long for a strong push, none where it "
-        "vanishes.",
+        "Arrows show where G's loss pushes each point: the longer, the stronger.",
+        "Arrows show where G's loss pushes each point: the longer, the stronger.",
     ),
     "warp": (
         "Warped grid of z",

@@ -87,9 +87,7 @@ def setup_of(pairs: list[tuple[str, str]], mistakes: list[str], where: str = "")
 def beside_of(setup: Setup, text: str, mistakes: list[str]) -> Setup:
     """The setup that differs from another by a query."""
     given = parse_qsl(text, keep_blank_values=True)
-    mistakes += [
-        f"beside: {name} is the same on both sides" for name, _ in given if name in SHARED
-    ]
+    mistakes += [f"beside: {name} is the same on both sides" for name, _ in given if name in SHARED]
     other = setup_of([pair for pair in given if pair[0] not in SHARED], mistakes, "beside: ")
     named = {name for name, _ in given}
     taken = {n.name: getattr(other, n.name) for n in fields(Setup) if n.name in named - {*SHARED}}

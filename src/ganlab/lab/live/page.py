@@ -92,7 +92,8 @@ class Page:
     def __init__(self, document: Document, desks: Desks) -> None:
         self.document, self.desks = document, desks
         self.session = document.session_context.id
-        self.key, self.desk = "", None
+        self.key = ""
+        self.desk: Desk | None = None
         self.room = Room()
         self.pictures, self.charts = [Picture(side) for side in SIDES], Charts()
         self.frame, self.scheduled = 0, False

@@ -37,8 +37,12 @@ SOURCES = {
 # source -> the layer that it belongs to
 LAYERS_OF = {
     **{name: name for name in ("real", "generated", "heat", "optimal", "warp")},
-    **{"d": "heat", "best": "optimal", "p_data": "densities", "p_g": "densities"},
-    **{"arrows": "gradients", "heads": "gradients"},
+    "d": "heat",
+    "best": "optimal",
+    "p_data": "densities",
+    "p_g": "densities",
+    "arrows": "gradients",
+    "heads": "gradients",
 }
 
 
@@ -188,7 +192,10 @@ def grid(x: Array) -> Columns:
     """The lines of a grid (rows, columns, 2), or a line (n, 2), as one line with gaps."""
     if x.ndim == 2:
         return xy(x[:, 0], x[:, 1])
-    along = [np.pad(one, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan) for one in (x, x.swapaxes(0, 1))]
+    along = [
+        np.pad(one, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan)
+        for one in (x, x.swapaxes(0, 1))
+    ]
     points = np.concatenate([one.reshape(-1, 2) for one in along])
     return xy(points[:, 0], points[:, 1])
 
@@ -199,7 +206,7 @@ def threads(warp: Warp, view: View) -> Columns:
     wide = np.abs(z).max() or 1.0
     placed = (view.low + view.high) / 2 + z / wide * (view.high - view.low) / 2 * 0.9
     gaps = np.full_like(x, np.nan)
-    heights = np.tile(np.float32([Z_AT, X_AT, np.nan]), len(x))
+    heights = np.tile(np.array([Z_AT, X_AT, np.nan]), len(x))
     return xy(np.stack([placed, x, gaps], axis=1).ravel(), heights)
 
 

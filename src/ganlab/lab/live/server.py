@@ -1,12 +1,14 @@
 """`ganlab lab live`: a page on loopback with a training that a person plays with."""
 
 import asyncio
-from dataclasses import asdict
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from bokeh.application import Application as Documents
 from bokeh.application.handlers.function import FunctionHandler
+from bokeh.document import Document
 from bokeh.server.tornado import BokehTornado
 from bokeh.util.token import generate_jwt_token, generate_session_id
 from tornado.ioloop import IOLoop
@@ -43,28 +45,40 @@ def shell() -> str:
     )
 
 
-def application() -> tuple[Application, BokehTornado]:
-    """What answers requests, and the part of it that keeps the sessions: to be started."""
-    desks = Desks(lambda page: connected(bokeh, page))
-    documents = Documents(FunctionHandler(lambda opened: Page(opened, desks) and None))
-    # Which hosts and origins are answered is for the guard to say.
-    bokeh = BokehTornado({PATH: documents}, extra_websocket_origins=["*"], use_index=False)
-    return Application([("/", Shell), (f"{PATH}/ws", bokeh)]), bokeh
+class Laboratory:
+    """What answers requests: the page, and a socket for each page that is open."""
 
+    def __init__(self) -> None:
+        self.desks = Desks(self.connected)
+        documents = Documents(FunctionHandler(self._open))
+        # Which hosts and origins are answered is for the guard to say.
+        self.bokeh = BokehTornado({PATH: documents}, extra_websocket_origins=["*"], use_index=False)
+        # Of Bokeh's own pages and files none is served.
+        self.application = Application([("/", Shell), (f"{PATH}/ws", self.bokeh)])
 
-def connected(bokeh: BokehTornado, page: Page) -> bool:
-    """Whether a page still has a connection."""
-    sessions = {session.id: session for session in bokeh.get_sessions(PATH)}
-    return page.session in sessions and sessions[page.session].connection_count > 0
+    def _open(self, opened: Document) -> None:
+        Page(opened, self.desks)
+
+    def connected(self, page: Page) -> bool:
+        """Whether a page still has a connection."""
+        sessions = {session.id: session for session in self.bokeh.get_sessions(PATH)}
+        return page.session in sessions and sessions[page.session].connection_count > 0
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Application]:
+        """Yields what answers requests; sessions of closed pages are forgotten."""
+        self.bokeh.initialize(IOLoop.current())
+        self.bokeh.start()
+        try:
+            yield self.application
+        finally:
+            self.bokeh.stop()
 
 
 async def serving(query: str, port: int, *, show: bool) -> None:
     """Serves until Ctrl-C."""
-    answering, bokeh = application()
-    bokeh.initialize(IOLoop.current())
-    bokeh.start()
-    await loopback.serve(answering, port, show=show, query=query)
-    bokeh.stop()
+    with Laboratory().running() as application:
+        await loopback.serve(application, port, show=show, query=query)
 
 
 def live(state: str = "", port: int = 0, show: bool = True) -> list[Path]:
