@@ -273,15 +273,12 @@ class Desk:
         Raises:
             ConfigError: it cannot be done; nothing has changed.
         """
-        does, given = WISHES.get(wish.get("do", "")), {**wish}
-        given.pop("do", None)
+        given = {name: value for name, value in wish.items() if name != "do"}
         try:
-            if does is None:
-                raise ValueError("unknown")
-            does(self, **given)
-        except (TypeError, ValueError, OverflowError, IndexError) as error:
-            if isinstance(error, ConfigError):
-                raise
+            WISHES[wish["do"]](self, **given)
+        except ConfigError:
+            raise
+        except (LookupError, OverflowError, TypeError, ValueError) as error:
             asked = choices.shown(str(wish.get("do")))
             raise ConfigError([f"the page asked for '{asked}', which cannot be done"]) from error
 

@@ -43,7 +43,7 @@ class Desks:
 
     def __init__(self, alive: Callable[["Page"], bool]) -> None:
         self.alive = alive
-        self._kept = dict[str, Desk]()  # the oldest first
+        self._desks = dict[str, Desk]()  # the oldest first
         self._pages = dict[str, Page]()
 
     def take(self, page: "Page", key: object, query: str) -> tuple[str, Desk, list[str]]:
@@ -55,16 +55,20 @@ class Desks:
                 desk of its own.
             query: what to show if it had none.
         """
-        found = self._kept.pop(key, None) if isinstance(key, str) and self._free(key) else None
+        found = self._desks.pop(key, None) if isinstance(key, str) and self._free(key) else None
         mistakes = list[str]()
         if found is None:
             key = secrets.token_hex(8)
             found, mistakes = desk_of(query)
-        self._kept[str(key)], self._pages[str(key)] = found, page
-        while len(self._kept) > MOST:
-            oldest = min(self._kept, key=lambda one: not self._free(one))
-            del self._kept[oldest], self._pages[oldest]
+        self._desks[str(key)], self._pages[str(key)] = found, page
+        while len(self._desks) > MOST:
+            oldest = min(self._desks, key=lambda one: not self._free(one))
+            del self._desks[oldest], self._pages[oldest]
         return str(key), found, mistakes
+
+    def kept(self, key: str) -> Desk | None:
+        """The desk of a key, if it is still kept."""
+        return self._desks.get(key)
 
     def _free(self, key: str) -> bool:
         return key not in self._pages or not self.alive(self._pages[key])
