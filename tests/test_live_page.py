@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
+import time
 from dataclasses import replace
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
@@ -18,12 +20,13 @@ from ganlab.lab.__main__ import main
 from ganlab.lab.live import TOUR, WHILE_IT_RUNS, Setup
 from ganlab.lab.live.desk import EIGHT, STOPS, Desk
 from ganlab.lab.live.form import GROUPS, LEGEND
-from ganlab.lab.live.link import AT_FIRST, SWITCHED, Link
+from ganlab.lab.live.link import SWITCHED, Link
 from ganlab.lab.live.picture import SOURCES, Picture
 from ganlab.lab.live.server import PATH, Laboratory
 from ganlab.pages import loopback
 from loops import Loop
 
+PATIENCE = 60_000  # milliseconds
 SMALL = "g_width=8&d_width=8&batch=16"  # quick
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
 
@@ -92,24 +95,36 @@ def shown(page, iterations: int) -> None:
     """Waits until an iteration is shown."""
     from playwright.sync_api import expect
 
-    expect(page.locator("#iterations")).to_have_text(str(iterations))
+    expect(page.locator("#iterations")).to_have_text(str(iterations), timeout=PATIENCE)
 
 
 def says(page, where: str, text) -> None:
     """Waits until an element says a text, or one that matches."""
     from playwright.sync_api import expect
 
-    expect(page.locator(where)).to_contain_text(text)
+    expect(page.locator(where)).to_contain_text(text, timeout=PATIENCE)
 
 
 def number(page) -> int:
     return int(page.inner_text("#iterations").split()[0])
 
 
+def until(page, condition) -> None:
+    """Waits until a condition holds."""
+    end = time.monotonic() + PATIENCE / 1000
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        page.wait_for_timeout(20)
+
+
 def reaches(page, iterations: int) -> None:
     """Waits until at least so many iterations are shown."""
-    while number(page) < iterations:
-        page.wait_for_timeout(20)
+    until(page, lambda: number(page) >= iterations)
+
+
+def address(page, part: str) -> None:
+    """Waits until the address has a part."""
+    until(page, lambda: part in page.url)
 
 
 def drawn(page, source: str, side: str = "left") -> int:
@@ -124,7 +139,7 @@ def drawn(page, source: str, side: str = "left") -> int:
     )
 
 
-# The desk, without a browser -----------------------------------------------------------------------
+# The desk, without a browser ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -212,7 +227,7 @@ def test_a_wish_that_cannot_be_granted_is_refused_and_changes_nothing(wish):
     assert desk.view() == before
 
 
-# Playing -------------------------------------------------------------------------------------------
+# Playing ------------------------------------------------------------------------------------------
 
 
 def test_play_pause_single_steps_and_reset(live, served):
@@ -256,12 +271,11 @@ def test_the_pictures_move(live):
     assert look.screenshot() != before
     for layer, source in {"real": "real", "heat": "heat", "warp": "warp"}.items():
         page.uncheck(f"[data-layer={layer}]")
-        while drawn(page, source):
-            page.wait_for_timeout(20)
-    assert parse_qs(urlsplit(page.url).query)["layers"] == ["generated,optimal,gradients"]
-    assert page.is_visible("[data-plot='left optimal']")
+        until(page, lambda source=source: not drawn(page, source))
+    address(page, "layers=generated,optimal,gradients")
+    assert page.is_visible("[data-plot='left picture of D*']")
     page.uncheck("[data-layer=optimal]")
-    page.locator("[data-plot='left optimal']").wait_for(state="hidden")
+    page.locator("[data-plot='left picture of D*']").wait_for(state="hidden")
 
 
 def test_on_the_line_there_are_densities(live):
@@ -279,13 +293,14 @@ def test_on_the_line_there_are_densities(live):
 def test_slow_motion_goes_through_the_lines_of_algorithm_1(live):
     page = live(f"{SMALL}&k=2")
     says(page, "#step", "for k = 2 steps:")
-    lit = []
+    lit = [""]
     for _ in range(8):
         page.click("text=Next line")
-        number_ = len(lit) % 8
-        step = number_ // 3 + 1 if number_ < 6 else None
-        says(page, "#step", f"now {step}" if step else "for k = 2 steps:")
+        says(page, "#lines .lit", re.compile(f"^(?!{re.escape(lit[-1])}$)" if lit[-1] else "."))
         lit.append(page.inner_text("#lines .lit"))
+        done = len(lit) - 1
+        says(page, "#step", "for k = 2 steps" + (f", now {(done + 2) // 3}" * (done < 7)))
+    del lit[0]
     starts = [line.split("from")[0].split("by")[0] for line in lit]
     assert starts[:3] == starts[3:6]
     assert starts[6] == starts[0]
@@ -295,8 +310,7 @@ def test_slow_motion_goes_through_the_lines_of_algorithm_1(live):
     assert lit[7].startswith("Update the generator by ascending")
     shown(page, 1)
     page.click("text=Next line")
-    while not drawn(page, "drawn_generated"):
-        page.wait_for_timeout(20)
+    until(page, lambda: drawn(page, "drawn_generated"))
     page.fill("#pace", "0.2")
     says(page, "#pace-shown", "0.2")
     page.click("#slow")
@@ -333,7 +347,7 @@ def test_the_speed_is_a_choice(live, served):
     reaches(page, 20)
 
 
-# Choices -------------------------------------------------------------------------------------------
+# Choices ------------------------------------------------------------------------------------------
 
 MADE = {
     "loss": "hinge",
@@ -369,8 +383,7 @@ def test_every_choice_is_made_and_kept(live, served):
         else:
             control.fill(value)
             control.press("Tab")
-        while f"{name}={value}" not in page.url:
-            page.wait_for_timeout(20)
+        address(page, f"{name}={value}")
         shown(page, 1 if name in WHILE_IT_RUNS else 0)
     (setup,) = served.desk(page).setups
     assert setup == Setup.from_query("&".join(f"{n}={v}" for n, v in MADE.items()))
@@ -429,7 +442,9 @@ def test_data_is_drawn_by_hand(live, served, way):
     pad = page.locator("#pad")
     pad.scroll_into_view_if_needed()
     box = pad.bounding_box()
-    places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * 0.25) for x in (0.2, 0.5, 0.8)]
+    places = [
+        (box["x"] + box["width"] * x, box["y"] + box["height"] * 0.25) for x in (0.2, 0.5, 0.8)
+    ]
     if way == "mouse":
         page.mouse.move(*places[0])
         page.mouse.down()
@@ -438,8 +453,7 @@ def test_data_is_drawn_by_hand(live, served, way):
         page.mouse.up()
     else:
         touch(page, places)
-    while "data=drawn" not in page.url:
-        page.wait_for_timeout(20)
+    address(page, "data=drawn")
     points = served.desk(page).sides[0].training.stage.points
     assert points[:, 0].min() == pytest.approx(-0.6, abs=0.1)
     assert points[:, 0].max() == pytest.approx(0.6, abs=0.1)
@@ -461,8 +475,7 @@ def touch(page, places) -> None:
 def test_the_menu_draws_something_until_somebody_draws(live, served):
     page = live()
     page.select_option("[data-choice=data]", "drawn")
-    while "data=drawn" not in page.url:
-        page.wait_for_timeout(20)
+    address(page, "data=drawn")
     assert served.desk(page).setups[0].strokes == EIGHT
 
 
@@ -476,8 +489,7 @@ def test_two_side_by_side_from_the_same_seed(live, served):
     says(page, "#left .title", "nonsaturating")
     page.fill("[data-choice=seed]", "4")
     page.keyboard.press("Tab")
-    while "seed=4" not in page.url:
-        page.wait_for_timeout(20)
+    address(page, "seed=4")
     left, right = served.desk(page).setups
     assert (left.loss, right.loss) == ("nonsaturating", "wasserstein")
     assert left.seed == right.seed == 4
@@ -493,7 +505,7 @@ def test_two_side_by_side_from_the_same_seed(live, served):
     page.locator("#right").wait_for(state="hidden")
 
 
-# The tour ------------------------------------------------------------------------------------------
+# The tour -----------------------------------------------------------------------------------------
 
 
 def test_the_tour_leads_from_stop_to_stop(live, served):
@@ -532,7 +544,7 @@ def test_the_tour_pauses_where_there_is_something_to_see_and_has_a_cure(live, se
     says(page, "#play", "Pause")
 
 
-# State, tabs, connections --------------------------------------------------------------------------
+# State, tabs, connections -------------------------------------------------------------------------
 
 
 def test_the_address_holds_the_state(live, served):
@@ -591,8 +603,8 @@ def test_each_tab_has_a_training_of_its_own(live, served, opened):
 def test_a_page_without_a_connection_comes_back_by_itself(served, chromium):
     context = chromium.new_context()
     context.add_init_script(
-        "const Socket = WebSocket;"
-        "window.WebSocket = class extends Socket { constructor(...a) { super(...a); window.line = this; } };"
+        "const Socket = WebSocket; window.WebSocket = class extends Socket {"
+        "constructor(...given) { super(...given); window.line = this; } };"
     )
     page = context.new_page()
     page.goto(f"{served.url}?{SMALL}")
@@ -690,7 +702,7 @@ def test_verdicts_appear_as_texts_in_a_live_region(live, served):
     assert page.title() == "GAN laboratory"
 
 
-# Keyboard, phone, themes ---------------------------------------------------------------------------
+# Keyboard, phone, themes --------------------------------------------------------------------------
 
 
 def test_the_page_is_played_by_keyboard(live):
@@ -704,13 +716,14 @@ def test_the_page_is_played_by_keyboard(live):
     reached = set()
     for _ in range(80):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id || document.activeElement.dataset.choice"))
+        reached.add(
+            page.evaluate("document.activeElement.id || document.activeElement.dataset.choice")
+        )
     assert {"play", "speed", "history", "slow", "pace", "layer-real", "beside", "copy"} <= reached
     assert {choice.name for _, group in GROUPS.values() for choice in group} <= reached
     page.focus("#layer-real")
     page.keyboard.press("Space")
-    while drawn(page, "real"):
-        page.wait_for_timeout(20)
+    until(page, lambda: not drawn(page, "real"))
     unnamed = page.evaluate(
         "[...document.querySelectorAll('input, select')]"
         ".filter((one) => !one.labels.length && !one.ariaLabel).map((one) => one.outerHTML)"
@@ -728,7 +741,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(live, scheme, sides):
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
-# Strangers -----------------------------------------------------------------------------------------
+# Strangers ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -761,7 +774,7 @@ def test_of_bokeh_s_own_pages_none_is_served(served, path):
     assert served.loop.run(asked()) == 404
 
 
-# The command and the recorded page -----------------------------------------------------------------
+# The command and the recorded page ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

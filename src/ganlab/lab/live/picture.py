@@ -66,7 +66,10 @@ class Picture:
             for name, columns in SOURCES.items()
         }
         self.x, self.y = Range1d(-1, 1), Range1d(-1, 1)
-        self.plot, self.best = self._square(f"{side} picture"), self._square(f"{side} optimal")
+        self.plot, self.best = (
+            self._square(f"{side} picture"),
+            self._square(f"{side} picture of D*"),
+        )
         self._heat(self.best, "optimal")
         self._draw()
 
