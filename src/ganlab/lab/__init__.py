@@ -50,6 +50,14 @@ LABS = {
         "ganlab.lab.failures:overpowered_discriminator",
         "fails on purpose: D is so confident that G learns nothing",
     ),
+    "live": (
+        "ganlab.lab.live.server:live",
+        "a page in which a training runs and you play with it",
+    ),
+    "live export": (
+        "ganlab.lab.live.export:export",
+        "the same as one HTML file, with a slider over a recorded run",
+    ),
 }
 
 
@@ -62,8 +70,14 @@ def run(words: Sequence[str]) -> list[Path]:
     Raises:
         ConfigError: there is no such laboratory, or a word is invalid.
     """
-    name, *rest = words
+    name, rest = named(words)
     return called(located(name), rest)
+
+
+def named(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The name of a laboratory, which may have two words, and the words after it."""
+    two = " ".join(words[:2])
+    return (two, words[2:]) if two in LABS else (words[0], words[1:])
 
 
 def located(name: str) -> Callable[..., list[Path]]:

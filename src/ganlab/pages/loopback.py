@@ -109,13 +109,16 @@ class Refused(Handler):
         self.finish(f"403: {self.reason}\n")
 
 
-async def serve(application: Application, port: int = 0, *, show: bool = True) -> None:
+async def serve(
+    application: Application, port: int = 0, *, show: bool = True, query: str = ""
+) -> None:
     """Serves until Ctrl-C, and says where.
 
     Args:
         application: whose handlers are `Handler`s.
         port: on loopback; 0: one that is free.
         show: opens the page in the default browser.
+        query: of the page's address, without '?'.
 
     Raises:
         ConfigError: the port is taken.
@@ -124,7 +127,7 @@ async def serve(application: Application, port: int = 0, *, show: bool = True) -
     port = listening.getsockname()[1]
     server = HTTPServer(Guard(application, port), max_body_size=2**20)
     server.add_socket(listening)
-    url = f"http://{ADDRESS}:{port}/"
+    url = f"http://{ADDRESS}:{port}/" + (f"?{query}" if query else "")
     with interrupted() as stop:
         print(f"{url}   (Ctrl-C ends it)", flush=True)
         if show:

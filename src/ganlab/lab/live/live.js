@@ -1,0 +1,168 @@
+// @ts-check
+// Connects the page with the server: sends what the person asks for, shows what comes back.
+"use strict";
+
+(() => {
+  const { by, field, all, say, side, stops, show } = LiveView;
+  /** @type {any} */
+  const Bokeh = /** @type {any} */ (window).Bokeh;
+  const { token, path } = JSON.parse(by("connection").textContent || "");
+  /** @type {any} What page and server tell each other. */
+  let room = null;
+  /** @type {View | null} */
+  let view = null;
+  let wishes = 0;
+  /** @type {number | null} The iteration to go to when the server is ready. */
+  let goal = null;
+  let going = false;
+
+  /** @param {Record<string, unknown>} what */
+  const wish = (what) => {
+    if (room) room.wish = JSON.stringify({ ...what, number: ++wishes });
+  };
+
+  const drawn = () => {
+    if (!view) return;
+    const frame = view.frame;
+    // Bokeh paints in the next animation frame; there is none while the page is hidden.
+    requestAnimationFrame(() => requestAnimationFrame(() => { room.seen = frame; }));
+  };
+
+  const arrived = () => {
+    view = /** @type {View} */ (JSON.parse(room.view));
+    show(view);
+    const address = `${location.pathname}${view.url ? `?${view.url}` : ""}`;
+    if (history.state?.key !== view.key || location.pathname + location.search !== address) {
+      history.replaceState({ key: view.key }, "", address);
+    }
+    going = false;
+    travel();
+    drawn();
+  };
+
+  const travel = () => {
+    if (goal === null || going) return;
+    going = true;
+    wish({ do: "go_to", at: goal });
+    goal = null;
+  };
+
+  /** Asks for the server until it answers, then loads the page again: the training is kept there. */
+  const lost = async () => {
+    room = null;
+    by("lost").hidden = false;
+    say(by("lost"), "The connection is lost. The training is kept, and the page tries to reach it.");
+    for (;;) {
+      try {
+        if ((await fetch(location.pathname)).ok) break;
+      } catch {
+        // not yet
+      }
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+    location.reload();
+  };
+
+  // Controls --------------------------------------------------------------------------------------
+
+  /** @param {string} id @param {string} event @param {() => void} act */
+  const on = (id, event, act) => by(id).addEventListener(event, act);
+  const play = () => wish({ do: view?.playing === "iterations" ? "pause" : "play" });
+
+  for (const button of all("[data-do]")) {
+    button.addEventListener("click", () => wish({ do: button.dataset.do }));
+  }
+  on("play", "click", play);
+  on("slow", "click", () => wish({ do: view?.playing === "lines" ? "pause" : "slow" }));
+  on("speed", "change", () => wish({ do: "speed", value: Number(field("speed").value) }));
+  on("pace", "input", () => wish({ do: "pace", value: Number(field("pace").value) }));
+  on("history", "input", () => {
+    goal = view?.kept[Number(field("history").value)] ?? null;
+    travel();
+  });
+  on("beside", "change", () => wish({ do: "beside", on: field("beside").checked }));
+  for (const radio of all("[name=which]")) radio.addEventListener("change", () => view && show(view));
+
+  for (const box of all("[data-layer]")) {
+    box.addEventListener("change", () => {
+      const shown = /** @type {HTMLInputElement} */ (box).checked;
+      wish({ do: "layer", name: box.dataset.layer, on: shown });
+    });
+  }
+
+  /** @type {HTMLElement | null} The control that made the last choice. */
+  let chooser = null;
+  /** @param {HTMLElement} input @param {string} name @param {string} text */
+  const choose = (input, name, text) => {
+    for (const invalid of all("[aria-invalid]")) invalid.removeAttribute("aria-invalid");
+    chooser = input;
+    wish({ do: "choose", side: side(), name, text });
+  };
+  for (const input of all("[data-choice]")) {
+    input.addEventListener("change", () => {
+      choose(input, input.dataset.choice ?? "", /** @type {HTMLInputElement} */ (input).value);
+    });
+  }
+  const regularizers = () => all("[data-regularizer]")
+    .filter((box) => /** @type {HTMLInputElement} */ (box).checked)
+    .map((box) => box.dataset.regularizer)
+    .map((name) => `${name}:${/** @type {HTMLInputElement} */ (all(`[data-strength="${name}"]`)[0]).value}`)
+    .join(",");
+  for (const input of all("[data-regularizer], [data-strength]")) {
+    input.addEventListener("change", () => choose(input, "regularizers", regularizers()));
+  }
+
+  const pad = drawingPad(/** @type {HTMLCanvasElement} */ (by("pad")), (points) => wish({ do: "draw", points }));
+  on("wipe", "click", () => pad.wipe());
+
+  // Tour and link ---------------------------------------------------------------------------------
+
+  /** @param {number} by_ how many stops further */
+  const walk = (by_) => {
+    const at = stops.findIndex((stop) => stop.name === view?.stop);
+    wish({ do: "tour", name: stops[at + by_].name });
+  };
+  for (const button of all("[data-tour]")) {
+    button.addEventListener("click", () => wish({ do: "tour", name: button.dataset.tour }));
+  }
+  on("before", "click", () => walk(-1));
+  on("after", "click", () => walk(1));
+  on("leave", "click", () => wish({ do: "tour", name: "" }));
+  on("copy", "click", async () => {
+    const link = `${location.origin}${location.pathname}${view?.link ? `?${view.link}` : ""}`;
+    try {
+      await navigator.clipboard.writeText(link);
+      say(by("copied"), "copied");
+    } catch {
+      say(by("copied"), link); // the browser forbids it: to be copied by hand
+    }
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (target.closest("input, select, button, summary, textarea") || event.ctrlKey || event.metaKey) return;
+    if (event.key === " ") play();
+    else if (event.key === ".") wish({ do: "iterate" });
+    else return;
+    event.preventDefault();
+  });
+
+  // Connection ------------------------------------------------------------------------------------
+
+  const connect = async () => {
+    Bokeh.set_log_level("warn");
+    const query = location.search;
+    const address = `${location.protocol.replace("http", "ws")}//${location.host}${path}`;
+    await Bokeh.embed.add_document_from_session(address, token, document.body, all("[data-plot]"));
+    const [opened] = Bokeh.documents;
+    opened.on_event("connection_lost", lost);
+    room = opened.all_roots.find((/** @type {any} */ root) => root.properties.wish);
+    room.properties.view.change.connect(() => {
+      arrived();
+      if (chooser && view?.problems.length) chooser.setAttribute("aria-invalid", "true");
+      chooser = null;
+    });
+    wish({ do: "open", key: history.state?.key ?? null, query });
+  };
+  void connect();
+})();

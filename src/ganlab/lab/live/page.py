@@ -1,0 +1,168 @@
+"""A page's document on the server: pictures and curves that follow a desk, frame by frame."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+
+from bokeh.core.properties import Int, String
+from bokeh.document import Document
+from bokeh.model import DataModel
+
+from ganlab.errors import ConfigError
+from ganlab.lab.live.charts import SIDES, Charts
+from ganlab.lab.live.desk import FRAME, Desk
+from ganlab.lab.live.link import Link
+from ganlab.lab.live.picture import Picture
+from ganlab.lab.live.setup import Setup
+from ganlab.pages.document import finite
+
+MOST = 8  # desks that are kept, the oldest is dropped
+AHEAD = 1  # frames that are sent before the page has drawn the one before
+CHARTS_EVERY = 0.5  # seconds
+
+
+class Room(DataModel):
+    """What a page and the server tell each other, as JSON.
+
+    `wish` is what the page asks for, `seen` the last frame that it has drawn, `view` what it shows
+    besides the plots.
+    """
+
+    wish = String()
+    seen = Int()
+    view = String()
+
+
+class Desks:
+    """The desks of all pages, by a key that each page keeps; so a page that reloads goes on.
+
+    Args:
+        alive: whether a page still has a connection.
+    """
+
+    def __init__(self, alive: Callable[["Page"], bool]) -> None:
+        self.alive = alive
+        self._desks = dict[str, Desk]()  # the oldest first
+        self._pages = dict[str, Page]()
+
+    def take(self, page: "Page", key: object, query: str) -> tuple[str, Desk, list[str]]:
+        """The desk of a page, with its key and what is wrong with the query, if anything.
+
+        Args:
+            page: that takes it.
+            key: which it had before; a copied page has that of one that is still open, and gets a
+                desk of its own.
+            query: what to show if it had none.
+        """
+        found = self._desks.pop(key, None) if isinstance(key, str) and self._free(key) else None
+        mistakes = list[str]()
+        if found is None:
+            key = secrets.token_hex(8)
+            found, mistakes = desk_of(query)
+        self._desks[str(key)], self._pages[str(key)] = found, page
+        while len(self._desks) > MOST:
+            oldest = min(self._desks, key=lambda one: not self._free(one))
+            del self._desks[oldest], self._pages[oldest]
+        return str(key), found, mistakes
+
+    def kept(self, key: str) -> Desk | None:
+        """The desk of a key, if it is still kept."""
+        return self._desks.get(key)
+
+    def _free(self, key: str) -> bool:
+        return key not in self._pages or not self.alive(self._pages[key])
+
+
+def desk_of(query: str) -> tuple[Desk, list[str]]:
+    """The desk of a query; if it is wrong, the usual one, and what is wrong."""
+    try:
+        return Desk(Link.from_query(query)), []
+    except ConfigError as error:
+        return Desk(Link(Setup())), error.problems
+
+
+class Page:
+    """Connects a document to a desk: does what the page asks for, trains, draws.
+
+    It trains only as long as the page draws: the next frame is made when the page has seen the one
+    before the last.  So a hidden or closed page, or one without a connection, costs nothing.
+
+    Args:
+        document: of a session.
+        desks: to take one from.
+    """
+
+    def __init__(self, document: Document, desks: Desks) -> None:
+        self.document, self.desks = document, desks
+        self.session = document.session_context.id
+        self.key = ""
+        self.desk: Desk | None = None
+        self.room = Room()
+        self.pictures, self.charts = [Picture(side) for side in SIDES], Charts()
+        self.frame, self.scheduled = 0, False
+        self.drawing, self.charted = 0.0, 0.0  # seconds that a frame takes; when curves were drawn
+        self.titles = list[str]()
+        self._fill()
+
+    def _fill(self) -> None:
+        """The roots, in the order in which the page's template has places for them."""
+        document = self.document
+        document.config.reconnect_session = False  # the page reloads itself
+        document.config.notify_connection_status = False
+        document.config.notifications = None
+        for picture in self.pictures:
+            document.add_root(picture.plot)
+            document.add_root(picture.best)
+        for plot in self.charts.plots.values():
+            document.add_root(plot)
+        document.add_root(self.room)
+        self.room.on_change("wish", self._wished)
+        self.room.on_change("seen", self._seen)
+
+    def _wished(self, _name: str, _old: str, new: str) -> None:
+        wish, mistakes = json.loads(new), list[str]()
+        wish.pop("number", None)  # it only makes each wish differ from the one before
+        if wish.get("do") == "open":
+            self.key, self.desk, mistakes = self.desks.take(self, wish.get("key"), wish["query"])
+        elif self.desk is not None:
+            try:
+                self.desk.act(wish)
+            except ConfigError as error:
+                mistakes = error.problems
+        self._draw(mistakes, charts=True)
+        self._schedule()
+
+    def _seen(self, _name: str, _old: int, _new: int) -> None:
+        self._schedule()
+
+    def _schedule(self, seconds: float = 0.0) -> None:
+        """Trains on, after so many seconds, unless that is already planned."""
+        if self.desk is not None and self.desk.playing and not self.scheduled:
+            self.scheduled = True
+            self.document.add_timeout_callback(self._on, round(1000 * seconds))
+
+    def _on(self) -> None:
+        self.scheduled = False
+        if self.desk is None or not self.desk.playing or self.frame - self.room.seen > AHEAD:
+            return
+        wait = self.desk.slice(FRAME - self.drawing)
+        started = time.perf_counter()
+        self._draw()
+        self.drawing = min(time.perf_counter() - started, FRAME / 2)
+        self._schedule(max(0.0, wait - self.drawing))
+
+    def _draw(self, mistakes: list[str] | None = None, *, charts: bool = False) -> None:
+        """Sends a frame."""
+        desk = self.desk
+        if desk is None:
+            return
+        for picture, frame in zip(self.pictures, desk.frames(), strict=False):
+            picture.show(picture.take(*frame))
+        now = time.monotonic()
+        if charts or not desk.playing or now - self.charted > CHARTS_EVERY:
+            self.titles = self.charts.show([s.curves() for s in desk.sides], desk.iterations)
+            self.charted = now
+        self.frame += 1
+        view = {"frame": self.frame, "key": self.key, "charts": self.titles, **desk.view()}
+        self.room.view = json.dumps(finite({**view, "problems": mistakes or []}), allow_nan=False)
