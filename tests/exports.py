@@ -11,21 +11,24 @@ from ganlab.experiments.experiment import Experiment
 from ganlab.runs.folder import Run
 from ganlab.storage import checkpoint
 
-MODELS = {  # what each model of conf/model needs beside its name
-    "autoencoder": ["loss=ebgan"],
-    "biggan": [],
-    "dcgan": [],
+MODELS = {  # what each model of conf/model needs beside its name, and what makes it small
+    "autoencoder": ["loss=ebgan", "model.discriminator.width=8"],
+    "biggan": ["model.generator.width=16", "model.generator.embedding=8"],
+    "dcgan": ["model.generator.width=8"],
     "infogan": [],
-    "r3gan": ["model.generator.bf16_stages=1"],
-    "resnet": [],
-    "sagan": [],
+    "r3gan": ["model.generator.width=32", "model.generator.bf16_stages=1"],
+    "resnet": ["model.generator.width=16"],
+    "sagan": ["model.generator.width=16"],
     "salimans": [],
-    "sndcgan": [],
-    "stylegan2": ["model.generator.bf16_stages=1"],
+    "sndcgan": ["model.generator.width=8"],
+    "stylegan2": ["model.generator.base=256", "model.generator.bf16_stages=1"],
     "toy": ["data=ring_2d"],
     "tutorial": ["data=mnist"],
     "vanilla": [],
 }
+
+
+SMALL = ["ema=null", "latent.dim=16"]  # without an average, there are no statistics to recompute
 
 
 def gan_of(*words: str) -> Any:

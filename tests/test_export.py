@@ -3,12 +3,11 @@
 import pytest
 import torch
 
-from exports import MODELS, gan_of
+from exports import MODELS, SMALL, gan_of
 from ganlab.config.checks import conf_dir
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 CONDITIONINGS = ["concat", "projection", "acgan", "infogan", "semisupervised"]
-SMALL = ["ema=null", "latent.dim=16"]
 
 
 def require_onnx():
@@ -37,7 +36,7 @@ def test_torch_exports_every_generator(model):
 
 
 def test_torch_exports_a_generator_of_classes():
-    gan = gan_of("model=resnet", "conditioning=projection", *SMALL)
+    gan = gan_of("model=resnet", *MODELS["resnet"], "conditioning=projection", *SMALL)
     with torch.no_grad():
         images = exported(gan.sampler, gan.fixed_latents(2)).module()(gan.fixed_latents(5))
         assert torch.equal(images, gan.sampler(gan.fixed_latents(5)))

@@ -1,14 +1,14 @@
 """Uploads an export to the Hugging Face Hub, into a repository that holds nothing else."""
 
 import contextlib
-import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ganlab.errors import ConfigError
 from ganlab.exporting import interface
-from ganlab.exporting.folder import FILES, INTERFACE
+from ganlab.exporting.folder import FILES, INTERFACE, origin_in
 from ganlab.runs.folder import Run
 
 LOGIN = "run `hf auth login`, or set HF_TOKEN to a token that may write"
@@ -81,14 +81,13 @@ class Repository:
             return None
 
     def origin(self) -> Any:
-        """Which run the repository's export is of."""
-        import tempfile
-
-        with tempfile.TemporaryDirectory() as folder:
-            file = self.hub.hf_hub_download(
-                self.name, INTERFACE, revision=self.parent, local_dir=folder
-            )
-            return json.loads(Path(file).read_text(encoding="utf-8")).get("run")
+        """Which run the repository says that it is an export of; None: it says nothing."""
+        with tempfile.TemporaryDirectory() as place:
+            given = {"revision": self.parent, "local_dir": place}
+            file = self.hub.hf_hub_download(self.name, INTERFACE, **given)
+            with contextlib.suppress(ConfigError):  # it is no JSON
+                return origin_in(Path(file).parent)
+        return None
 
     def upload(self, folder: Path) -> str:
         """Makes the repository if it is missing, and commits the folder's files.
@@ -122,20 +121,31 @@ class Repository:
 @contextlib.contextmanager
 def explained(name: str) -> Iterator[None]:
     """Turns what the Hub says, or that nobody answers, into a ConfigError of one sentence."""
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-
     try:
         yield
-    except OfflineModeIsEnabled as error:
-        raise ConfigError(["push: HF_HUB_OFFLINE is set; unset it"]) from error
-    except HfHubHTTPError as error:
-        raise ConfigError([f"push: {answer(error, name)}"]) from error
-    except ValueError as error:  # the Hub finds fault with the card, or answers what is no JSON
-        raise ConfigError([f"push: {sentence(error)}"]) from error
     except Exception as error:
-        if not type(error).__module__.startswith("httpx"):
+        if (why := meaning(error, name)) is None:
             raise
-        raise ConfigError([f"push: the Hub does not answer: {sentence(error)}"]) from error
+        raise ConfigError([f"push: {why}"]) from error
+
+
+def meaning(error: BaseException | None, name: str) -> str | None:
+    """What an error of the client means; None: it is no answer of the Hub's."""
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
+
+    if isinstance(error, OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set; unset it"
+    if isinstance(error, HfHubHTTPError):
+        return answer(error, name)
+    if isinstance(error, ValueError):  # the card has a fault, or the answer is no JSON
+        return sentence(error)
+    if isinstance(error, LocalEntryNotFoundError) or type(error).__module__.startswith("httpx"):
+        return f"the Hub does not answer: {sentence(error)}"
+    return meaning(error.__cause__, name) if isinstance(error, RuntimeError) else None  # of a file
 
 
 def answer(error: Any, name: str) -> str:
@@ -148,6 +158,6 @@ def answer(error: Any, name: str) -> str:
     return f"the Hub answers {status} about '{name}': {error.server_message or sentence(error)}"
 
 
-def sentence(error: Exception) -> str:
+def sentence(error: object) -> str:
     """The first line of what an error says."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
