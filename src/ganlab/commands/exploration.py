@@ -60,11 +60,12 @@ def write(
     about = latents.described(gan, directions, gan.class_names)
     found = networks.networks_of(gan, half=half)
     net = engines.loaded(found, engine, half=half)
+    name = "/".join(run.resolve().parts[-2:])
     subject = page.Subject(
-        run.resolve().name,
+        name,
         gan.iterations,
         [
-            ("Run", run.resolve().name),
+            ("Run", name),
             ("Images", str(gan.spec)),
             ("Noise", f"{gan.latent.dim} numbers, {type(gan.latent).__name__}"),
             ("Engine", page.ENGINES[net.engine]),

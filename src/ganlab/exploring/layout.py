@@ -122,7 +122,7 @@ def fours(weight: np.ndarray) -> np.ndarray:
     """Weights (outputs, ...) as (outputs / 4, ..., 4), with zeros for outputs that are missing."""
     flat = weight.reshape(len(weight), -1)
     flat = np.pad(flat, [(0, -len(flat) % BLOCK), (0, 0)])
-    return flat.reshape(-1, BLOCK, flat.shape[1]).transpose(0, 2, 1)
+    return flat.reshape(len(flat) // BLOCK, BLOCK, flat.shape[1]).transpose(0, 2, 1)
 
 
 def padded(bias: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ TRUNCATION = {
         "Largest number of the noise",
         3,
         "Applies to what a seed gives: larger numbers are drawn again. BatchNorm keeps its "
-        "statistics of all noise, so the image is not that of ganlab sample truncation=….",
+        "statistics of all noise, so images differ from those of ganlab sample.",
     ),
 }
 

@@ -16,6 +16,7 @@ class Walk {
     shelf.addEventListener("change", () => this.offer());
     this.slider.addEventListener("input", () => this.go(Number(this.slider.value)));
     this.button.addEventListener("click", () => (this.playing ? this.pause() : this.play()));
+    this.said.value = "0.00";
     this.offer();
   }
 
