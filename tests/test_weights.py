@@ -4,8 +4,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
@@ -15,44 +13,16 @@ from ganlab.commands import command_line
 from ganlab.errors import ConfigError
 from ganlab.fetch_weights import fetch_weights
 from ganlab.storage import weights
+from serving import Server
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several blocks
 HASH = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Server:
-    """Serves `content` on the loopback, counts requests; `promised` bytes in the header."""
-
-    def __init__(self):
-        self.content, self.promised, self.requests = CONTENT, None, 0
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                server.requests += 1
-                self.send_response(200)
-                self.send_header("Content-Length", str(server.promised or len(server.content)))
-                self.end_headers()
-                self.wfile.write(server.content)
-
-            def log_message(self, *_):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/{weights.NAME}"
-        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.05,))
-        self.thread.start()
-
-    def close(self):
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
-
-
 @pytest.fixture
 def server(monkeypatch, home):
-    served = Server()
-    monkeypatch.setattr(weights, "URL", served.url)
+    served = Server(CONTENT)
+    monkeypatch.setattr(weights, "URL", f"{served.url}/{weights.NAME}")
     yield served
     served.close()
 
@@ -164,6 +134,7 @@ def test_a_folder_that_cannot_be_written_is_refused(home, server):
 FETCH = """
 import sys
 from ganlab.storage import weights
+from serving import Server
 weights.URL, weights.SHA256 = sys.argv[1:]
 print(weights.fetch())
 """

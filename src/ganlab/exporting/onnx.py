@@ -68,16 +68,36 @@ def onnx_of(sampler: Sampler) -> bytes:
         ConfigError: PyTorch cannot export this network.
     """
     z = sampler.fixed_latents(2).cpu().float()
-    sizes = ({0: torch.export.Dim("n")},)
+    kind = "in [-1, 1]" if output_of(sampler) == "images" else "in the data's own units"
+    noise, code = sampler.latent, sampler.conditioning.code_dim
+    said = (
+        f"{noise.dim} numbers of noise, then a code of {code} numbers",
+        f"{output_of(sampler)}, {kind}",
+    )
+    return exported(Picture(sampler), z, output_of(sampler), said)
+
+
+def exported(network: nn.Module, example: Tensor, output: str, said: tuple[str, str]) -> bytes:
+    """A network of one input and one output as an ONNX model, in which n, the rows, are free.
+
+    Args:
+        network: on the CPU, in evaluation mode.
+        example: an input (2, d); the input is called z.
+        output: its name.
+        said: words on the input and on the output.
+
+    Raises:
+        ConfigError: PyTorch cannot export this network.
+    """
     try:
         with quiet():
             program = torch.onnx.export(
-                Picture(sampler),
-                (z,),
+                network,
+                (example,),
                 dynamo=True,
-                dynamic_shapes=sizes,
+                dynamic_shapes=({0: torch.export.Dim("n")},),
                 input_names=[INPUT],
-                output_names=[output_of(sampler)],
+                output_names=[output],
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
@@ -87,19 +107,16 @@ def onnx_of(sampler: Sampler) -> bytes:
         ) from error
     if program is None:  # only the older exporter returns nothing
         raise TypeError("torch.onnx.export made no program")
-    return described(program, sampler)
+    return described(program, said)
 
 
-def described(program: torch.onnx.ONNXProgram, sampler: Sampler) -> bytes:
+def described(program: torch.onnx.ONNXProgram, said: tuple[str, str]) -> bytes:
     """The file of a program: without traces of the code's folders, with words on both ends."""
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
     ClearMetadataAndDocStringPass()(program.model)
     model = program.model_proto
-    kind = "in [-1, 1]" if output_of(sampler) == "images" else "in the data's own units"
-    noise, code = sampler.latent, sampler.conditioning.code_dim
-    model.graph.input[0].doc_string = f"{noise.dim} numbers of noise, then a code of {code} numbers"
-    model.graph.output[0].doc_string = f"{output_of(sampler)}, {kind}"
+    model.graph.input[0].doc_string, model.graph.output[0].doc_string = said
     return bytes(model.SerializeToString())
 
 

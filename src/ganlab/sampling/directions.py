@@ -31,6 +31,10 @@ class Directions(NamedTuple):
     deviations: Tensor
     share: Tensor
 
+    def first(self, count: int) -> "Directions":
+        """The first ones."""
+        return Directions(self.space, *(part[:count] for part in self[1:]))
+
     def walks(self, points: Tensor, steps: int) -> Tensor:
         """Points (N * K * steps, d): each of N points moved along each direction, to both sides."""
         sizes = torch.linspace(-REACH, REACH, steps).to(points)
@@ -56,14 +60,24 @@ def directions(gan: Sampler, count: int, seed: int = 0) -> Directions:
         ValueError: there are fewer directions, or G's first layer is not linear in the noise.
     """
     at_least(1, directions=count)
+    found = all_directions(gan, seed)
+    if count > (most := len(found.share)):
+        raise ValueError(f"directions: this model has {most}, got {count}")
+    return found.first(count)
+
+
+def all_directions(gan: Generative, seed: int = 0) -> Directions:
+    """All directions of a model in which images change.
+
+    Raises:
+        ValueError: G's first layer is not linear in the noise.
+    """
     with torch.no_grad(), gan.evaluating() as generator:
         if isinstance(generator, StyleGenerator):
             found = of_styles(gan, generator, seed)
         else:
             found = of_noise(gan, generator)
-    if count > (most := int((found.share > 0).sum())):
-        raise ValueError(f"directions: this model has {most}, got {count}")
-    return Directions(found.space, *(part[:count] for part in found[1:]))
+    return found.first(int((found.share > 0).sum()))
 
 
 def of_styles(gan: Sampler, generator: StyleGenerator, seed: int) -> Directions:

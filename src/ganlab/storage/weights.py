@@ -3,19 +3,14 @@
 import hashlib
 import http.client
 import os
-import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock
-from tqdm import tqdm
 
 from ganlab.errors import ConfigError
-from ganlab.storage import cache, files
+from ganlab.storage import cache, downloads, files
 from ganlab.storage.inception import NAME, SHA256, URL
-
-SECONDS = 30  # timeout of a download without an answer
 
 
 def find(path: str | Path | None = None) -> Path | None:
@@ -87,26 +82,7 @@ def receive(file: Path) -> None:
         OSError: no connection, an incomplete download, or a wrong hash.
     """
     with files.replacing(file) as part:
-        write(part)
-
-
-def write(part: Path) -> None:
-    """Downloads the reference to a file; raises OSError if it is incomplete or has a wrong hash."""
-    digest = hashlib.sha256()
-    answering = urllib.request.urlopen(URL, timeout=SECONDS)  # noqa: S310 - the address is ours
-    with answering as answer, part.open("wb") as file:
-        size = int(answer.headers.get("Content-Length", 0))
-        hidden = not sys.stderr.isatty()
-        with tqdm(total=size or None, unit="B", unit_scale=True, desc=NAME, disable=hidden) as bar:
-            while block := answer.read(1 << 20):
-                file.write(block)
-                digest.update(block)
-                bar.update(len(block))
-        came = file.tell()
-    if came < size:
-        raise OSError(f"it ended after {came} of {size} bytes")
-    if digest.hexdigest() != SHA256:
-        raise OSError(f"sha256 {digest.hexdigest()[:8]}... is not {SHA256[:8]}...")
+        downloads.write(part, URL, NAME, "sha256", SHA256)
 
 
 def advice(file: Path, error: Exception) -> str:

@@ -1,0 +1,92 @@
+"""What a page is told of a generator's latent space: prior, codes, space, directions."""
+
+import base64
+from typing import Any
+
+import torch
+
+from ganlab.conditioning import ByClass, InfoGAN
+from ganlab.latent import Gaussian
+from ganlab.sampler import Sampler
+from ganlab.sampling.directions import Directions, all_directions
+from ganlab.sampling.spaces import space_of
+from ganlab.spec import at_least
+
+USUAL = 8  # directions
+REACH = 3.5  # standard deviations to both sides, as in plane.js
+
+
+def described(sampler: Sampler, count: int | None, names: list[str]) -> dict[str, Any]:
+    """Plain data for space.js.
+
+    Args:
+        sampler: makes images.
+        count: of directions, at least 2; None: USUAL, or as many as there are.
+        names: of the classes; empty: they are numbered.
+
+    Raises:
+        ValueError: there are not so many directions.
+    """
+    with torch.no_grad(), space_of(sampler) as space:
+        mean, name = space.mean.cpu().float(), space.name
+    found, kind = directions_of(sampler, count, len(mean))
+    prior, gaussian = sampler.latent, isinstance(sampler.latent, Gaussian)
+    low, high = getattr(prior, "low", 0.0), getattr(prior, "high", 0.0)
+    far = REACH * found.deviations.max().item()
+    return {
+        "space": name,
+        "dim": len(mean),
+        "low": mean.min().item() - far if name == "w" or gaussian else low,
+        "high": mean.max().item() + far if name == "w" or gaussian else high,
+        "mean": encoded(mean),
+        "prior": {
+            "kind": "gaussian" if gaussian else "uniform",
+            "dim": prior.dim,
+            "low": low,
+            "high": high,
+        },
+        "codes": codes_of(sampler, names),
+        "directions": {
+            "kind": kind,
+            "vectors": encoded(found.vectors),
+            "deviations": found.deviations.tolist(),
+            "share": found.share.tolist(),
+        },
+    }
+
+
+def codes_of(sampler: Sampler, names: list[str]) -> dict[str, Any]:
+    """What follows the noise: a choice of one, as a one-hot code, then continuous numbers."""
+    conditioning = sampler.conditioning
+    if isinstance(conditioning, ByClass):
+        numbered = [str(label) for label in range(sampler.spec.classes)]
+        return {"kind": "class", "choices": names or numbered, "continuous": 0, "drawn": False}
+    if isinstance(conditioning, InfoGAN):
+        choices = [str(one) for one in range(conditioning.categories)]
+        free = conditioning.continuous
+        return {"kind": "category", "choices": choices, "continuous": free, "drawn": True}
+    free = conditioning.code_dim
+    return {"kind": "none", "choices": [], "continuous": free, "drawn": False}
+
+
+def directions_of(sampler: Sampler, count: int | None, dim: int) -> tuple[Directions, str]:
+    """Principal directions, or coordinates of z where G's first layer is not linear; and which."""
+    at_least(2, directions=count)
+    try:
+        found, kind = all_directions(sampler), "principal"
+    except ValueError:
+        found, kind = coordinates(dim, sampler.latent.deviation), "coordinates"
+    if count is not None and count > len(found.share):
+        raise ValueError(f"directions: this model has {len(found.share)}, got {count}")
+    return found.first(count or USUAL), kind
+
+
+def coordinates(dim: int, deviation: float) -> Directions:
+    """The axes of z."""
+    share = torch.full((dim,), 1 / dim)
+    return Directions("z", torch.eye(dim), torch.full((dim,), deviation), share)
+
+
+def encoded(numbers: torch.Tensor) -> str:
+    """float32 in base64."""
+    return base64.b64encode(numbers.cpu().numpy().astype("<f4").tobytes()).decode()
