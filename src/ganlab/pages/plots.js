@@ -1,5 +1,5 @@
 // @ts-check
-// Gives Bokeh's plots the colours of the page, and again when its theme changes.
+// Gives Bokeh's plots the colours of the page, and again when its theme changes.  Dispatches "plotsready" once.
 "use strict";
 
 (() => {
@@ -31,8 +31,13 @@
     }
   };
 
+  const ready = () => {
+    paint();
+    document.dispatchEvent(new Event("plotsready"));
+  };
+
   document.addEventListener("themechange", paint);
   const wait = () => (Bokeh.documents.length && document.querySelector(".bk-Figure, .bk-Row, .bk-Column, [data-root-id]")
-    ? paint() : requestAnimationFrame(wait));
+    ? ready() : requestAnimationFrame(wait));
   wait();
 })();

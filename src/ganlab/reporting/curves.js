@@ -1,0 +1,100 @@
+// @ts-check
+// Fills the plots of readings with the lines of the runs that are chosen, over the chosen axis.
+"use strict";
+
+(() => {
+  const axis = /** @type {HTMLSelectElement | null} */ (document.getElementById("axis"));
+  if (!axis) return;
+  const PLAYERS = new Map([["d", "#0072b2"], ["g", "#d55e00"], ["D(x)", "#0072b2"], ["D(G(z))", "#d55e00"]]);
+  const OTHERS = ["#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8a8f96"];
+  const DASHES = ["solid", "dashed"]; // of the first and the second run
+  const SIDES = ["A", "B"];
+  const PREFIX = "curves:";
+
+  /** @typedef {{x: number[][], y: Record<string, [number, (number | null)[]]>}} Readings */
+  /** @type {Map<number, Readings>} */
+  const read = new Map();
+  /** @param {number} run */
+  const readings = (run) => {
+    let found = read.get(run);
+    if (!found) {
+      found = /** @type {Readings} */ (JSON.parse(document.getElementById(`curves-${run}`)?.textContent ?? '{"x":[],"y":{}}'));
+      read.set(run, found);
+    }
+    return found;
+  };
+
+  /**
+   * @param {number[]} xs ascending
+   * @param {(number | null)[]} ys
+   * @param {number} x
+   */
+  const interpolated = (xs, ys, x) => {
+    let low = 0;
+    let high = xs.length - 1;
+    if (high < 0) return NaN;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (xs[middle] < x) low = middle + 1;
+      else high = middle;
+    }
+    const right = ys[low] ?? NaN;
+    if (low === 0 || xs[low] <= x) return right;
+    const left = ys[low - 1] ?? NaN;
+    return left + ((right - left) * (x - xs[low - 1])) / (xs[low] - xs[low - 1]);
+  };
+
+  /**
+   * @param {Readings} known
+   * @param {string} name
+   */
+  const places = (known, name) => {
+    const iterations = known.x[known.y[name][0]];
+    const scale = known.y[axis.value];
+    if (axis.value === "iterations" || !scale) return iterations;
+    return iterations.map((one) => interpolated(known.x[scale[0]], scale[1], one));
+  };
+
+  /** @param {string[]} names */
+  const colours = (names) => {
+    let others = 0;
+    return new Map(names.map((name) => {
+      const last = name.slice(name.lastIndexOf("/") + 1);
+      return [name, PLAYERS.get(last) ?? OTHERS[others++ % OTHERS.length]];
+    }));
+  };
+
+  /** @type {number[]} */
+  let chosen = (document.getElementById("page")?.dataset.chosen ?? "").split(" ").map(Number);
+
+  const draw = () => {
+    const documents = /** @type {any} */ (window).Bokeh.documents;
+    if (!documents.length) return;
+    const plots = [...documents[0]._all_models.values()].filter((model) => model.name?.startsWith(PREFIX));
+    for (const plot of plots) {
+      const group = /** @type {string[]} */ (plot.tags);
+      const shades = colours(group);
+      /** @type {{xs: number[][], ys: number[][], color: string[], dash: string[], label: string[]}} */
+      const lines = { xs: [], ys: [], color: [], dash: [], label: [] };
+      chosen.forEach((run, place) => {
+        const known = readings(run);
+        for (const name of group.filter((one) => known.y[one])) {
+          lines.xs.push(places(known, name));
+          lines.ys.push(known.y[name][1].map((value) => value ?? NaN));
+          lines.color.push(shades.get(name) ?? OTHERS[0]);
+          lines.dash.push(DASHES[place]);
+          lines.label.push(chosen.length > 1 ? `${SIDES[place]} ${name}` : name);
+        }
+      });
+      plot.renderers[0].data_source.data = lines;
+      plot.below.find((/** @type {any} */ one) => one.type.endsWith("Axis")).axis_label = axis.selectedOptions[0].text;
+    }
+  };
+
+  document.addEventListener("plotsready", draw);
+  document.addEventListener("chosen", (event) => {
+    chosen = /** @type {CustomEvent<number[]>} */ (event).detail;
+    draw();
+  });
+  axis.addEventListener("change", draw);
+})();
