@@ -63,7 +63,13 @@ def require_ours(file: Path) -> None:
     if file.suffix not in (".html", ".htm"):
         raise ConfigError([f"to: '{file}' must end in .html"])
     if file.is_dir() or not file.parent.exists():
-        raise ConfigError([f"to: '{file}' is a folder" if file.is_dir() else f"to: there is no folder '{file.parent}'"])
+        raise ConfigError(
+            [
+                f"to: '{file}' is a folder"
+                if file.is_dir()
+                else f"to: there is no folder '{file.parent}'"
+            ]
+        )
     if file.exists():
         with file.open("rb") as opened:
             if MARK not in opened.read(HEAD):

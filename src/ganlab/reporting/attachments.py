@@ -32,7 +32,8 @@ class Attachment(NamedTuple):
 
 def attachments(run: Path) -> list[Attachment]:
     """The pictures, those that do not fit without their content."""
-    found, spent = [], 0
+    found: list[Attachment] = []
+    spent = 0
     for file in candidates(run):
         name = file.relative_to(run).as_posix()
         url = shown(file) if len(found) < MOST else None

@@ -10,19 +10,25 @@
     JSON.parse(document.getElementById("budgets")?.textContent ?? "{}")
   );
 
+  /** @type {any} */
+  let plot;
   const draw = () => {
-    const plot = /** @type {any} */ (window).Bokeh.documents[0]?.get_model_by_name("budgets");
     if (!plot) return;
-    const lines = groups[grouping.value];
-    plot.renderers[0].data_source.data = {
-      xs: lines.map((line) => line.k),
-      ys: lines.map((line) => line.best.map((value) => value ?? NaN)),
-      color: lines.map((_, i) => COLOURS[i % COLOURS.length]),
-      dash: lines.map((_, i) => DASHES[Math.floor(i / COLOURS.length) % DASHES.length]),
-      label: lines.map((line) => line.label),
-    };
+    const lines = groups[grouping.value].map((line, i) => ({
+      label: line.label,
+      color: COLOURS[i % COLOURS.length],
+      dash: DASHES[Math.floor(i / COLOURS.length) % DASHES.length],
+      xs: line.k,
+      ys: line.best.map((value) => value ?? NaN),
+    }));
+    document.dispatchEvent(new CustomEvent("lines", { detail: { plot, lines } }));
   };
 
   grouping.addEventListener("change", draw);
-  document.addEventListener("plotsready", draw);
+  document.addEventListener("plot", (event) => {
+    const { detail } = /** @type {CustomEvent<any>} */ (event);
+    if (detail.name !== "budgets") return;
+    plot = detail;
+    draw();
+  });
 })();

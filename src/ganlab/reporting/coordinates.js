@@ -11,11 +11,9 @@
   /** @type {Set<number> | null} */
   let left = null;
 
-  /** @param {string} name */
-  const model = (name) => /** @type {any} */ (window).Bokeh.documents[0]?.get_model_by_name(name);
-
+  /** @type {any} */
+  let source;
   const fade = () => {
-    const source = model("coordinates");
     if (!source || !left) return;
     const runs = left;
     const alpha = source.data.label.map((/** @type {string} */ _, /** @type {number} */ run) => (runs.has(run) ? CLEAR : FAINT));
@@ -54,8 +52,11 @@
     left = /** @type {CustomEvent<Set<number>>} */ (event).detail;
     fade();
   });
-  document.addEventListener("plotsready", () => {
-    model("parallel").on_event("selectiongeometry", (/** @type {any} */ event) => {
+  document.addEventListener("plot", (added) => {
+    const plot = /** @type {CustomEvent<any>} */ (added).detail;
+    if (plot.name !== "coordinates") return;
+    source = plot.renderers[0].data_source;
+    plot.on_event("selectiongeometry", (/** @type {any} */ event) => {
       const { x0, x1, y0, y1 } = event.geometry;
       if (!event.final) return;
       axes.forEach((axis, place) => {

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bokeh.plotting import figure
 
 MOST = 9  # axes
-HEIGHT, WIDTH = 400, 140  # pixels; the width of an axis
+HEIGHT = 400  # pixels
 TICKS = 5
 SPREAD = 30  # a positive axis that spans a larger factor is logarithmic
 BETTER, WORSE = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)  # blue and vermilion of Okabe and Ito
@@ -65,7 +65,9 @@ def axis(column: Column) -> Axis:
     scale = math.log if log else float
     first, last = scale(low), scale(high)
     found = [
-        (scale(cell.value) - first) / (last - first) if isinstance(cell.value, int | float) else None
+        (scale(cell.value) - first) / (last - first)
+        if isinstance(cell.value, int | float)
+        else None
         for cell in column.cells
     ]
     values = [first + (last - first) * i / (TICKS - 1) for i in range(TICKS)]
@@ -78,10 +80,8 @@ def colours(columns: Sequence[Column]) -> list[str]:
     """Blue for the best run by the first score, vermilion for the worst, by rank."""
     first = next(column for column in columns if column.score is not None)
     values = [c.value for c in first.cells]
-    ranked = sorted(
-        (i for i, value in enumerate(values) if isinstance(value, int | float)),
-        key=lambda i: values[i] if first.score else -values[i],  # type: ignore[operator, return-value]
-    )
+    known = [(value, i) for i, value in enumerate(values) if isinstance(value, int | float)]
+    ranked = [i for _, i in sorted(known, reverse=not first.score)]
     found = [MISSING] * len(values)
     for rank, i in enumerate(ranked):
         share = rank / max(1, len(ranked) - 1)
@@ -91,7 +91,7 @@ def colours(columns: Sequence[Column]) -> list[str]:
 
 
 def plot(listed: Sequence[Axis], shades: Sequence[str], labels: Sequence[str]) -> "figure":
-    """The plot; its lines are named `coordinates`, one for each run.
+    """The plot, named `coordinates`, with a line for each run.
 
     A run without a value on an axis has a line with a gap there.
     """
@@ -100,17 +100,16 @@ def plot(listed: Sequence[Axis], shades: Sequence[str], labels: Sequence[str]) -
 
     drawn = figure(
         height=HEIGHT,
-        min_width=WIDTH * len(listed),
         sizing_mode="stretch_width",
-        x_range=Range1d(-0.35, len(listed) - 0.35),
-        y_range=Range1d(-0.06, 1.06),
+        x_range=Range1d(start=-0.5, end=len(listed) - 0.7),
+        y_range=Range1d(start=-0.06, end=1.06),
         tools="box_select",
         toolbar_location=None,
-        name="parallel",
+        name="coordinates",
     )
     drawn.yaxis.visible = False
     drawn.grid.visible = False
-    drawn.outline_line_color = None
+    drawn.outline_line_width = 0
     drawn.xaxis.ticker = FixedTicker(ticks=list(range(len(listed))))
     drawn.xaxis.major_label_overrides = {i: cut(a.name, 32) for i, a in enumerate(listed)}
     drawn.xaxis.axis_line_color = drawn.xaxis.major_tick_line_color = None
@@ -132,18 +131,12 @@ def plot(listed: Sequence[Axis], shades: Sequence[str], labels: Sequence[str]) -
         line_color="color",
         line_alpha="alpha",
         line_width=1.5,
-        hover_line_width=4,
-        hover_line_alpha=1,
-        source=ColumnDataSource(data, name="coordinates"),
+        source=ColumnDataSource(data),
     )
     lines.nonselection_glyph = lines.selection_glyph = None
     drawn.add_tools(HoverTool(renderers=[lines], tooltips=[("", "@label")], line_policy="nearest"))
     for i, one in enumerate(listed):
-        upright = LinearAxis(
-            fixed_location=i,
-            ticker=FixedTicker(ticks=list(one.ticks)),
-            major_label_overrides=dict(one.ticks),
-            minor_tick_line_color=None,
-        )
+        upright = LinearAxis(fixed_location=i, minor_tick_line_color=None)
+        upright.update(ticker=FixedTicker(ticks=[*one.ticks]), major_label_overrides=one.ticks)
         drawn.add_layout(upright, "left")
     return drawn

@@ -6,7 +6,7 @@
   const axis = /** @type {HTMLSelectElement | null} */ (document.getElementById("axis"));
   if (!axis) return;
   const PLAYERS = new Map([["d", "#0072b2"], ["g", "#d55e00"], ["D(x)", "#0072b2"], ["D(G(z))", "#d55e00"]]);
-  const OTHERS = ["#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8a8f96"];
+  const OTHERS = ["#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8a8f96", "#8b6fc9", "#a0713c"];
   const DASHES = ["solid", "dashed"]; // of the first and the second run
   const SIDES = ["A", "B"];
   const PREFIX = "curves:";
@@ -67,34 +67,35 @@
   /** @type {number[]} */
   let chosen = (document.getElementById("page")?.dataset.chosen ?? "").split(" ").map(Number);
 
-  const draw = () => {
-    const documents = /** @type {any} */ (window).Bokeh.documents;
-    if (!documents.length) return;
-    const plots = [...documents[0]._all_models.values()].filter((model) => model.name?.startsWith(PREFIX));
-    for (const plot of plots) {
-      const group = /** @type {string[]} */ (plot.tags);
-      const shades = colours(group);
-      /** @type {{xs: number[][], ys: number[][], color: string[], dash: string[], label: string[]}} */
-      const lines = { xs: [], ys: [], color: [], dash: [], label: [] };
-      chosen.forEach((run, place) => {
-        const known = readings(run);
-        for (const name of group.filter((one) => known.y[one])) {
-          lines.xs.push(places(known, name));
-          lines.ys.push(known.y[name][1].map((value) => value ?? NaN));
-          lines.color.push(shades.get(name) ?? OTHERS[0]);
-          lines.dash.push(DASHES[place]);
-          lines.label.push(chosen.length > 1 ? `${SIDES[place]} ${name}` : name);
-        }
-      });
-      plot.renderers[0].data_source.data = lines;
-      plot.below.find((/** @type {any} */ one) => one.type.endsWith("Axis")).axis_label = axis.selectedOptions[0].text;
-    }
+  /** @param {any} plot */
+  const draw = (plot) => {
+    const group = /** @type {string[]} */ (plot.tags);
+    const shades = colours(group);
+    const lines = chosen.flatMap((run, place) => {
+      const known = readings(run);
+      return group.filter((name) => known.y[name]).map((name) => ({
+        label: chosen.length > 1 ? `${SIDES[place]} ${name}` : name,
+        color: shades.get(name) ?? OTHERS[0],
+        dash: DASHES[place],
+        xs: places(known, name),
+        ys: known.y[name][1].map((value) => value ?? NaN),
+      }));
+    });
+    document.dispatchEvent(new CustomEvent("lines", { detail: { plot, lines } }));
+    plot.below.find((/** @type {any} */ one) => one.type.endsWith("Axis")).axis_label = axis.selectedOptions[0].text;
   };
 
-  document.addEventListener("plotsready", draw);
+  /** @type {any[]} */
+  const plots = [];
+  document.addEventListener("plot", (event) => {
+    const plot = /** @type {CustomEvent<any>} */ (event).detail;
+    if (!plot.name.startsWith(PREFIX)) return;
+    plots.push(plot);
+    draw(plot);
+  });
   document.addEventListener("chosen", (event) => {
     chosen = /** @type {CustomEvent<number[]>} */ (event).detail;
-    draw();
+    plots.forEach(draw);
   });
-  axis.addEventListener("change", draw);
+  axis.addEventListener("change", () => plots.forEach(draw));
 })();

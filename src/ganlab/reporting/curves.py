@@ -12,12 +12,15 @@ from ganlab.runs.readings import AXES
 if TYPE_CHECKING:
     from bokeh.plotting import figure
 
-HEIGHT = 280  # pixels
+HEIGHT = 240  # pixels
 COLUMNS = 24  # of metrics.csv, about
 DIGITS = 5
 PLACEHOLDER = {  # BokehJS complains of a plot without any line
-    **{"xs": [[0, 1]], "ys": [[1, 2]]},
-    **{"color": ["transparent"], "dash": ["solid"], "label": [""]},
+    "xs": [[0, 1]],
+    "ys": [[1, 2]],
+    "color": ["transparent"],
+    "dash": ["solid"],
+    "label": [""],
 }
 FEWEST = 8  # points of a curve
 
@@ -44,7 +47,7 @@ def is_thinned(readings: Mapping[str, Series], most: int) -> bool:
 def plain(readings: Mapping[str, Series]) -> dict[str, Any]:
     """The numbers for the page.
 
-    Columns of the same iterations share them: {"x": [[...], ...], "y": {name: [index of x, [...]]}}.
+    Columns of the same iterations share them: {"x": [[...], ...], "y": {name: [index, [...]]}}.
     """
     listed: dict[tuple[float, ...], int] = {}
     columns = {}
@@ -77,7 +80,7 @@ def lines(name: str, x: str, tags: Sequence[str] = (), *, log: bool = False) -> 
         tags: what the script has to know.
         log: whether y is logarithmic.
     """
-    from bokeh.models import ColumnDataSource, HoverTool
+    from bokeh.models import ColumnDataSource, HoverTool, NumeralTickFormatter
     from bokeh.plotting import figure
 
     plot = figure(
@@ -96,15 +99,10 @@ def lines(name: str, x: str, tags: Sequence[str] = (), *, log: bool = False) -> 
         line_color="color",
         line_dash="dash",
         line_width=1.6,
-        legend_field="label",
         source=ColumnDataSource(PLACEHOLDER),
     )
     tips = [("", "@label"), (x, "$data_x{0,0.[00]}"), ("", "$data_y{0.[0000]}")]
     plot.add_tools(HoverTool(renderers=[drawn], tooltips=tips, line_policy="nearest"))
-    plot.toolbar.logo = None
-    plot.xaxis.formatter.use_scientific = False
-    legend = plot.legend[0]
-    legend.update(label_text_font_size="11px", spacing=0, padding=2, border_line_color=None)
-    legend.update(orientation="horizontal", ncols=2)
-    plot.add_layout(legend, "below")
+    plot.toolbar.logo, plot.toolbar.autohide = None, True
+    plot.xaxis.formatter = NumeralTickFormatter(format="0,0.[0]")
     return plot

@@ -90,7 +90,9 @@ def thinned(pictures: Sequence[tuple[int, Path]], budget: int, width: int) -> Fr
         expected = spent / len(taken) * len(fresh) if taken else 0
         if len(taken) + len(fresh) > MOST or spent + expected > budget:
             break
-        made = {i: Frame(pictures[i][0], url) for i in fresh if (url := encoded(pictures[i][1], width))}
+        made = {
+            i: Frame(pictures[i][0], url) for i in fresh if (url := encoded(pictures[i][1], width))
+        }
         size = sum(len(frame.url) for frame in made.values())
         if spent + size > budget:
             break
@@ -126,6 +128,6 @@ def webp(file: str, _changed: int, _size: int, width: int) -> str:
             raise ValueError("too large")
         small = picture.convert("RGB")
     if (longest := max(small.size)) > width:
-        size = (max(1, side * width // longest) for side in small.size)
-        small = small.resize(tuple(size), Image.Resampling.BOX)
+        wide, high = (max(1, side * width // longest) for side in small.size)
+        small = small.resize((wide, high), Image.Resampling.BOX)
     return images.data_url(np.asarray(small), "webp", QUALITY)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ganlab.runs.folder import Run
 from ganlab.reporting.tolerant import Tolerant
+from ganlab.runs.folder import Run
 from ganlab.sweeps.record import Job, jobs_in
 
 

@@ -75,7 +75,6 @@ def report(folders: Sequence[Path], stamp: str | None = None) -> str:
     thinned = any(curves.is_thinned(run.readings, most) for run in runs)
     arranged = curves.groups(run.readings for run in runs)
     drawn = {**curves.plots(arranged), **values.pop("plots", {})}
-    script, elements = bokeh.embedded(drawn) if drawn else ("", {})
     html = document.page(
         PACKAGE,
         "run.html" if len(runs) == 1 else "runs.html",
@@ -85,9 +84,8 @@ def report(folders: Sequence[Path], stamp: str | None = None) -> str:
         missing=[cut(sentence) for run in runs for sentence in run.run.missing][: budget.LINES],
         curve_points=most if thinned else None,
         groups=arranged,
-        library=bokeh.library(),
-        plots=script,
-        elements=elements,
+        library=bokeh.library() if drawn else "",
+        elements=bokeh.deferred(drawn),
         **values,
     )
     if (size := len(html.encode())) > budget.PAGE:
@@ -100,9 +98,10 @@ def shown(job: Job, most: int, runs: int) -> Shown:
     """A run, its curves and pictures within their share of the page."""
     run = job.run
     assert isinstance(run, Tolerant)  # noqa: S101 - `jobs_of` makes no other
-    readings = run.attempt(lambda: curves.read(run.path, most), {})
+    readings = run.attempt(lambda: curves.read(run.path, most)) or {}
     share, width = budget.PICTURES // runs, WIDE if runs <= FEW else NARROW
-    pictures = run.attempt(lambda: frames.frames(run.path, share, width, sheets=runs <= FEW), {})
+    sheets = runs <= FEW
+    pictures = run.attempt(lambda: frames.frames(run.path, share, width, sheets=sheets)) or {}
     return Shown(run, portrait(job, run, readings), readings, pictures)
 
 
@@ -114,7 +113,7 @@ def one(run: Shown) -> dict[str, Any]:
         "run": run,
         "settings": settings.settings(run.run.config()),
         "quiz": QUIZ.values(),
-        "attachments": run.run.attempt(lambda: attachments.attachments(run.run.path), []),
+        "attachments": run.run.attempt(lambda: attachments.attachments(run.run.path)) or [],
     }
 
 

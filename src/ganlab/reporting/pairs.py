@@ -45,7 +45,9 @@ class Pair(NamedTuple):
 def pairs(found: Sequence[Result], choices: Sequence[Column], by: str) -> list[Pair]:
     """A grid for each pair of choices, model and loss first."""
     first = sorted(choices, key=lambda c: FIRST.index(c.name) if c.name in FIRST else len(FIRST))
-    return [pair(found, *two, by) for two in itertools.islice(itertools.combinations(first, 2), MOST)]
+    return [
+        pair(found, *two, by) for two in itertools.islice(itertools.combinations(first, 2), MOST)
+    ]
 
 
 def pair(found: Sequence[Result], rows: Column, columns: Column, by: str) -> Pair:

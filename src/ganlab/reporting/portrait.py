@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from ganlab.plots.figures import Series
 from ganlab.reporting.budget import LINES, cut
 from ganlab.reporting.tolerant import Tolerant
-from ganlab.plots.figures import Series
 from ganlab.runs import records
 from ganlab.runs.folder import Run
 from ganlab.runs.readings import AXES
 from ganlab.scoring import tables
-from ganlab.scoring.scorecard import Scorecard
+from ganlab.scoring.scorecard import Score, Scorecard
 from ganlab.sweeps.record import Job, State, cards
 
 SCORINGS = 12  # of one protocol that are shown, the newest
@@ -94,7 +94,7 @@ def portrait(job: Job, run: Tolerant, readings: Mapping[str, Series]) -> Portrai
         command=command(job.overrides, about),
         ailments=ailments(summary, run.reached()),
         scores=score_tables(cards(run)),
-        quizzes=run.attempt(lambda: quizzes(run.path), []),
+        quizzes=run.attempt(lambda: quizzes(run.path)) or [],
     )
 
 
@@ -115,11 +115,13 @@ def facts(run: Run, summary: Mapping[str, Any], about: Mapping[str, Any]) -> dic
     if seconds := summary.get("seconds"):
         found["time"] = duration(seconds)
     if devices := about.get("gpus"):
-        found["device"] = cut(", ".join(map(str, devices)) if isinstance(devices, list) else devices)
+        found["device"] = cut(
+            ", ".join(map(str, devices)) if isinstance(devices, list) else devices
+        )
     elif about:
         found["device"] = "CPU"
     if best := summary.get("best"):
-        value = tables.spelled(tables.Score(best["value"]))
+        value = tables.spelled(Score(best["value"]))
         found[cut(best["score"])] = f"{value} (best, at iteration {best['iteration']:,})"
     return found
 
@@ -177,7 +179,9 @@ def ailments(summary: Mapping[str, Any], reached: int) -> list[Ailment]:
     end = max([reached, summary.get("iterations", 0), 1, *(v["iteration"] for v in listed)])
     return [
         Ailment(
-            *(cut(verdict[name]) for name in ("ailment", "evidence", "advice")),
+            name=cut(verdict["ailment"]),
+            evidence=cut(verdict["evidence"]),
+            advice=cut(verdict["advice"]),
             since=verdict["since"],
             iteration=verdict["iteration"],
             start=100 * min(verdict["since"], end) / end,

@@ -45,7 +45,9 @@ def ranked(jobs: Sequence[Job]) -> Ranking:
         return Ranking(by, None, is_distance(by), listed, [], 0)
     protocol = most_common(scored)
     alike = [
-        result._replace(card=None) if result.card and protocol.differences(result.card.protocol) else result
+        result._replace(card=None)
+        if result.card and protocol.differences(result.card.protocol)
+        else result
         for result in listed
     ]
     left = len(scored) - sum(result.card is not None for result in alike)

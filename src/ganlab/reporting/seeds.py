@@ -33,12 +33,17 @@ class Spread(NamedTuple):
 
 
 def spreads(found: Sequence[Result], by: str) -> list[Spread]:
-    """The experiments, the best first; those without a finite score are left out."""
+    """The experiments, the best first; those without a finite score are left out.
+
+    None if no experiment has several seeds.
+    """
     made = []
     for one in experiments(found, by):
         values = [v for card in one.cards if math.isfinite(v := card.scores[by].value)]
         if values:
             made.append((one, values))
+    if all(len(values) < 2 for _, values in made):
+        return []
     every = [value for _, values in made for value in values]
     low, high = min(every, default=0), max(every, default=0)
 

@@ -89,6 +89,5 @@
     }
     filter();
   });
-  document.addEventListener("plotsready", filter);
   filter();
 })();

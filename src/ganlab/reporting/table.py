@@ -83,7 +83,11 @@ def settings(found: Sequence[Result]) -> list[Column]:
         {
             **({"method": r.job.method, "stage": r.job.stage} if r.job.method else {}),
             **r.settings,
-            **({"seed": r.seed or seed} if (seed := r.job.run.config().get("seed")) is not None else {}),
+            **(
+                {"seed": r.seed or seed}
+                if (seed := r.job.run.config().get("seed")) is not None
+                else {}
+            ),
         }
         for r in found
     ]

@@ -39,21 +39,21 @@ class Tolerant(Run):
             return super().reached()
         return 0
 
-    def attempt(self, read: Callable[[], T], otherwise: T) -> T:
-        """What is read, or else `otherwise`, with the reason in `missing`."""
+    def attempt(self, read: Callable[[], T]) -> T | None:
+        """What is read, or None, with the reason in `missing`."""
         try:
             return read()
         except ConfigError as error:
             self.missing += error.problems
         except OSError as error:
             self.missing.append(f"'{error.filename}' cannot be read: {error.strerror}")
-        return otherwise
+        return None
 
     @functools.cached_property
     def _config(self) -> dict[str, Any]:
         if not self.config_file.exists():
             return {}
-        found = self.attempt(super().config, {})
+        found = self.attempt(super().config) or {}
         try:
             science(found)
         except (AttributeError, KeyError, TypeError) as error:
@@ -64,13 +64,13 @@ class Tolerant(Run):
 
     @functools.cached_property
     def _summary(self) -> dict[str, Any]:
-        found = self.attempt(super().summary, {})
+        found = self.attempt(super().summary) or {}
         kept = [record for record in found.get("scores", []) if self._is_score(record)]
         return {**found, "scores": kept}
 
     @functools.cached_property
     def _environment(self) -> dict[str, Any]:
-        return self.attempt(super().environment, {})
+        return self.attempt(super().environment) or {}
 
     def _is_score(self, record: dict[str, Any]) -> bool:
         try:

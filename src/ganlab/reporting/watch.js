@@ -86,9 +86,7 @@
     addEventListener(kind, () => { acted = Date.now(); }, { passive: true });
   }
   history.scrollRestoration = "manual";
-  document.addEventListener("plotsready", () => {
-    goBack();
-    said.textContent = `Watching: the page follows the runs. As of ${new Date().toLocaleTimeString()}.`;
-    setTimeout(ask, PERIOD);
-  });
+  goBack();
+  said.textContent = `Watching: the page follows the runs. As of ${new Date().toLocaleTimeString()}.`;
+  setTimeout(ask, PERIOD);
 })();
