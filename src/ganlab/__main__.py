@@ -8,6 +8,7 @@ COMMANDS = {
     "train": "train a GAN: one run, or with -m a sweep",
     "evaluate": "scores of trained runs: FID, IS, KID, precision and recall, with their protocol",
     "sweep": "state and results of a sweep: status, table, best, plot",
+    "report": "runs or a sweep as one HTML file: curves, samples, scores, comparisons",
     "sample": "images from a run: grids, films, interpolations, directions, arrays",
     "invert": "finds real images in the latent space of a run",
     "export": "a trained generator to give away: weights, ONNX, a model card, to the Hub",

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
@@ -105,17 +106,40 @@ def reported(sweep: Sweep | None, jobs: Sequence[Job] = ()) -> Iterator[None]:
             print(standing(sweep), flush=True)
 
 
-def call(function: Callable[..., Any], show: Callable[[Any], object] | None = None) -> None:
+def call(
+    function: Callable[..., Any],
+    show: Callable[[Any], object] | None = None,
+    words: str | None = None,
+) -> None:
     """Calls a function with the `name=value` words of sys.argv, checked against its signature.
 
     Args:
         function: to call.
         show: prints its result; None: the function prints what there is to see.
+        words: the parameter, a list of texts, that takes the words without a name.
     """
     with outputs(escape=True), exit_with_message():
-        result = called(function, sys.argv[1:])
+        given = sys.argv[1:]
+        result = called(function, gathered(given, words) if words is not None else given)
         if show is not None:
             show(result)
+
+
+def gathered(words: list[str], name: str) -> list[str]:
+    """The words with those without a name as one list: `A B x=1` is `name=["A","B"] x=1`.
+
+    A word that is an existing path has no name, whatever is in it.
+
+    Raises:
+        ConfigError: the list is given by its name, too.
+    """
+    bare = [word for word in words if word not in HELP and ("=" not in word or Path(word).exists())]
+    named = [word for word in words if word not in bare]
+    if not bare:
+        return words
+    if any(word.startswith(f"{name}=") for word in named):
+        raise ConfigError([f"{name}: given twice, by its name and as '{bare[0]}'"])
+    return [f"{name}={json.dumps(bare, ensure_ascii=False)}", *named]
 
 
 def call_one_of(functions: Mapping[str, Callable[..., Any]]) -> Any:

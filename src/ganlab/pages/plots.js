@@ -1,10 +1,10 @@
 // @ts-check
-// Gives Bokeh's plots the colours of the page, and again when its theme changes.
+// Gives Bokeh's plots the colours of the page, and again when its theme changes or a plot is added.
 "use strict";
 
 (() => {
-  /** @type {any} */
-  const Bokeh = /** @type {any} */ (window).Bokeh;
+  /** @returns {any[]} none before the library has run */
+  const documents = () => /** @type {any} */ (window).Bokeh?.documents ?? [];
 
   const paint = () => {
     const style = getComputedStyle(document.documentElement);
@@ -23,7 +23,7 @@
       [/^Legend$/, { label_text_color: text, background_fill_color: raised, border_line_color: line }],
       [/^ColorBar$/, { major_label_text_color: quiet, title_text_color: quiet, background_fill_color: ground }],
     ];
-    for (const doc of Bokeh.documents) {
+    for (const doc of documents()) {
       for (const model of doc._all_models.values()) {
         const look = looks.find(([kind]) => kind.test(model.type));
         if (look) model.setv(look[1]);
@@ -32,7 +32,8 @@
   };
 
   document.addEventListener("themechange", paint);
-  const wait = () => (Bokeh.documents.length && document.querySelector(".bk-Figure, .bk-Row, .bk-Column, [data-root-id]")
+  document.addEventListener("plot", paint);
+  const wait = () => (documents().length && document.querySelector(".bk-Figure, .bk-Row, .bk-Column, [data-root-id]")
     ? paint() : requestAnimationFrame(wait));
-  wait();
+  if (document.querySelector("[data-root-id]")) wait(); // plots of `embedded`
 })();

@@ -1,0 +1,70 @@
+"""Grids of two choices: the scores of the runs in each cell, and the best of them to look at."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ganlab.reporting.table import Column
+from ganlab.scoring import tables
+from ganlab.scoring.scorecard import spread
+from ganlab.sweeps.scores import Result, run_loss
+
+FIRST = ("model", "loss")  # are shown first, if there are such choices
+MOST = 28  # pairs
+
+
+class Group(NamedTuple):
+    """The runs of a cell.
+
+    Args:
+        run: index of the best one, or the first if none is scored.
+        score: mean with its interval; "" without scores.
+        scored, runs: how many.
+    """
+
+    run: int
+    score: str
+    scored: int
+    runs: int
+
+
+class Pair(NamedTuple):
+    """A grid.
+
+    Args:
+        rows, columns: the two choices.
+        cells: of each row and column; None: there is no such run.
+    """
+
+    rows: Column
+    columns: Column
+    cells: list[list[Group | None]]
+
+
+def pairs(found: Sequence[Result], choices: Sequence[Column], by: str) -> list[Pair]:
+    """A grid for each pair of choices, model and loss first."""
+    first = sorted(choices, key=lambda c: FIRST.index(c.name) if c.name in FIRST else len(FIRST))
+    return [
+        pair(found, *two, by) for two in itertools.islice(itertools.combinations(first, 2), MOST)
+    ]
+
+
+def pair(found: Sequence[Result], rows: Column, columns: Column, by: str) -> Pair:
+    """The grid of two choices."""
+    cells: dict[tuple[str, str], list[int]] = {}
+    for i, (row, column) in enumerate(zip(rows.cells, columns.cells, strict=True)):
+        cells.setdefault((row.text, column.text), []).append(i)
+    table = [
+        [group(found, cells[r, c], by) if (r, c) in cells else None for c in columns.values]
+        for r in rows.values
+    ]
+    return Pair(rows, columns, table)
+
+
+def group(found: Sequence[Result], members: Sequence[int], by: str) -> Group:
+    """The runs of one cell."""
+    best = min(members, key=lambda i: run_loss(found[i], by))
+    cards = [card for i in members if (card := found[i].card) is not None]
+    values = [v for card in cards if math.isfinite(v := card.scores[by].value)]
+    return Group(best, tables.spelled(spread(values)) if values else "", len(values), len(members))
