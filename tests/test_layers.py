@@ -24,7 +24,7 @@ TOP = {
     "sampler": SCIENCE,
     "generative": MODEL,
     "gan": MODEL,
-    **dict.fromkeys(("train", "evaluate", "sample", "invert", "sweep"), COMMAND),
+    **dict.fromkeys(("train", "evaluate", "sample", "invert", "quiz", "sweep"), COMMAND),
     **dict.fromkeys(("wandb", "fetch_weights"), COMMAND),
     "__main__": COMMAND,
 }

@@ -10,6 +10,7 @@ COMMANDS = {
     "sweep": "state and results of a sweep: status, table, best, plot",
     "sample": "images from a run: grids, films, interpolations, directions, arrays",
     "invert": "finds real images in the latent space of a run",
+    "quiz": "which image is real?  A quiz for one person, in the browser",
     "lab": "experiments on data with a known distribution: figure-1, proposition-1, grid, ...",
     "wandb": "Weights & Biases: sync DIR uploads offline runs, dashboard DIR makes a workspace",
     "fetch-weights": "the Inception network's weights, to score without a network later",

@@ -30,6 +30,8 @@ class Stream(IntEnum):
     HEALTH_SKETCH = 42  # random projection: width
     HEALTH_IMAGES = 43  # real images that samples are compared with
     INVERSION = 51  # noise of points that are searched for
+    QUIZ_IMAGES = 71  # real images of a quiz
+    QUIZ_ORDER = 72  # order of its trials
 
 
 def stream(device: torch.device | str, *key: int) -> torch.Generator:
