@@ -112,15 +112,15 @@ class QuizOutcome {
     plot.removeAttribute("hidden");
     plot.setAttribute("aria-label", `Exposures by trial, from ${exposures[0]} to ${exposures[exposures.length - 1]} ms`);
     const top = Math.max(...exposures, 500);
-    const x = (/** @type {number} */ i) => 60 + 530 * (i / Math.max(1, exposures.length - 1));
+    const x = (/** @type {number} */ i) => 60 + 410 * (i / Math.max(1, exposures.length - 1));
     const y = (/** @type {number} */ ms) => 130 - 115 * (ms / top);
     for (const ms of [0, top]) {
-      this.draw("line", { x1: 60, x2: 590, y1: y(ms), y2: y(ms) });
+      this.draw("line", { x1: 60, x2: 470, y1: y(ms), y2: y(ms) });
       this.draw("text", { x: 52, y: y(ms) + 4, "text-anchor": "end" }, `${ms} ms`);
     }
     this.draw("polyline", { points: exposures.map((ms, i) => `${x(i)},${y(ms)}`).join(" ") });
     this.draw("text", { x: 60, y: 152 }, "trial 1");
-    this.draw("text", { x: 590, y: 152, "text-anchor": "end" }, `trial ${exposures.length}`);
+    this.draw("text", { x: 470, y: 152, "text-anchor": "end" }, `trial ${exposures.length}`);
   }
 
   /**

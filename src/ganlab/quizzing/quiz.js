@@ -31,6 +31,15 @@
   let proceed = () => {};
   let practised = false;
 
+  /** @type {NodeListOf<HTMLElement>} */
+  const buttons = document.querySelectorAll("[data-answer]");
+
+  /** @param {Question | null} question that may be answered now */
+  const allow = (question) => {
+    open = question;
+    for (const button of buttons) button.setAttribute("aria-disabled", String(question === null));
+  };
+
   /** @param {string} id of the one section that is seen */
   const only = (id) => {
     for (const name of ["start", "trial", "result"]) element(name).hidden = name !== id;
@@ -84,14 +93,14 @@
     }
     began = await quizFrame();
     practised = question.practice;
-    open = question;
+    allow(question);
   };
 
   /** @param {string} choice */
   const answer = (choice) => attempt(async () => {
     if (open === null) return;
     const { name } = open;
-    open = null;
+    allow(null);
     const milliseconds = performance.now() - began;
     /** @type {Reply} */
     const reply = await (await ask("/answer", { name, answer: choice, milliseconds, shown })).json();
@@ -169,9 +178,7 @@
 
   element("go").addEventListener("click", () => proceed());
   element("next").addEventListener("click", () => proceed());
-  /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-answer]")).forEach((button) => {
-    button.addEventListener("click", () => answer(button.dataset.answer ?? ""));
-  });
+  for (const button of buttons) button.addEventListener("click", () => answer(button.dataset.answer ?? ""));
   /** @type {Record<string, string>} */
   const keys = { ArrowLeft: settings.choices[0], ArrowRight: settings.choices[1] };
   if (settings.choices[0] === "real") Object.assign(keys, { r: "real", f: "fake", R: "real", F: "fake" });
