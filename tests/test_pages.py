@@ -236,6 +236,14 @@ def test_serving_ends_with_a_signal(number):
     assert process.returncode == 0
 
 
+def test_serving_ends_by_itself_when_its_work_is_done():
+    words = [sys.executable, "-c", SERVING.replace("show=False", "show=False, stop=done")]
+    words[2] = words[2].replace("asyncio.run", "done = asyncio.Event()\ndone.set()\nasyncio.run")
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=60)
+    assert done.stdout.endswith("ended\n")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 SCRIPTS = sorted(SOURCE.rglob("*.js"))
 
 

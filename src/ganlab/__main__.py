@@ -13,6 +13,7 @@ COMMANDS = {
     "invert": "finds real images in the latent space of a run",
     "export": "a trained generator to give away: weights, ONNX, a model card, to the Hub",
     "explore": "a page from a run in which its generator draws: sliders, map, interpolation",
+    "quiz": "which image is real?  A quiz for one person, in the browser",
     "lab": "experiments on data with a known distribution: figure-1, proposition-1, grid, ...",
     "wandb": "Weights & Biases: sync DIR uploads offline runs, dashboard DIR makes a workspace",
     "fetch-weights": "the Inception network's weights, to score without a network later",

@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganlab.commands.run_data import data_of, images_of
 from ganlab.commands.sampling import numbers_in
 from ganlab.conditioning import ByClass
 from ganlab.data.images import Images, normalised
 from ganlab.data.progress import watched
 from ganlab.errors import ConfigError, DataError
-from ganlab.experiments.experiment import Experiment
-from ganlab.experiments.restore import move_data, require_known, require_sound
 from ganlab.plots import pictures
 from ganlab.runs.folder import Run
 from ganlab.sampler import Sampler
@@ -99,18 +98,8 @@ def own_images(run: Run, gan: Sampler, split: str, root: str | None, *, trust: b
         DataError: they are missing.
         ConfigError: the run's config names what is not trusted.
     """
-    config = run.config()
-    if not trust:
-        require_known(config, ("data",))
-    require_sound(run, config, ("data",))
-    move_data(config, root)
-    data = Experiment(**config).image_data(gan)
-    if split == "train":
-        data.prepare_data()
-        data.setup()
-        found = data.images
-    else:
-        found = data.test_images()
+    data = data_of(run, gan, root, trust=trust)
+    found = images_of(data, split)
     if found is None:
         raise DataError("image: this data holds no images out; take train:0 or a file")
     if found.images.shape[1:] != gan.spec.shape:

@@ -110,7 +110,12 @@ class Refused(Handler):
 
 
 async def serve(
-    application: Application, port: int = 0, *, show: bool = True, query: str = ""
+    application: Application,
+    port: int = 0,
+    *,
+    show: bool = True,
+    query: str = "",
+    stop: asyncio.Event | None = None,
 ) -> None:
     """Serves until Ctrl-C, and says where.
 
@@ -119,6 +124,7 @@ async def serve(
         port: on loopback; 0: one that is free.
         show: opens the page in the default browser.
         query: of the page's address, without '?'.
+        stop: ends it, too, when it is set.
 
     Raises:
         ConfigError: the port is taken.
@@ -128,19 +134,19 @@ async def serve(
     server = HTTPServer(Guard(application, port), max_body_size=2**20)
     server.add_socket(listening)
     url = f"http://{ADDRESS}:{port}/" + (f"?{query}" if query else "")
-    with interrupted() as stop:
+    with interrupting(stop or asyncio.Event()) as stopped:
         print(f"{url}   (Ctrl-C ends it)", flush=True)
         if show:
             webbrowser.open(url)
-        await stop.wait()
+        await stopped.wait()
     server.stop()
     await server.close_all_connections()
 
 
 @contextlib.contextmanager
-def interrupted() -> Iterator[asyncio.Event]:
-    """Yields what Ctrl-C, or an end by the system, sets."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+def interrupting(stop: asyncio.Event) -> Iterator[asyncio.Event]:
+    """While the block runs, Ctrl-C, or an end by the system, sets an event and does no more."""
+    loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)
     for one in signals:
         loop.add_signal_handler(one, stop.set)

@@ -31,6 +31,8 @@ class Stream(IntEnum):
     HEALTH_IMAGES = 43  # real images that samples are compared with
     INVERSION = 51  # noise of points that are searched for
     SINGLE_UPDATES = 61  # of a live laboratory: iteration, how many before, player
+    QUIZ_IMAGES = 71  # real images of a quiz
+    QUIZ_ORDER = 72  # order of its trials
 
 
 def stream(device: torch.device | str, *key: int) -> torch.Generator:
