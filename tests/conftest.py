@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from browsers import chromium, firefox, opened
 from ganlab.plots import figures
 from small import adam, fit, small_gan
 
@@ -23,7 +24,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers share what the first 
     os.environ["GANLAB_CACHE"] = KEPT.name
 torch.set_num_threads(1)
 
-__all__ = ["adam", "fit", "small_gan"]  # tests have them from here
+__all__ = ["adam", "chromium", "firefox", "fit", "opened", "small_gan"]  # tests have them from here
 
 ROOT = Path(__file__).parents[1]
 NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "DISABLE_MPS": "1"}  # as torch and Lightning read it

@@ -1,0 +1,38 @@
+// @ts-check
+// Gives Bokeh's plots the colours of the page, and again when its theme changes.
+"use strict";
+
+(() => {
+  /** @type {any} */
+  const Bokeh = /** @type {any} */ (window).Bokeh;
+
+  const paint = () => {
+    const style = getComputedStyle(document.documentElement);
+    /** @param {string} name */
+    const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+    const [text, quiet, line, ground, raised] = ["text", "quiet", "line", "ground", "raised"].map(colour);
+    /** @type {[RegExp, object][]} What each kind of model has, by the end of its name. */
+    const looks = [
+      [/^(Figure|Plot)$/, { background_fill_color: ground, border_fill_color: ground, outline_line_color: line }],
+      [/Axis$/, {
+        axis_label_text_color: quiet, major_label_text_color: quiet, axis_line_color: line,
+        major_tick_line_color: line, minor_tick_line_color: null,
+      }],
+      [/^Grid$/, { grid_line_color: line, grid_line_alpha: 0.6 }],
+      [/^(Title|Label)$/, { text_color: text }],
+      [/^Legend$/, { label_text_color: text, background_fill_color: raised, border_line_color: line }],
+      [/^ColorBar$/, { major_label_text_color: quiet, title_text_color: quiet, background_fill_color: ground }],
+    ];
+    for (const doc of Bokeh.documents) {
+      for (const model of doc._all_models.values()) {
+        const look = looks.find(([kind]) => kind.test(model.type));
+        if (look) model.setv(look[1]);
+      }
+    }
+  };
+
+  document.addEventListener("themechange", paint);
+  const wait = () => (Bokeh.documents.length && document.querySelector(".bk-Figure, .bk-Row, .bk-Column, [data-root-id]")
+    ? paint() : requestAnimationFrame(wait));
+  wait();
+})();
