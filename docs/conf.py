@@ -3,9 +3,13 @@
 import importlib
 import pkgutil
 import re
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
+from docutils.nodes import document
 from pygments.lexers.special import TextLexer
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 
 import ganlab
@@ -15,7 +19,7 @@ html_title = "ganlab"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
 extensions += ["sphinx_copybutton"]
 myst_heading_anchors = 4  # a link to page.md#some-heading works as on GitHub
-smartquotes = False
+smartquotes_action = "D"  # dashes alone
 
 html_theme = "furo"
 html_static_path = ["static"]
@@ -40,9 +44,11 @@ SPECIAL = re.compile(r"([*|\\]|_\b)")
 ATTRIBUTE = re.compile(r"^``(\w+)``: ")
 
 
-def reference(app: Sphinx) -> None:
+def reference(_app: Sphinx) -> None:
     """Writes a page for each public module and package of ganlab's top level."""
-    pages = {f"{name}.rst": page(name) for name in ("ganlab", *public(ganlab))}
+    pages = {
+        f"{name}.rst": page(name) for name in ("ganlab", *public(ganlab, pkgutil.iter_modules))
+    }
     API.mkdir(exist_ok=True)
     for old in API.iterdir():
         if old.name not in pages:
@@ -53,9 +59,9 @@ def reference(app: Sphinx) -> None:
             file.write_text(text)
 
 
-def public(package: object) -> list[str]:
-    """Full names of the modules in a package that do not begin with an underscore."""
-    found = pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+def public(package: ModuleType, find: Callable = pkgutil.walk_packages) -> list[str]:
+    """Full names of the modules below a package that do not begin with an underscore."""
+    found = find(package.__path__, f"{package.__name__}.")
     return [each.name for each in found if not each.name.rpartition(".")[2].startswith("_")]
 
 
@@ -88,12 +94,22 @@ def restructured(line: str) -> str:
     """A line of plain text as reStructuredText."""
     pieces = CODE.split(line)
     pieces[::2] = [SPECIAL.sub(r"\\\1", text) for text in pieces[::2]]
-    pieces[1::2] = [f"``{code.strip('`')}``" for code in pieces[1::2]]
+    for i in range(1, len(pieces), 2):
+        joined = "\\ " if pieces[i + 1][:1].isalnum() else ""  # `Name`s
+        pieces[i] = f"``{pieces[i].strip('`')}``{joined}"
     return "".join(pieces)
+
+
+def unlinked(_app: Sphinx, tree: document) -> None:
+    """Makes text of types that are not ganlab's, which Sphinx would seek among all of ganlab's."""
+    for link in list(tree.findall(pending_xref)):
+        if link["refdomain"] == "py" and not link["reftarget"].startswith("ganlab"):
+            link.replace_self(link.children)
 
 
 def setup(app: Sphinx) -> None:
     """What Sphinx calls."""
     app.connect("builder-inited", reference)
     app.connect("autodoc-process-docstring", plain, priority=100)  # before napoleon
+    app.connect("doctree-read", unlinked)
     app.add_lexer("mermaid", TextLexer)  # GitHub draws these diagrams; here they are text
