@@ -40,7 +40,7 @@ napoleon_numpy_docstring = False
 
 API = Path(__file__).parent / "api"
 CODE = re.compile(r"(`+[^`]+`+)")
-SPECIAL = re.compile(r"([*|\\]|_\b)")
+SPECIAL = re.compile(r"([*|\\@]|_\b)")
 ATTRIBUTE = re.compile(r"^``(\w+)``: ")
 
 

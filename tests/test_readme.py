@@ -37,7 +37,7 @@ CALLED = {
     "fetch-weights": fetch_weights,
 }
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```([^\s`]*).*\n((?s:.*?))^```", re.MULTILINE)
 IMPORT = ast.Import | ast.ImportFrom
 NAMED_YAML = re.compile(r"`([\w/]+\.yaml)`:\s+```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
