@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-lo
 HAS_GPU := $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak gpu check lint types build clean
+.PHONY: help demo docs test soak gpu check lint types build clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ /' | awk '{n=$$1; $$1=""; printf "  make %-8s%s\n", n, $$0}'
@@ -18,6 +18,10 @@ help:  ## this list
 demo: $(READY)  ## train the default GAN on 1,797 handwritten digits (one to two minutes on two cores)
 	@echo "Training on 1,797 handwritten digits: one to two minutes on two cores, longer beside other programs; soon it says how long."
 	$(BIN)/python -m ganlab.train
+
+docs: $(READY)  ## these pages as a site that opens from the disk, in build/docs/ (a minute or two)
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs auto docs build/docs
+	@echo "Open build/docs/index.html"
 
 test: $(READY)  ## the test suite; no account, no network; where there is a GPU, its tests too
 	$(PYTEST) $(TESTS)

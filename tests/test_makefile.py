@@ -1,4 +1,4 @@
-"""`make demo` says what it is about to do, and how long that takes, before it does it."""
+"""`make` says what it is about to do, and how long that takes, before it does it."""
 
 import shutil
 import subprocess
@@ -25,11 +25,11 @@ def checkout(tmp_path) -> Path:
     return tmp_path
 
 
-def said(checkout: Path) -> list[str]:
-    """What is printed by `make demo`: its own sentences, and what its Python is asked to run."""
-    command = ["make", "demo", "PYTHON=true"]
+def said(checkout: Path, target: str = "demo") -> list[str]:
+    """What is printed by a target: its own sentences, and what its Python is asked to run."""
+    command = ["make", target, "PYTHON=true"]
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
-    starts = (INSTALLING, TRAINING, "python ")
+    starts = (INSTALLING, TRAINING, "python ", "Open ")
     return [line for line in done.stdout.splitlines() if line.startswith(starts)]
 
 
@@ -49,3 +49,10 @@ def test_the_second_time_there_is_nothing_to_install(checkout):
     training, run = said(checkout)
     assert training.startswith(TRAINING)
     assert run == "python -m ganlab.train"
+
+
+def test_docs_are_built_without_warnings_and_it_says_where_they_are(checkout):
+    *_, build, where = said(checkout, "docs")
+    assert build.startswith("python -m sphinx ")
+    assert "--fail-on-warning" in build
+    assert where == f"Open {build.split()[-1]}/index.html"

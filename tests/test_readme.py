@@ -1,5 +1,6 @@
 """What the README and docs/ tell people to type works; examples are taken at their word."""
 
+import ast
 import importlib
 import re
 import shlex
@@ -36,7 +37,8 @@ CALLED = {
     "fetch-weights": fetch_weights,
 }
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```([^\s`]*).*\n((?s:.*?))^```", re.MULTILINE)
+IMPORT = ast.Import | ast.ImportFrom
 NAMED_YAML = re.compile(r"`([\w/]+\.yaml)`:\s+```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -45,10 +47,20 @@ def blocks(text: str, *languages: str) -> list[str]:
 
 
 def commands(text: str) -> list[str]:
-    """Lines of the shell blocks of a page, joined where they go on, without comments."""
+    """Commands of a page: in its shell blocks and at its prompts, joined, without comments."""
     joined = "".join(blocks(text, "bash", "sh")).replace("\\\n", " ")
-    words = (shlex.split(line, comments=True) for line in joined.splitlines())
+    words = (shlex.split(line, comments=True) for line in [*joined.splitlines(), *prompts(text)])
     return [shlex.join(line) for line in words if line]
+
+
+def sessions(text: str) -> str:
+    """What a page shows of terminals."""
+    return "\n".join(blocks(text, "", "console", "text"))
+
+
+def prompts(text: str) -> list[str]:
+    """What is typed after `$`, except where the page shows that it is refused."""
+    return re.findall(r"^\$ (.*)\n(?!ganlab: \d+ mistake)", sessions(text), re.MULTILINE)
 
 
 def wrong(command: str) -> list[str]:
@@ -169,6 +181,13 @@ pip install .
 ```python
 python -m ganlab.train loss=in_another_language
 ```
+
+```console
+$ ganlab sample run=b m=3
+3 images
+$ ganlab sample run=c m=3
+ganlab: 1 mistake, nothing was started
+```
 """
 
 
@@ -191,6 +210,7 @@ def test_a_wrong_command_is_found(workplace):
             + " or null, got 'fid50k'"
         ],
         "python -m ganlab.fetch_weights dir=b": ["dir: unknown"],
+        "ganlab sample run=b m=3": ["m: unknown"],
         "ganlab wandb snyc a": ["there is no 'snyc'; did you mean 'sync'? (sync, dashboard)"],
         "ganlab wandb sync a n=3": ["n: unknown"],
         "ganlab wandb sync a": [],
@@ -220,10 +240,8 @@ def test_the_pages_have_commands_to_check():
 
 def shown(text: str) -> list[tuple[str, str]]:
     """(words, output) of each block that shows a training command refused."""
-    sessions = "\n".join(blocks(text, "", "console", "text"))
-    return re.findall(
-        r"^\$ python -m ganlab\.train (.*)\n((?:ganlab:|  ).*\n(?:  .*\n)*)", sessions, re.MULTILINE
-    )
+    refused = r"^\$ python -m ganlab\.train (.*)\n((?:ganlab:|  ).*\n(?:  .*\n)*)"
+    return re.findall(refused, sessions(text), re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -238,9 +256,10 @@ def test_a_session_in_a_page_is_found():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_in_the_pages_is_python(page):
+def test_python_in_the_pages_is_python_and_imports_what_exists(workplace, page):
     for body in blocks(page.read_text(), "python"):
-        compile(body, page.name, "exec")
+        imports = [node for node in ast.parse(body).body if isinstance(node, IMPORT)]
+        exec(compile(ast.Module(imports, []), page.name, "exec"), {})
 
 
 def test_the_loss_network_data_set_and_score_of_the_pages_train_together(workplace):

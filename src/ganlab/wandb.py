@@ -1,4 +1,4 @@
-"""Weights & Biases: `ganlab wandb sync DIR` uploads runs, `... dashboard DIR` makes a workspace."""
+"""Weights & Biases: `ganlab wandb sync` uploads runs, `ganlab wandb dashboard` shows them."""
 
 import os
 import re

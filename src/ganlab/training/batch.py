@@ -10,10 +10,11 @@ from torch import Tensor
 class Batch(NamedTuple):
     """Real images of one iteration, or of one update.
 
-    images: float (n, m, C, H, W) in [-1, 1] for n updates' minibatches, (m, C, H, W) for one.
-    labels: int64 (n, m), or (m,).
-    labeled: of the same shapes, in semi-supervised learning: the images whose labels may be used.
-        `labels` must then not be used.
+    Args:
+        images: float (n, m, C, H, W) in [-1, 1] for n updates' minibatches, (m, C, H, W) for one.
+        labels: int64 (n, m), or (m,).
+        labeled: of the same shapes, in semi-supervised learning: the images whose labels may be
+            used.  `labels` must then not be used.
     """
 
     images: Tensor
