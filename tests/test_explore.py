@@ -86,7 +86,11 @@ def stirred(gan):
             mean.copy_(0.1 * torch.randn(mean.shape, generator=random))
             variance.copy_(0.02 + 0.1 * torch.rand(variance.shape, generator=random))
     gan.eval()
-    *_, last = (one for one in gan.generator.modules() if hasattr(one, "in_features") or hasattr(one, "kernel_size"))
+    *_, last = (
+        one
+        for one in gan.generator.modules()
+        if hasattr(one, "in_features") or hasattr(one, "kernel_size")
+    )
     while gan.sample(4).std() < 0.4:
         last.weight.data.mul_(1.5)
     return gan
@@ -136,7 +140,9 @@ def made(tmp_path_factory):
     def make(name, engine="plain", half=False):
         key = f"{name}-{engine}{'-half' if half else ''}"
         if key not in known:
-            gan = next((gan for gan, file in known.values() if file.stem.startswith(f"{name}-")), None)
+            gan = next(
+                (gan for gan, file in known.values() if file.stem.startswith(f"{name}-")), None
+            )
             gan = gan or stirred(MADE[name]())
             file = folder / f"{key}.html"
             with pytest.MonkeyPatch.context() as patch:
@@ -158,7 +164,9 @@ def shown(page, link=None):
     """The pixels (H, W, C) on the canvas, when it shows the point that the page is at."""
     if link is not None:
         page.evaluate("link => { location.hash = link }", link)
-        page.wait_for_function("link => document.getElementById('image').dataset.shown === link", arg=link)
+        page.wait_for_function(
+            "link => document.getElementById('image').dataset.shown === link", arg=link
+        )
     page.wait_for_selector("#image[aria-busy=false]")
     return decoded(page.evaluate(PIXELS))
 
@@ -270,7 +278,9 @@ def test_sliders_move_along_directions_and_coordinates(made, opened):
     slide(page, "#move-0", 2)
     slide(page, "#move-3", -1.25)
     moves = 2 * found.vectors[0] - 1.25 * found.vectors[3]
-    page.wait_for_function("document.getElementById('image').dataset.shown.endsWith('move=2,0,0,-1.25')")
+    page.wait_for_function(
+        "document.getElementById('image').dataset.shown.endsWith('move=2,0,0,-1.25')"
+    )
     moved = z + torch.cat([moves, torch.zeros(10)])
     require_same(shown(page), gan.generate(moved))
     assert page.input_value("#move-3") == "-1.25"
@@ -346,7 +356,9 @@ def test_kept_points_are_walked_between_saved_and_loaded(made, opened, tmp_path)
     other.set_input_files("#file", saved)
     other.wait_for_selector("#shelf li:nth-child(3)")
     other.click("#shelf li:nth-child(3) .thumb")
-    other.wait_for_function("link => document.getElementById('image').dataset.shown === link", arg=link)
+    other.wait_for_function(
+        "link => document.getElementById('image').dataset.shown === link", arg=link
+    )
     require_same(shown(other), half_way)
     other.click("#shelf li:nth-child(1) .remove")
     assert other.locator("#shelf li").count() == 2
@@ -385,7 +397,9 @@ def test_the_map_shows_the_plane_and_moves_the_point(made, opened):
     page.focus("#plane")
     for key in ("ArrowRight", "Shift+ArrowRight", "ArrowDown"):
         page.keyboard.press(key)
-    page.wait_for_function("document.getElementById('image').dataset.shown.endsWith('move=0,-0.25,1.25')")
+    page.wait_for_function(
+        "document.getElementById('image').dataset.shown.endsWith('move=0,-0.25,1.25')"
+    )
     assert page.text_content("#plane-said") == "1.25 across, -0.25 up"
     box = page.locator("#map").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 6.5 / 7, box["y"] + box["height"] / 14)

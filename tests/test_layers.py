@@ -24,7 +24,10 @@ TOP = {
     "sampler": SCIENCE,
     "generative": MODEL,
     "gan": MODEL,
-    **dict.fromkeys(("train", "evaluate", "sample", "invert", "explore", "export", "quiz", "report", "sweep"), COMMAND),
+    **dict.fromkeys(
+        ("train", "evaluate", "sample", "invert", "explore", "export", "quiz", "report", "sweep"),
+        COMMAND,
+    ),
     **dict.fromkeys(("wandb", "fetch_weights"), COMMAND),
     "__main__": COMMAND,
 }

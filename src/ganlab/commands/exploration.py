@@ -6,7 +6,7 @@ from typing import Literal
 from ganlab.errors import ConfigError
 from ganlab.exploring import engines, latents, networks, page
 from ganlab.exporting import needs
-from ganlab.gan import GAN
+from ganlab.sampler import Sampler
 from ganlab.spec import PointSpec
 from ganlab.storage import files
 
@@ -30,7 +30,7 @@ def target(to: str | None, run: Path) -> Path:
 
 
 def write(
-    gan: GAN,
+    gan: Sampler,
     run: Path,
     file: Path,
     engine: Literal["auto", "plain", "onnxruntime"],

@@ -10,10 +10,10 @@ from ganlab.commands.run_data import data_of, images_of
 from ganlab.data import ImageData, Images
 from ganlab.data.images import normalised
 from ganlab.errors import ConfigError, DataError
-from ganlab.gan import GAN
 from ganlab.quizzing import pixels
 from ganlab.quizzing.trials import Design, Trial
 from ganlab.runs.folder import Run
+from ganlab.sampler import Sampler
 from ganlab.sampling.drawn import Drawn
 from ganlab.scoring.plans import data_name
 from ganlab.spec import ImageSpec
@@ -53,7 +53,7 @@ class Questions(NamedTuple):
 
 
 def questions(
-    run: Run, gan: GAN, design: Design, asked: Asked, root: str | None, *, trust: bool
+    run: Run, gan: Sampler, design: Design, asked: Asked, root: str | None, *, trust: bool
 ) -> Questions:
     """The trials of a quiz.
 

@@ -3,11 +3,11 @@
 from ganlab.data import ImageData, Images
 from ganlab.experiments.experiment import Experiment
 from ganlab.experiments.restore import move_data, require_known, require_sound
-from ganlab.gan import GAN
 from ganlab.runs.folder import Run
+from ganlab.sampler import Sampler
 
 
-def data_of(run: Run, gan: GAN, root: str | None, *, trust: bool) -> ImageData:
+def data_of(run: Run, gan: Sampler, root: str | None, *, trust: bool) -> ImageData:
     """A run's data; reads no images.
 
     Args:
