@@ -36,7 +36,7 @@ def yamls(group: str) -> list[str]:
     return sorted(file.relative_to(folder).with_suffix("").as_posix() for file in files)
 
 
-POINTS = ("gaussian_1d", "ring_2d", "grid_2d", "swiss_roll")  # data without pixels
+POINTS = ("gaussian_1d", "ring_2d", "grid_2d", "swiss_roll", "drawn_2d")  # data without pixels
 SMALL = [f"model.{player}.width=16" for player in ("generator", "discriminator")]
 NEEDS = {  # what a choice cannot do without, or would take too long without
     "loss/ebgan": ["model=autoencoder"],
@@ -173,6 +173,7 @@ SAID = {  # what --help shows of the choices without being asked, because people
     "data/ring_2d.yaml": {"modes", "radius", "std"},
     "data/grid_2d.yaml": {"side", "spacing", "std"},
     "data/swiss_roll.yaml": {"turns", "std"},
+    "data/drawn_2d.yaml": {"strokes", "std"},
     "model/toy.yaml": {"generator.hidden", "discriminator.hidden", "generator.activation"},
     "data/folder.yaml": {"root", "size", "channels"},
     "data/stacked_mnist.yaml": {"root", "size", "n"},

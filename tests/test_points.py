@@ -16,6 +16,7 @@ from ganlab.data import Gaussian1D, Grid2D, ImageData, Ring2D, SwissRoll2D
 from ganlab.data.distributions import Mixture, SwissRoll, grid, ring
 from ganlab.data.images import normalised
 from ganlab.data.points import distribution_of
+from ganlab.data.strokes import Strokes
 from ganlab.errors import CombinationError, ConfigError
 from ganlab.experiments.experiment import Experiment
 from ganlab.experiments.session import quiet_lightning
@@ -29,6 +30,7 @@ from ganlab.spec import ImageSpec, PointSpec, spec_of
 from ganlab.training.streams import stream
 from ganlab.training.updates import UpdateRule
 
+DRAWN = [(-0.5, -0.5), (0.0, 0.25), (0.1, 0.3), (0.7, -0.2)]
 MIXTURE = Mixture([[-1.0], [2.0]], [0.5, 0.25], [3, 1])
 
 
@@ -37,6 +39,21 @@ def plane(low: float, high: float, n: int) -> tuple[torch.Tensor, float]:
     step = (high - low) / n
     x = low + step * (torch.arange(n, dtype=torch.float64) + 0.5)
     return torch.cartesian_prod(x, x), step**2
+
+
+def test_masses_of_cells_are_integrals_of_the_density():
+    known = Mixture([[0.0, 0.5], [1.0, -1.0]], [0.3, 0.5], [2, 1])
+    x, y = torch.linspace(-3, 4, 8), torch.linspace(-3, 3, 7)
+    masses = known.masses(x, y)
+    assert masses.shape == (6, 7)  # a row for each y
+    points, area = plane(-3, 4, 700)
+    inside = points[:, 1] < 3
+    column, row = (points[inside] + 3).long().unbind(1)
+    fine = torch.zeros(6, 7, dtype=torch.float64)
+    fine.index_put_((row, column), known.density(points[inside]) * area, accumulate=True)
+    assert torch.allclose(masses, fine, atol=1e-5)
+    with pytest.raises(ValueError, match="dimension 2, got 1"):
+        MIXTURE.masses(x, y)
 
 
 def test_a_mixture_of_one_is_the_normal_distribution():
@@ -61,8 +78,9 @@ def test_the_cdf_is_the_integral_of_the_density():
         (ring(std=0.1), ring(std=0.15), -2, 2),
         (grid(3, std=0.2), grid(3, 1.9, std=0.2), -4, 4),
         (SwissRoll(), SwissRoll(1.4), -2.5, 2.5),
+        (Strokes(DRAWN, 0.1), Strokes(DRAWN[1:], 0.1), -2, 2),
     ],
-    ids=["ring", "grid", "roll"],
+    ids=["ring", "grid", "roll", "strokes"],
 )
 def test_a_density_is_that_of_the_draws(distribution, wrong, low, high):
     """It integrates to 1, and gives a coarse cell the share of the draws that fall into it."""
