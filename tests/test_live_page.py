@@ -539,8 +539,8 @@ def test_the_tour_pauses_where_there_is_something_to_see_and_has_a_cure(live, se
     page.click("#cure")
     says(page, "#cure", "Cured")
     (setup,) = desk.setups
-    assert {key: getattr(setup, key) for key in stop.cure} == dict(stop.cure)
-    assert desk.until > stop.cured_after
+    assert {key: getattr(setup, key) for key in stop.change} == dict(stop.change)
+    assert desk.until > stop.then
     says(page, "#play", "Pause")
 
 

@@ -259,11 +259,11 @@ class Desk:
             self.play(self.stop.iterations)
 
     def cure(self) -> None:
-        """Mends what the stop of the tour shows, and plays until that can be seen."""
-        if self.stop is not None and self.stop.cure:
-            self.sides[0].training.change(**self.stop.cure)
+        """Mends what the stop of the tour shows, and plays until that can be seen, or on."""
+        if self.stop is not None and self.stop.change:
+            self.sides[0].training.change(**self.stop.change)
             self.cured = True
-            self.play(self.iterations + self.stop.cured_after)
+            self.play(self.iterations + self.stop.then if self.stop.then else 0)
 
     # What a page asks for ------------------------------------------------------------------------
 
@@ -364,4 +364,6 @@ def name_of(name: str, value: Any) -> str:
     """A choice in few words."""
     if name == "loss":
         return str(value)
-    return f"{name} = {choices.written(value) or 'none'}"
+    if name == "regularizers":
+        return " + ".join(f"{one} {strength:g}" for one, strength in value) or "no regularizer"
+    return f"{name} = {choices.written(value)}"

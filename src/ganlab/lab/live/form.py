@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganlab.lab.live.charts import CHARTS
+from ganlab.lab.live.desk import name_of
 from ganlab.lab.live.link import SWITCHED
 from ganlab.lab.live.picture import COLOURS
 from ganlab.lab.live.setup import (
@@ -143,5 +144,5 @@ def tour_of(number: int) -> dict[str, Any]:
         "title": stop.title,
         "sentences": stop.sentences,
         "advice": stop.advice,
-        "cure": ", ".join(f"{name} = {value}" for name, value in stop.cure.items()),
+        "cure": ", ".join(name_of(name, value) for name, value in stop.change.items()),
     }
