@@ -11,17 +11,26 @@ from ganlab.experiments.experiment import Experiment
 from ganlab.runs.folder import Run
 from ganlab.storage import checkpoint
 
+NARROW_D = ["model.discriminator.width=8"]
 MODELS = {  # what each model of conf/model needs beside its name, and what makes it small
     "autoencoder": ["loss=ebgan", "model.discriminator.width=8"],
-    "biggan": ["model.generator.width=16", "model.generator.embedding=8"],
-    "dcgan": ["model.generator.width=8"],
+    "biggan": [*NARROW_D, "model.generator.width=16", "model.generator.embedding=8"],
+    "dcgan": [*NARROW_D, "model.generator.width=8"],
     "infogan": [],
-    "r3gan": ["model.generator.width=32", "model.generator.bf16_stages=1"],
-    "resnet": ["model.generator.width=16"],
-    "sagan": ["model.generator.width=16"],
+    "r3gan": [
+        "model.generator.width=32",
+        "model.discriminator.width=32",
+        "model.generator.bf16_stages=1",
+    ],
+    "resnet": [*NARROW_D, "model.generator.width=16"],
+    "sagan": [*NARROW_D, "model.generator.width=16"],
     "salimans": [],
-    "sndcgan": ["model.generator.width=8"],
-    "stylegan2": ["model.generator.base=256", "model.generator.bf16_stages=1"],
+    "sndcgan": [*NARROW_D, "model.generator.width=8"],
+    "stylegan2": [
+        "model.generator.base=256",
+        "model.discriminator.base=256",
+        "model.generator.bf16_stages=1",
+    ],
     "toy": ["data=ring_2d"],
     "tutorial": ["data=mnist"],
     "vanilla": [],

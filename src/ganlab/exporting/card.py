@@ -110,11 +110,10 @@ class Card:
         )
         yield f"- z has {given['shape'][1]} numbers. 0 to {noise['to'] - 1}: noise, {kind}."
         for part in given["code"]:
-            yield f"- {part['from']} to {part['to'] - 1}: {part['kind']}, {part['values']}."
-        if names := self.gan.class_names[:NAMES]:
-            more = len(self.gan.class_names) - len(names)
-            listed = ", ".join(map(code, names)) + (f" and {more} more" if more else "")
-            yield f"- The classes, from 0: {listed}."
+            names = part.get("names", [])
+            more = f" and {len(names) - NAMES:,} more" if len(names) > NAMES else ""
+            listed = f" of {', '.join(map(code, names[:NAMES]))}{more}" if names else ""
+            yield f"- {part['from']} to {part['to'] - 1}: {part['kind']}, {part['values']}{listed}."
         bounds = "in [-1, 1]" if "low" in made else "in the data's own units"
         yield f"- What comes out is float32, {self.gan.spec} each, {bounds}."
         yield "- The same z gives the same result."

@@ -72,7 +72,7 @@ def require_free(to: Path, run: Run) -> None:
     """Raises ConfigError unless a folder is new, empty, or an earlier export of the same run."""
     if to.is_symlink() or (to.exists() and not to.is_dir()):
         raise ConfigError([f"to: '{to}' is no folder; name a new one"])
-    require_writable(to.parent)
+    require_writable(to.parent, "to")
     names = {path.name for path in to.iterdir()} if to.exists() else set[str]()
     if not names:
         return

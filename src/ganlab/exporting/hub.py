@@ -83,8 +83,9 @@ class Repository:
     def origin(self) -> Any:
         """Which run the repository says that it is an export of; None: it says nothing."""
         with tempfile.TemporaryDirectory() as place:
-            given = {"revision": self.parent, "local_dir": place}
-            file = self.hub.hf_hub_download(self.name, INTERFACE, **given)
+            file = self.hub.hf_hub_download(
+                self.name, INTERFACE, revision=self.parent, local_dir=place
+            )
             with contextlib.suppress(ConfigError):  # it is no JSON
                 return origin_in(Path(file).parent)
         return None

@@ -430,17 +430,22 @@ def unused(path: Path) -> Path:
     return next(candidate for candidate in candidates if not candidate.exists())
 
 
-def require_writable(folder: Path) -> None:
-    """Raises ConfigError if files cannot be made in a folder, existing or not; makes nothing."""
+def require_writable(folder: Path, key: str = "output_dir") -> None:
+    """Raises ConfigError if files cannot be made in a folder, existing or not; makes nothing.
+
+    Args:
+        folder: where.
+        key: the option that names it, for the message.
+    """
     nearest = next(
         path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
     )
     if not nearest.is_dir():
-        refuse(folder, "Not a directory")
+        refuse(folder, "Not a directory", key)
     if not os.access(nearest, os.W_OK | os.X_OK):
-        refuse(folder, "Permission denied")
+        refuse(folder, "Permission denied", key)
 
 
-def refuse(folder: Path, reason: str | None) -> NoReturn:
+def refuse(folder: Path, reason: str | None, key: str = "output_dir") -> NoReturn:
     """Raises the ConfigError of a folder that cannot be written."""
-    raise ConfigError([f"output_dir: cannot write to '{folder}': {reason}"])
+    raise ConfigError([f"{key}: cannot write to '{folder}': {reason}"])
