@@ -41,7 +41,7 @@ ONLY_IN = {
     "av": {"plots"},  # an extra
     "safetensors": {"exporting"},  # an extra, with the three below
     "onnx_ir": {"exporting"},
-    "onnxruntime": {"exporting"},
+    "onnxruntime": {"exploring", "exporting"},
     "huggingface_hub": {"exporting"},
     "hydra._internal": {"commands"},
 }

@@ -2,5 +2,5 @@
 
 May import: conditioning, errors, exporting, latent, networks, pages, sampler, sampling, spec,
 storage.
-Libraries: numpy, onnx, onnxruntime, torch.
+Libraries: markupsafe, numpy, onnx, onnxruntime, torch.
 """
