@@ -243,7 +243,17 @@ def test_scripts_are_typed():
     """TypeScript checks the JSDoc types of all scripts."""
     if (tsc := shutil.which("tsc")) is None:
         pytest.skip("no TypeScript compiler: apt-get install node-typescript")
-    words = [tsc, "--noEmit", "--allowJs", "--checkJs", "--strict", "--target", "es2020", "--module", "es2020"]
+    words = [
+        tsc,
+        "--noEmit",
+        "--allowJs",
+        "--checkJs",
+        "--strict",
+        "--target",
+        "es2020",
+        "--module",
+        "es2020",
+    ]
     words += ["--lib", "es2021,dom,dom.iterable", *map(str, SCRIPTS)]
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -39,7 +39,9 @@ class Loaded(NamedTuple):
     payloads: dict[str, bytes]
 
 
-def loaded(networks: Networks, engine: Literal["auto", "plain", "onnxruntime"], half: bool) -> Loaded:
+def loaded(
+    networks: Networks, engine: Literal["auto", "plain", "onnxruntime"], half: bool
+) -> Loaded:
     """What a page holds.
 
     Args:

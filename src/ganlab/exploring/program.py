@@ -198,7 +198,9 @@ def transposed(writer: Writer, node: "NodeProto") -> None:
     weight, bias, frame = filters(writer, node)
     if frame.height == frame.width == 1:
         matrix, biases = layout.spread(weight, bias, frame)
-        dense_step(writer, writer.value(node.output[0]), writer.known[node.input[0]], matrix, biases)
+        dense_step(
+            writer, writer.value(node.output[0]), writer.known[node.input[0]], matrix, biases
+        )
     else:
         convolve(writer, node, layout.phases(weight, frame), bias, frame)
 
@@ -213,7 +215,10 @@ def convolve(
     """A step for each part, all on one input with a border of zeros."""
     x, y = writer.known[node.input[0]], writer.value(node.output[0])
     border = layout.border(parts, frame)
-    height, width = border.top + frame.height + border.bottom, border.left + frame.width + border.right
+    height, width = (
+        border.top + frame.height + border.bottom,
+        border.left + frame.width + border.right,
+    )
     if any(border):
         wide = writer.room(height * width * frame.channels)
         numbers = {"left": border.left * frame.channels, "top": border.top}
@@ -290,9 +295,7 @@ def normalised(writer: Writer, node: "NodeProto") -> None:
 
 def reshaped(writer: Writer, node: "NodeProto") -> None:
     """Reshape, Flatten, Squeeze, Unsqueeze: the order changes where channels come last or not."""
-    before, after = (
-        layout.places(writer.shapes[name]) for name in (node.input[0], node.output[0])
-    )
+    before, after = (layout.places(writer.shapes[name]) for name in (node.input[0], node.output[0]))
     same = before == after or all(1 in (one[0], one[1] * one[2]) for one in (before, after))
     if same:
         writer.alias(node)
