@@ -24,7 +24,7 @@ TOP = {
     "sampler": SCIENCE,
     "generative": MODEL,
     "gan": MODEL,
-    **dict.fromkeys(("train", "evaluate", "sample", "invert", "sweep"), COMMAND),
+    **dict.fromkeys(("train", "evaluate", "sample", "invert", "export", "sweep"), COMMAND),
     **dict.fromkeys(("wandb", "fetch_weights"), COMMAND),
     "__main__": COMMAND,
 }
@@ -36,9 +36,14 @@ ONLY_IN = {
     "wandb_workspaces": {"loggers"},  # an extra
     "matplotlib": {"plots", "sweeps", "lab"},
     "av": {"plots"},  # an extra
+    "safetensors": {"exporting"},  # an extra, with the three below
+    "onnx_ir": {"exporting"},
+    "onnxruntime": {"exporting"},
+    "huggingface_hub": {"exporting"},
     "hydra._internal": {"commands"},
 }
 LAZY = {"wandb", "wandb_workspaces", "matplotlib", "av"}  # slow to import
+LAZY |= {"safetensors", "onnx_ir", "onnxruntime", "huggingface_hub"}  # and may be missing
 
 
 def modules() -> dict[str, Path]:

@@ -22,6 +22,7 @@ from ganlab.config.checks import conf_dir, problems
 from ganlab.data import Folder
 from ganlab.errors import ConfigError
 from ganlab.evaluate import evaluate
+from ganlab.export import export
 from ganlab.fetch_weights import fetch_weights
 from ganlab.invert import invert
 from ganlab.sample import sample
@@ -33,6 +34,7 @@ CALLED = {
     "sample": sample,
     "invert": invert,
     "evaluate": evaluate,
+    "export": export,
     "fetch-weights": fetch_weights,
 }
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ganlab.devices.threads import wait_briefly
 
 if TYPE_CHECKING:
+    from ganlab.exporting.exported import Exported
     from ganlab.gan import GAN
 
 __version__ = "0.1.0"
@@ -13,7 +14,7 @@ __version__ = "0.1.0"
 wait_briefly()  # here: every command and every process that works for one passes before torch
 
 
-def load(run: str | Path, checkpoint: str = "last", *, trust: bool = False) -> "GAN":
+def load(run: str | Path, checkpoint: str = "last", *, trust: bool = False) -> "GAN | Exported":
     """A trained GAN, ready to sample: `ganlab.load("outputs/...").sample(64, seed=0)`.
 
     Reads tensors and plain data only, and builds only classes of ganlab and torch: a folder from a
@@ -21,7 +22,8 @@ def load(run: str | Path, checkpoint: str = "last", *, trust: bool = False) -> "
 
     Args:
         run: the run's folder, or a checkpoint file in it, or a folder above runs, of which the
-            newest is loaded; the text "last": the newest below outputs/.
+            newest is loaded; the text "last": the newest below outputs/.  Or a folder that `ganlab
+            export` wrote, of which the generator alone is there to draw samples.
         checkpoint: last: the newest; best: the one with the best score; or the number of its
             iteration.
         trust: build whatever the run's config names, such as networks of your own.
@@ -30,8 +32,8 @@ def load(run: str | Path, checkpoint: str = "last", *, trust: bool = False) -> "
         ganlab.errors.ConfigError: the folder is no run, has no checkpoint, or names what is not
             trusted.
     """
-    from ganlab.experiments.restore import restore
+    from ganlab.exporting.exported import loaded
     from ganlab.runs.folder import Run, pointed_at
 
     folder, which = pointed_at(run, checkpoint)
-    return restore(Run(folder), which, trust=trust)
+    return loaded(Run(folder), which, trust=trust)

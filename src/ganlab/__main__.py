@@ -11,6 +11,7 @@ COMMANDS = {
     "sample": "images from a run: grids, films, interpolations, directions, arrays",
     "invert": "finds real images in the latent space of a run",
     "explore": "a page from a run in which its generator draws: sliders, map, interpolation",
+    "export": "a trained generator to give away: weights, ONNX, a model card, to the Hub",
     "lab": "experiments on data with a known distribution: figure-1, proposition-1, grid, ...",
     "wandb": "Weights & Biases: sync DIR uploads offline runs, dashboard DIR makes a workspace",
     "fetch-weights": "the Inception network's weights, to score without a network later",

@@ -31,6 +31,8 @@ class Sampler(nn.Module):
     `ema`: the moving average of the generator's weights, which draws the samples; None: there is
     none.
     `seed`: of BatchNorm's statistics, where they are recomputed.
+    `iterations`: of training that the weights have seen.
+    `class_names`: empty if the classes have no names.
     """
 
     generator: nn.Module
@@ -39,6 +41,8 @@ class Sampler(nn.Module):
     spec: Spec
     ema: EMA | None
     seed: int
+    iterations: int
+    class_names: list[str]
 
     # Latents -------------------------------------------------------------------------------------
 
@@ -156,6 +160,11 @@ class Sampler(nn.Module):
         noise = self.latent.sample(len(labels), generator)
         code = self.conditioning.code(labels, generator)
         return torch.cat([noise, code], dim=1) if code.shape[1] else noise
+
+    @property
+    def ema_decay(self) -> float | None:
+        """The decay of the averaged weights, which draw the samples; None: there are none."""
+        raise NotImplementedError
 
     # Samples -------------------------------------------------------------------------------------
 

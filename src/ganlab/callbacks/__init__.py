@@ -1,7 +1,7 @@
 """Lightning callbacks: readings, scores, pictures, checkpoints, health, interruption, profiling.
 
 May import: conditioning, data, devices, errors, gan, generative, health, loggers, networks, plots,
-runs, scoring, spec, storage, training.
+runs, sampler, scoring, spec, storage, training.
 Libraries: numpy, pytorch_lightning, torch, tqdm.
 """
 

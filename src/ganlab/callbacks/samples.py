@@ -14,6 +14,7 @@ from ganlab.callbacks.base import ModelCallback
 from ganlab.callbacks.intervals import due
 from ganlab.generative import Generative
 from ganlab.plots import pictures
+from ganlab.sampler import Sampler
 from ganlab.spec import PointSpec
 from ganlab.storage.background import Background, Snapshot
 
@@ -105,7 +106,7 @@ class SampleGrids(ModelCallback):
 
 
 def sheets(
-    model: Generative, seed: int = 0, truncation: float | None = None
+    model: Sampler, seed: int = 0, truncation: float | None = None
 ) -> Iterator[tuple[str, Tensor, Painter]]:
     """(name, images, painter) of each sheet of codes; within a row the noise is the same."""
     if isinstance(model.spec, PointSpec):

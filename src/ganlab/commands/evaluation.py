@@ -10,10 +10,11 @@ from typing import Any, Literal, NamedTuple
 from ganlab.data import ImageData
 from ganlab.errors import DataError, ProtocolMismatchError
 from ganlab.experiments.experiment import Experiment
-from ganlab.experiments.restore import BUILT, move_data, require_known, require_sound, restore
-from ganlab.gan import GAN
+from ganlab.experiments.restore import BUILT, move_data, require_known, require_sound
+from ganlab.exporting.exported import loaded
 from ganlab.plots import pictures
 from ganlab.runs.folder import Run, pointed_at
+from ganlab.sampler import Sampler
 from ganlab.scoring import ByClassifier, ByInception, Plan, Scorecard, tables
 from ganlab.scoring.baselines import HELD_OUT, LACKING, Baseline, labelled
 from ganlab.scoring.crosscheck import NOTE, Comparison, by_torchmetrics, require_comparable
@@ -35,7 +36,7 @@ class How(NamedTuple):
     check: Literal["torchmetrics"] | None = None
     truncation: float | None = None
 
-    def evaluation(self, gan: GAN, data: ImageData, plan: Plan) -> Evaluation:
+    def evaluation(self, gan: Sampler, data: ImageData, plan: Plan) -> Evaluation:
         """What scores a run so."""
         return Evaluation(gan, data, plan, extrapolate=self.extrapolate, truncation=self.truncation)
 
@@ -130,7 +131,7 @@ def folders(run: str | list[str]) -> list[Path]:
 
 
 def scores(
-    runs: list[Run], ready: Callable[[Run], tuple[GAN, ImageData, Plan]], how: How
+    runs: list[Run], ready: Callable[[Run], tuple[Sampler, ImageData, Plan]], how: How
 ) -> list[Found]:
     """The scores of all runs, and a table of several.
 
@@ -232,7 +233,7 @@ def plain_rows(found: list[Baseline]) -> list[dict[str, Any]]:
 
 def subject(
     run: Run, choice: Choice, checkpoint: str, root: str | None, *, trust: bool
-) -> tuple[GAN, ImageData, Plan]:
+) -> tuple[Sampler, ImageData, Plan]:
     """A run's GAN and data, and how to score them; reads no images.
 
     Raises:
@@ -241,7 +242,7 @@ def subject(
     config = run.config()
     if not trust:
         require_known(config, (*BUILT, "data", "metrics"))
-    gan = restore(run, checkpoint, trust=trust)
+    gan = loaded(run, checkpoint, trust=trust)
     require_sound(run, config, ("data", "metrics"))
     move_data(config, root)
     experiment = Experiment(**config)

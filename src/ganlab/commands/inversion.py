@@ -17,9 +17,9 @@ from ganlab.data.progress import watched
 from ganlab.errors import ConfigError, DataError
 from ganlab.experiments.experiment import Experiment
 from ganlab.experiments.restore import move_data, require_known, require_sound
-from ganlab.gan import GAN
 from ganlab.plots import pictures
 from ganlab.runs.folder import Run
+from ganlab.sampler import Sampler
 from ganlab.sampling.inversion import Found, Inversion
 from ganlab.scoring import tables
 from ganlab.scoring.scorecard import spread
@@ -38,7 +38,7 @@ class Target(NamedTuple):
 
 
 def targets(
-    given: str | list[str], gan: GAN, run: Run, fit: str, root: str | None, *, trust: bool
+    given: str | list[str], gan: Sampler, run: Run, fit: str, root: str | None, *, trust: bool
 ) -> list[Target]:
     """The images of files, or images of the run's own data such as test:0-15.
 
@@ -92,7 +92,7 @@ def from_file(path: Path, spec: ImageSpec, fit: str) -> Target:
     return Target(path.stem, torch.from_numpy(pixels))
 
 
-def own_images(run: Run, gan: GAN, split: str, root: str | None, *, trust: bool) -> Images:
+def own_images(run: Run, gan: Sampler, split: str, root: str | None, *, trust: bool) -> Images:
     """The images of the run's data: those of training, or those held out.
 
     Raises:

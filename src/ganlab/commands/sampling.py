@@ -16,10 +16,10 @@ from ganlab.data.points import density_of
 from ganlab.data.progress import watched
 from ganlab.experiments.experiment import Experiment
 from ganlab.experiments.restore import require_known, require_sound
-from ganlab.gan import GAN
 from ganlab.plots import films, pictures
 from ganlab.plots.cloud import POINTS_DRAWN, Cloud
 from ganlab.runs.folder import Run
+from ganlab.sampler import Sampler
 from ganlab.sampling.directions import directions, sheet
 from ganlab.sampling.drawn import Drawn
 from ganlab.sampling.films import Film
@@ -69,7 +69,7 @@ def numbers_in(text: str, name: str) -> list[int]:
 
 
 def classes_in(
-    given: int | str | list[int | str] | None, gan: GAN, name: str = "labels"
+    given: int | str | list[int | str] | None, gan: Sampler, name: str = "labels"
 ) -> list[int] | None:
     """The classes that are given by number or by name.
 
@@ -92,22 +92,22 @@ def classes_in(
     return found  # type: ignore[return-value]
 
 
-def stem_of(gan: GAN, folder: Path, drawn: Drawn) -> Path:
+def stem_of(gan: Sampler, folder: Path, drawn: Drawn) -> Path:
     """The beginning of all file names, in a folder that is created if it is missing."""
     return files.own_folder(folder) / f"iteration-{gan.iterations:07d}-{drawn}"
 
 
-def on_device(gan: GAN) -> GAN:
+def on_device(gan: Sampler) -> Sampler:
     """The GAN on a GPU, if there is one."""
     return gan.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def makes_images(gan: GAN) -> bool:
+def makes_images(gan: Sampler) -> bool:
     """Whether a GAN makes images rather than points."""
     return not isinstance(gan.spec, PointSpec)
 
 
-def refuse_for_points(gan: GAN, asked: Mapping[str, object]) -> None:
+def refuse_for_points(gan: Sampler, asked: Mapping[str, object]) -> None:
     """Raises ValueError for each given option that has no meaning for points."""
     given = [name for name, value in asked.items() if value]
     if given and isinstance(gan.spec, PointSpec):
@@ -116,7 +116,7 @@ def refuse_for_points(gan: GAN, asked: Mapping[str, object]) -> None:
         )
 
 
-def usual_number(gan: GAN, *, film: bool = False, directions: bool = False) -> int:
+def usual_number(gan: Sampler, *, film: bool = False, directions: bool = False) -> int:
     """The default number of images, walks or points."""
     if isinstance(gan.spec, PointSpec):
         return POINTS_DRAWN
@@ -124,7 +124,7 @@ def usual_number(gan: GAN, *, film: bool = False, directions: bool = False) -> i
 
 
 def painter(
-    gan: GAN, run: Path, columns: int | None, *, trust: bool
+    gan: Sampler, run: Path, columns: int | None, *, trust: bool
 ) -> Callable[[Tensor], np.ndarray]:
     """The function that makes one picture: a grid of images, or a cloud of points over the data."""
     if not isinstance(gan.spec, PointSpec):
@@ -144,14 +144,14 @@ def save_picture(pixels: np.ndarray, path: str) -> Path:
     return Path(path)
 
 
-def save_sheets(gan: GAN, stem: str, seed: int, truncation: float | None = None) -> list[Path]:
+def save_sheets(gan: Sampler, stem: str, seed: int, truncation: float | None = None) -> list[Path]:
     """Writes a picture of what each code does."""
     shown = samples.sheets(gan, seed, truncation)
     return [save_picture(paint(images), f"{stem}-{name}.png") for name, images, paint in shown]
 
 
 def save_walks(
-    gan: GAN,
+    gan: Sampler,
     stem: str,
     rows: int,
     steps: int,
@@ -197,7 +197,7 @@ def save_film(film: Film, stem: str, kind: films.Format, fps: int) -> Path:
 
 
 def walks(
-    gan: GAN,
+    gan: Sampler,
     rows: int,
     steps: int,
     seed: int,

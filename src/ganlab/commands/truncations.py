@@ -6,9 +6,9 @@ from typing import Any
 
 from ganlab.commands.evaluation import note
 from ganlab.data import ImageData
-from ganlab.gan import GAN
 from ganlab.plots import figures, pictures, tradeoff
 from ganlab.runs.folder import Run
+from ganlab.sampler import Sampler
 from ganlab.scoring import Plan, Scorecard, tables
 from ganlab.scoring.evaluation import Evaluation
 from ganlab.spec import at_least
@@ -22,7 +22,7 @@ def refuse(asked: Mapping[str, object]) -> None:
 
 def curve(
     run: Run,
-    ready: Callable[[Run], tuple[GAN, ImageData, Plan]],
+    ready: Callable[[Run], tuple[Sampler, ImageData, Plan]],
     truncations: Sequence[float | None],
     repeats: int = 1,
 ) -> list[Scorecard]:

@@ -24,9 +24,10 @@ from ganlab.errors import CombinationError, ConfigError, DataError
 from ganlab.experiments import trainers
 from ganlab.experiments.origin import Origin
 from ganlab.gan import GAN
-from ganlab.generative import ENDLESS
+from ganlab.generative import ENDLESS, Generative
 from ganlab.health.verdicts import Watch
 from ganlab.optimizers import Extragradient
+from ganlab.sampler import Sampler
 from ganlab.scoring import Plan
 from ganlab.spec import PointSpec, Spec
 from ganlab.training.updates import UpdateRule
@@ -61,22 +62,16 @@ class Experiment(Settings):
         """The GAN for data of `spec` (None: as it is), with weights that the seed decides."""
         spec = spec or self.source.spec
         self._require_taken(spec)
-        latent = self._build("latent")
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            conditioning = self._build("conditioning", spec=spec)
-            code = conditioning.code_dim
-            generator = self._generator(spec, latent.dim + code, code)
-            discriminator = self._build("model.discriminator", spec=conditioning.shown)
+            drawing = self.drawing(spec)
+            shown = drawing["conditioning"].shown
             parts = {
-                "generator": generator,
-                "discriminator": discriminator,
+                **drawing,
+                "discriminator": self._build("model.discriminator", spec=shown),
                 "loss": self._build("loss"),
-                "spec": spec,
-                "latent": latent,
                 "g_rule": self._rule("g"),
                 "d_rule": self._rule("d"),
-                "conditioning": conditioning,
                 "regularizers": {n: self._build(f"regularizer.{n}") for n in self.regularizer},
                 "augment": self._build("augment"),
             }
@@ -87,6 +82,18 @@ class Experiment(Settings):
             if self.d_ema is not None:  # only a model with a discriminator takes it
                 options["d_ema"] = self._average("d_ema")
             return cast("GAN", self._build("gan", **parts, **options))
+
+    def drawing(self, spec: Spec) -> dict[str, Any]:
+        """The parts of a GAN that draw samples, by name: a prior, a conditioning, a generator."""
+        latent, conditioning = self._build("latent"), self._build("conditioning", spec=spec)
+        code = conditioning.code_dim
+        generator = self._generator(spec, latent.dim + code, code)
+        return {
+            "generator": generator,
+            "spec": spec,
+            "latent": latent,
+            "conditioning": conditioning,
+        }
 
     def _average(self, name: str) -> Any:
         """The decay of an average: a number, a schedule or None."""
@@ -117,16 +124,17 @@ class Experiment(Settings):
         """Where the run starts; None: from nothing."""
         return Origin(**self.start) if self.start.get("run") is not None else None  # type: ignore[arg-type]  # resolved
 
-    def image_data(self, gan: GAN) -> ImageData:
-        """The DataModule that serves this GAN its minibatches."""
+    def image_data(self, gan: Sampler) -> ImageData:
+        """The DataModule that serves this GAN its minibatches; what only draws needs one each."""
         told, labels = gan.conditioning, None
+        minibatches = gan.minibatches if isinstance(gan, Generative) else 1
         if isinstance(told, SemiSupervised):
             labels = LabelBudget(told.labels_per_class, told.label_seed)
         with blame():
             return ImageData(
                 self.source,
                 self.batch_size,
-                minibatches=gan.minibatches,
+                minibatches=minibatches,
                 iterations=self.length,
                 seed=self.seed,
                 mirror=self.mirror,

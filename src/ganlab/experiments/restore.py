@@ -1,5 +1,6 @@
 """A model from a run's folder, which may come from a stranger: only known classes are built."""
 
+import contextlib
 import functools
 import inspect
 import sys
@@ -93,7 +94,7 @@ def rebuilt(run: Run, config: dict[str, Any], saved: dict[str, Any], *, trust: b
     Raises:
         ConfigError: they do not fit each other.
     """
-    try:
+    with fitting(run, trust=trust):
         found, experiment = Saved.model_validate(saved), Experiment(**config)
         spec = spec_of(found.spec)
         with torch.device("meta"):  # before memory is taken for sizes that anybody may have written
@@ -103,18 +104,29 @@ def rebuilt(run: Run, config: dict[str, Any], saved: dict[str, Any], *, trust: b
         gan = experiment.build_gan(spec)
         gan.load_state_dict(found.state_dict)
         gan.on_load_checkpoint(saved)
+        return gan.eval()
+
+
+@contextlib.contextmanager
+def fitting(run: Run, weights: str = "checkpoint", *, trust: bool) -> Iterator[None]:
+    """Turns what goes wrong while a config's model takes over weights into a ConfigError.
+
+    Args:
+        run: named in messages.
+        weights: what they are in, for messages.
+        trust: errors of the config's own classes are their author's, and keep their traceback.
+    """
+    try:
+        yield
     except ConfigError:
         raise
     except ValidationError as error:
-        raise ConfigError([f"'{run.path}': its checkpoint is damaged: {reason(error)}"]) from error
+        raise ConfigError([f"'{run.path}': its {weights} is damaged: {reason(error)}"]) from error
     except Exception as error:
         if trust:
             raise
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(
-            [f"'{run.path}': config.yaml and checkpoint do not fit: {why}"]
-        ) from error
-    return gan.eval()
+        raise ConfigError([f"'{run.path}': config.yaml and {weights} do not fit: {why}"]) from error
 
 
 def require_sound(run: Run, config: dict[str, Any], keys: Collection[str]) -> None:

@@ -24,6 +24,7 @@ from ganlab.storage import checkpoint, files
 BEST, CHECKPOINTS = "best.ckpt", "checkpoints"
 Which = Literal["last", "best"]  # of a run's checkpoints
 Kind = Literal["run", "sweep"]
+EXPORTED = "generator.safetensors"  # in a folder that `ganlab export` wrote
 LAST = "last"  # in place of a folder: the newest one; a folder of that name is ./last
 PRECISIONS = {  # those with several names; None is Lightning's default
     "16": "16-mixed",
@@ -213,6 +214,8 @@ class Run:
         if named.is_file() and named.name != (newest := run.last_checkpoint() or named).name:
             said = f"a run goes on from its newest checkpoint, {newest.name}"
             raise ConfigError([f"resume: {said}; to start a new run from '{named}': start={named}"])
+        if run.exported:
+            raise ConfigError([f"resume: '{run.path}' is an export: its generator alone is there"])
         if changed := differences(config, run.config()):
             another = f"resume: '{run.path}' is another experiment:\n"
             longer = f"\nto start a new run from its weights: start={run.path}"
@@ -275,6 +278,11 @@ class Run:
 
     def _write_summary(self, summary: dict[str, Any]) -> None:
         files.write(self.summary_file, json.dumps(summary, indent=2))
+
+    @property
+    def exported(self) -> bool:
+        """Whether the folder holds a generator alone, as `ganlab export` writes it."""
+        return (self.path / EXPORTED).exists() and not self.checkpoints.exists()
 
     @property
     def finished(self) -> bool:
@@ -422,17 +430,22 @@ def unused(path: Path) -> Path:
     return next(candidate for candidate in candidates if not candidate.exists())
 
 
-def require_writable(folder: Path) -> None:
-    """Raises ConfigError if files cannot be made in a folder, existing or not; makes nothing."""
+def require_writable(folder: Path, key: str = "output_dir") -> None:
+    """Raises ConfigError if files cannot be made in a folder, existing or not; makes nothing.
+
+    Args:
+        folder: where.
+        key: the option that names it, for the message.
+    """
     nearest = next(
         path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
     )
     if not nearest.is_dir():
-        refuse(folder, "Not a directory")
+        refuse(folder, "Not a directory", key)
     if not os.access(nearest, os.W_OK | os.X_OK):
-        refuse(folder, "Permission denied")
+        refuse(folder, "Permission denied", key)
 
 
-def refuse(folder: Path, reason: str | None) -> NoReturn:
+def refuse(folder: Path, reason: str | None, key: str = "output_dir") -> NoReturn:
     """Raises the ConfigError of a folder that cannot be written."""
-    raise ConfigError([f"output_dir: cannot write to '{folder}': {reason}"])
+    raise ConfigError([f"{key}: cannot write to '{folder}': {reason}"])

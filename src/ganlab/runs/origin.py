@@ -30,6 +30,8 @@ def resolved(start: dict[str, Any]) -> dict[str, Any]:
     run = Run(path)
     run.config()
     newest = run.last_checkpoint()
+    if run.exported:
+        raise ConfigError([f"start: '{path}' is an export, and has no checkpoint to start from"])
     if newest is None:
         raise ConfigError([f"start: '{path}' has no checkpoint"])
     return {**start, "checkpoint": newest.name}

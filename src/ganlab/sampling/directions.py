@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ganlab.generative import Generative
 from ganlab.networks.contract import StyleGenerator
+from ganlab.sampler import Sampler
 from ganlab.sampling.spaces import Space, space_of
 from ganlab.spec import at_least
 
@@ -42,7 +42,7 @@ class Directions(NamedTuple):
         return (points.view(-1, 1, 1, points.shape[1]) + moves.to(points)).flatten(0, 2)
 
 
-def directions(gan: Generative, count: int, seed: int = 0) -> Directions:
+def directions(gan: Sampler, count: int, seed: int = 0) -> Directions:
     """The first `count` directions of a model.
 
     Of a StyleGenerator they are the principal components of w (Härkönen et al. 2020, section 2.1),
@@ -80,7 +80,7 @@ def all_directions(gan: Generative, seed: int = 0) -> Directions:
     return found.first(int((found.share > 0).sum()))
 
 
-def of_styles(gan: Generative, generator: StyleGenerator, seed: int) -> Directions:
+def of_styles(gan: Sampler, generator: StyleGenerator, seed: int) -> Directions:
     """All principal components of w."""
     latents = gan.streamed_latents(SAMPLES, seed)
     return Directions("w", *principal(torch.cat([generator.mapping(z) for z in latents])))
@@ -99,7 +99,7 @@ def principal(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return signed(vectors.flip(1).T).float(), values.sqrt().float(), share.float()
 
 
-def of_noise(gan: Generative, generator: nn.Module) -> Directions:
+def of_noise(gan: Sampler, generator: nn.Module) -> Directions:
     """All directions in z, by the singular vectors of G's first layer."""
     matrix = first_layer(gan, generator).double()
     _, values, vectors = torch.linalg.svd(matrix, full_matrices=False)
@@ -115,7 +115,7 @@ def signed(vectors: Tensor) -> Tensor:
     return vectors * largest.sign()
 
 
-def first_layer(gan: Generative, generator: nn.Module) -> Tensor:
+def first_layer(gan: Sampler, generator: nn.Module) -> Tensor:
     """The matrix (features, latent.dim) of G's first layer on the noise, for a fixed code.
 
     Raises:
@@ -162,14 +162,14 @@ def features(generator: nn.Module, latents: Tensor) -> Tensor:
 
 
 def sheet(
-    gan: Generative, found: Directions, latents: Tensor, steps: int, truncation: float | None
+    gan: Sampler, found: Directions, latents: Tensor, steps: int, truncation: float | None
 ) -> Tensor:
     """Images (N * K * steps, C, H, W): for each latent, each direction in a row of `steps`."""
     with torch.no_grad(), space_of(gan, truncation) as space:
         return torch.cat(list(_moved(gan, space, found, latents, steps)))
 
 
-def _moved(gan: Generative, space: Space, found: Directions, latents: Tensor, steps: int) -> Any:
+def _moved(gan: Sampler, space: Space, found: Directions, latents: Tensor, steps: int) -> Any:
     for latent in latents.split(1):  # one by one: some images at once
         points = found.walks(space.points(latent), steps)
         code = gan.code_in(latent).expand(len(points), -1)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ganlab.conditioning import ByClass
-from ganlab.generative import Generative
+from ganlab.sampler import Sampler
 from ganlab.spec import at_least
 from ganlab.training.seeded import classes_for
 
@@ -29,7 +29,7 @@ class Drawn:
         seed: of the noise.
         seeds: the first image of each; None: n images of one seed.
         labels: classes, repeated as often as needed; None: one after the other.
-        truncation: of the noise, as in `Generative.sample`.
+        truncation: of the noise, as in `Sampler.sample`.
         batch_size: images generated at once.
 
     Raises:
@@ -38,7 +38,7 @@ class Drawn:
 
     def __init__(
         self,
-        gan: Generative,
+        gan: Sampler,
         n: int,
         seed: int = 0,
         seeds: list[int] | None = None,

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ganlab.conditioning import ByClass
-from ganlab.generative import Generative
 from ganlab.plots import pictures
+from ganlab.sampler import Sampler
 from ganlab.sampling.drawn import AT_ONCE
 from ganlab.sampling.paths import Loop, between, closed_cubic, polygon
 from ganlab.sampling.spaces import Space, space_of
@@ -32,11 +32,11 @@ class Film:
         columns: of the grid; None: a square.
         seed: of the keyframes.
         labels: classes of the walks, repeated as often as needed; None: one after the other.
-        truncation: of the noise, as in `Generative.sample`.
+        truncation: of the noise, as in `Sampler.sample`.
         batch_size: images generated at once.
     """
 
-    gan: Generative
+    gan: Sampler
     keyframes: int
     between: int = 30
     walks: int = 16

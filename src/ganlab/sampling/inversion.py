@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.conditioning import ByClass
-from ganlab.generative import Generative
 from ganlab.latent import Gaussian, Uniform
 from ganlab.networks.contract import Discriminator, StyleGenerator
 from ganlab.networks.discriminator import MinibatchStd
 from ganlab.plots.pictures import quantised
+from ganlab.sampler import Sampler
 from ganlab.sampling.spaces import Space, space_of
 from ganlab.spec import at_least, one_of, positive
 from ganlab.training.streams import Stream, stream
@@ -81,7 +81,7 @@ class Inversion:
         ValueError: a number is out of range, or the model has no such space.
     """
 
-    gan: Generative
+    gan: Sampler
     space: Where | None = None
     starts: int = 8
     steps: int = 300

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ganlab.generative import Generative
 from ganlab.networks.contract import StyleGenerator
+from ganlab.sampler import Sampler
 
 
 class Space(NamedTuple):
@@ -31,7 +31,7 @@ class Space(NamedTuple):
 
 @contextmanager
 def space_of(
-    gan: Generative, truncation: float | None = None, *, in_noise: bool = False
+    gan: Sampler, truncation: float | None = None, *, in_noise: bool = False
 ) -> Iterator[Space]:
     """The space of a model, in which to walk: w of a StyleGenerator, else z.
 
@@ -49,7 +49,7 @@ def space_of(
             yield noise(gan, generator)
 
 
-def noise(gan: Generative, generator: nn.Module) -> Space:
+def noise(gan: Sampler, generator: nn.Module) -> Space:
     """z: the noise without the code that follows it."""
     dim = gan.latent.dim
     low, high = getattr(gan.latent, "low", 0.0), getattr(gan.latent, "high", 0.0)

@@ -92,7 +92,7 @@ def by_torchmetrics(found: Evaluation, card: Scorecard) -> list[Comparison]:
         ((False, part) for images in made for part in images.split(PART)),
     )
     kept = {True: len(scorer.reference.vectors), False: len(found.first.vectors)}
-    theirs = Torchmetrics(file, kept, found.gan.device)
+    theirs = Torchmetrics(file, kept, found.device)
     with watched("by torchmetrics", protocol.real + protocol.fake) as watch:
         for is_real, images in parts:
             theirs.update(images, real=is_real)

@@ -14,8 +14,8 @@ from ganlab.data import ImageData
 from ganlab.data.images import normalised
 from ganlab.data.progress import watched
 from ganlab.errors import DataError
-from ganlab.generative import Generative
 from ganlab.metrics import Tally, frechet_infinity, memorisation, nearest, neighbourhood_by_class
+from ganlab.sampler import Sampler
 from ganlab.scoring.baselines import Baseline, baselines
 from ganlab.scoring.extraction import at_once, extract
 from ganlab.scoring.plans import Plan, held_out
@@ -33,7 +33,7 @@ class Evaluation:
         data: its training data.
         plan: how to score.
         extrapolate: also compute frechet_infinity; with its own 95% interval.
-        truncation: of the noise, as in `Generative.sample`.
+        truncation: of the noise, as in `Sampler.sample`.
 
     Raises:
         DataError: the data is missing, or lacks images that the plan needs.
@@ -41,7 +41,7 @@ class Evaluation:
 
     def __init__(
         self,
-        gan: Generative,
+        gan: Sampler,
         data: ImageData,
         plan: Plan,
         *,
@@ -50,9 +50,10 @@ class Evaluation:
     ) -> None:
         data.prepare_data()
         data.setup()
-        self.gan = gan.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.gan = gan.to(self.device)
         self.data, self.plan, self.extrapolate = data, plan, extrapolate
-        self.scorer = plan.scorer(data, self.gan.device).truncated(truncation)
+        self.scorer = plan.scorer(data, self.device).truncated(truncation)
 
     def score(self, repeats: int = 1) -> Scorecard:
         """All scores: means over repeats, each with other noise, and their 95% intervals."""
@@ -145,5 +146,5 @@ class Evaluation:
 
     def _vectors(self, images: Tensor) -> Tensor:
         with watched("features", len(images)) as watch:
-            found = extract(self.scorer.extractor, images.split(at_once(self.gan.device)), watch)
+            found = extract(self.scorer.extractor, images.split(at_once(self.device)), watch)
             return torch.cat([features.vectors.cpu() for features in found])

@@ -9,10 +9,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ganlab.data.progress import Watch, unwatched
-from ganlab.generative import Generative
 from ganlab.metrics import Tally
 from ganlab.metrics.features import Extractor
 from ganlab.plots import pictures
+from ganlab.sampler import Sampler
 from ganlab.scoring.extraction import at_once, extract
 from ganlab.scoring.measures import MEASURES, Measure
 from ganlab.scoring.protocol import Protocol, versions
@@ -37,7 +37,7 @@ class Scorer:
         neighbours: k of precision, recall, density and coverage.
         also: scores to compute in addition to ganlab's own.
 
-    `truncation`: of the noise, as in `Generative.sample`; `truncated` sets it.
+    `truncation`: of the noise, as in `Sampler.sample`; `truncated` sets it.
     """
 
     truncation: float | None = None
@@ -58,7 +58,7 @@ class Scorer:
         self.kept, self.neighbours = kept, neighbours
         self.measures = (*MEASURES, *also)
 
-    def __call__(self, gan: Generative, seed: int | None = None) -> Scorecard:
+    def __call__(self, gan: Sampler, seed: int | None = None) -> Scorecard:
         """All scores; every process of a distributed run must ask, and each gets the same.
 
         Args:
@@ -81,7 +81,7 @@ class Scorer:
         return other
 
     def tally(
-        self, gan: Generative, blocks: int = 1, seed: int | None = None, watch: Watch = unwatched
+        self, gan: Sampler, blocks: int = 1, seed: int | None = None, watch: Watch = unwatched
     ) -> Tally:
         """What the n images are, of all processes together.
 
@@ -107,7 +107,7 @@ class Scorer:
             tally.update(features)
         return tally.gathered() if ranks > 1 else tally
 
-    def images(self, gan: Generative, share: slice, seed: int) -> Iterator[Tensor]:
+    def images(self, gan: Sampler, share: slice, seed: int) -> Iterator[Tensor]:
         """uint8 (N, C, H, W), part by part: a share of the n images."""
         z = gan.fixed_latents(self.n, seed, self.labels(seed), self.truncation)[share]
         with gan.truncating(self.truncation):
@@ -121,7 +121,7 @@ class Scorer:
         labels = torch.searchsorted(counts.cumsum(0), places)
         return labels[torch.randperm(self.n, generator=stream("cpu", seed, Stream.SCORED_LABELS))]
 
-    def card(self, gan: Generative, tally: Tally) -> Scorecard:
+    def card(self, gan: Sampler, tally: Tally) -> Scorecard:
         """Every score of a tally."""
         protocol = self.protocol(gan)
         return Scorecard(protocol, self.scores(tally, protocol), gan.iterations)
@@ -134,7 +134,7 @@ class Scorer:
                 found |= measure(self.reference, tally, protocol)
         return found
 
-    def protocol(self, gan: Generative) -> Protocol:
+    def protocol(self, gan: Sampler) -> Protocol:
         """The record that goes with every score."""
         words = gan.batchnorm if self.truncation is None else "recomputed from truncated noise"
         return replace(self.conventions(), ema=gan.ema_decay, batchnorm=words)

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk full, over quota, file 
 NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
 READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)  # without it, opening a FIFO waits for a writer
 PARTS = ".*.part"  # temporary files
+ENDS = ("part", "old")  # of a folder that is being replaced
 
 
 @contextlib.contextmanager
@@ -83,6 +85,35 @@ def content(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise ValueError(f"it has more than {most:,} bytes")
     return data
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yields a new, empty folder beside `path`, which then takes its place with all its files.
+
+    On any error the new folder is removed, and what was at `path` stays.
+
+    Raises:
+        OSError: the folder cannot be written; `errno in FULL`: there is no space.
+    """
+    part, old = (path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.{end}") for end in ENDS)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        flush_folder(part)
+        if path.exists():
+            path.rename(old)
+        try:
+            part.rename(path)
+        except BaseException:
+            if old.exists():
+                old.rename(path)
+            raise
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    flush_folder(path.parent)
 
 
 def own_folder(path: Path) -> Path:
