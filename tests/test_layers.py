@@ -24,7 +24,7 @@ TOP = {
     "sampler": SCIENCE,
     "generative": MODEL,
     "gan": MODEL,
-    **dict.fromkeys(("train", "evaluate", "sample", "invert", "export", "sweep"), COMMAND),
+    **dict.fromkeys(("train", "evaluate", "sample", "invert", "export", "explore", "sweep"), COMMAND),
     **dict.fromkeys(("wandb", "fetch_weights"), COMMAND),
     "__main__": COMMAND,
 }
