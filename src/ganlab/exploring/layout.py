@@ -131,7 +131,7 @@ def padded(bias: np.ndarray) -> np.ndarray:
 
 
 def places(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """(channels, height, width) of the value of one image; of a vector, or one number, (n, 1, 1)."""
+    """(channels, height, width) of one image; of a vector or of one number (n, 1, 1)."""
     sides = shape[1:] if len(shape) in (2, 4) else shape
     return (*sides, 1, 1, 1)[:3] if len(sides) < 3 else sides  # type: ignore[return-value]
 
