@@ -79,12 +79,13 @@ class QuizOutcome {
     const end = Number(exposure) <= 100 ? "100 ms is the shortest exposure: you tell the images apart at a glance."
       : Number(exposure) >= 1000 ? "1000 ms is the longest exposure: a second is not enough to tell them apart."
       : "The longer the exposure, the better are the images.";
+    const few = this.result.trials < 50 ? " After fewer than 50 trials they may still be on their way." : "";
     const late = lag === null ? "" : ` On this screen images stayed ${Math.abs(lag).toFixed(1)} ms `
       + `${lag < 0 ? "shorter" : "longer"} than asked, on average.`;
     return [
       end,
       "The exposures come to rest where you are right in three of four trials. The result is the one they were at most often. "
-        + `So about 25% of the answers are wrong by design, and the rate of errors is no score here.${late}`,
+        + `So about 25% of the answers are wrong by design, and the rate of errors is no score here.${few}${late}`,
     ];
   }
 
