@@ -1,12 +1,14 @@
 """What the report of a large sweep takes: seconds to make it and to open it, and its size.
 
     python benchmarks/report.py [runs=100] [from=DIR] [keep=DIR] [repeats=3]
+    python benchmarks/report.py defaults=true
 
 The sweep is made of four real runs (two models, two losses): their folders are copied, with other
 seeds and learning rates in config.yaml, and with other numbers in metrics.csv and summary.json.
 `from` is the folder of a real sweep in place of one that is trained first, and `keep` a folder
 that the sweep and its report stay in.  Opening ends when Chromium has drawn what is in view; plots
-further down are drawn when the reader comes to them.
+further down are drawn when the reader comes to them.  `defaults` writes the config of the default
+run, with which reports compare others, anew.
 """
 
 import csv
@@ -28,7 +30,7 @@ from options import asked
 SOURCE = Path(__file__).parents[1] / "src"  # of the checkout that this is part of
 sys.path[:0] = [str(SOURCE), str(SOURCE.parent / "tests")]
 
-OPTIONS = {"runs": "100", "from": "", "keep": "", "repeats": "3"}
+OPTIONS = {"runs": "100", "from": "", "keep": "", "repeats": "3", "defaults": ""}
 REAL = (
     *("-m", "model=vanilla,dcgan", "loss=nonsaturating,hinge", "logger=csv", "iterations=200"),
     *("log_every=1", "sample_every=10", "metrics=classifier", "metrics.every=50"),
@@ -140,8 +142,21 @@ def opened(file: Path, repeats: int) -> list[tuple[float, float]]:
     return found
 
 
+def write_defaults() -> None:
+    """Writes the completed config of `python -m ganlab.train`."""
+    from commands import completed
+    from ganlab.config.completion import flattened
+    from ganlab.reporting.settings import DEFAULTS
+
+    text = json.dumps(dict(flattened(completed())), indent=1)
+    (SOURCE / "ganlab" / "reporting" / DEFAULTS).write_text(f"{text}\n")
+
+
 def main() -> None:
     options = asked(OPTIONS, __doc__)
+    if options["defaults"]:
+        write_defaults()
+        return
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(options["keep"] or temporary)
         real = Path(options["from"]) if options["from"] else trained(home / "real")

@@ -35,12 +35,14 @@ def report(
         show: open the page in the browser.
     """
     from ganlab.reporting import page, watching
+    from ganlab.reporting.named import jobs_of
     from ganlab.storage import files
 
     named = [runs] if isinstance(runs, str) else runs
     if not named:
         raise ConfigError(["runs: name at least one run or sweep"])
     folders = [folder_named(name) for name in named]
+    jobs_of(folders)
     if watch:
         if to is not None:
             raise ConfigError(["to: with watch=true the page is served and not written"])

@@ -42,7 +42,8 @@ def deferred(plots: Mapping[str, Any]) -> dict[str, Markup]:
     """
     from bokeh.embed import json_item
 
-    box = Markup('<div data-plot="{}" style="min-height:{}px">{}</div>')
+    # A grid, so that the box is no higher with its plot than before.
+    box = Markup('<div data-plot="{}" style="display:grid;min-height:{}px">{}</div>')
     return {
         name: box.format(f"plot-{plot.id}", plot.height, data(f"plot-{plot.id}", json_item(plot)))
         for name, plot in plots.items()

@@ -36,7 +36,8 @@ def lines(found: Sequence[Result], grouped: Sequence[Column], by: str) -> dict[s
 
     def by_value(column: Column) -> list[dict[str, Any]]:
         groups = {
-            value: [i for i in counted if column.cells[i].text == value] for value in column.values
+            value.text: [i for i in counted if column.cells[i].text == value.text]
+            for value in column.values
         }
         found = (line(f"{column.name}={value}", chosen) for value, chosen in groups.items())
         return [one for one in found if one is not None]

@@ -13,7 +13,6 @@
   /** @type {any} */
   let plot;
   const draw = () => {
-    if (!plot) return;
     const lines = groups[grouping.value].map((line, i) => ({
       label: line.label,
       color: COLOURS[i % COLOURS.length],
@@ -21,7 +20,7 @@
       xs: line.k,
       ys: line.best.map((value) => value ?? NaN),
     }));
-    document.dispatchEvent(new CustomEvent("lines", { detail: { plot, lines } }));
+    document.dispatchEvent(new CustomEvent("lines", { detail: { name: "budgets", plot, lines } }));
   };
 
   grouping.addEventListener("change", draw);
@@ -31,4 +30,5 @@
     plot = detail;
     draw();
   });
+  draw();
 })();

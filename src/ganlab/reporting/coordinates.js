@@ -38,7 +38,7 @@
     const [least, most] = [value(axis, from), value(axis, to)];
     const boxes = /** @type {HTMLInputElement[]} */ ([...fieldset.querySelectorAll("input[type=checkbox]")]);
     boxes.forEach((box, index) => {
-      const own = axis[1] === "choice" ? index : Number(box.value);
+      const own = axis[1] === "choice" ? index : Number(box.dataset.value);
       box.checked = least <= own && own <= most;
     });
     if (boxes.length) return;

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 MOST = 9  # axes
 HEIGHT = 400  # pixels
-TICKS = 5
-SPREAD = 30  # a positive axis that spans a larger factor is logarithmic
+TICKS = 5  # of a score
+SPREAD = 9  # a positive axis that spans a larger factor is logarithmic
 BETTER, WORSE = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)  # blue and vermilion of Okabe and Ito
 MISSING = "#8a8f96"
 LETTERS = 18
@@ -56,7 +56,7 @@ def axis(column: Column) -> Axis:
     """The axis of a column."""
     if column.kind != "number":
         steps = max(1, len(column.values) - 1)
-        at = {value: i / steps for i, value in enumerate(column.values)}
+        at = {value.text: i / steps for i, value in enumerate(column.values)}
         ticks = {place: cut(value, LETTERS) for value, place in at.items()}
         found = [at[c.text] if c.value is not None else None for c in column.cells]
         return Axis(column.name, "choice", 0, steps, found, ticks)
@@ -64,15 +64,18 @@ def axis(column: Column) -> Axis:
     log = low > 0 and high / low > SPREAD
     scale = math.log if log else float
     first, last = scale(low), scale(high)
-    found = [
-        (scale(cell.value) - first) / (last - first)
-        if isinstance(cell.value, int | float)
-        else None
-        for cell in column.cells
-    ]
-    values = [first + (last - first) * i / (TICKS - 1) for i in range(TICKS)]
-    texts = [f"{math.exp(value) if log else value:.3g}" for value in values]
-    ticks = {i / (TICKS - 1): text for i, text in enumerate(texts)}
+
+    def place(value: Any) -> float:
+        return (scale(value) - first) / (last - first)
+
+    found = [place(cell.value) if cell.value is not None else None for cell in column.cells]
+    if column.values:
+        ticks = {place(value): text for text, value in column.values}
+    else:
+        evenly = [i / (TICKS - 1) for i in range(TICKS)]
+        values = [first + (last - first) * place for place in evenly]
+        texts = [f"{math.exp(value) if log else value:.3g}" for value in values]
+        ticks = dict(zip(evenly, texts, strict=True))
     return Axis(column.name, "log" if log else "linear", low, high, found, ticks)
 
 

@@ -67,13 +67,18 @@
   /** @type {number[]} */
   let chosen = (document.getElementById("page")?.dataset.chosen ?? "").split(" ").map(Number);
 
-  /** @param {any} plot */
-  const draw = (plot) => {
-    const group = /** @type {string[]} */ (plot.tags);
-    const shades = colours(group);
+  const groups = /** @type {Record<string, string[]>} kind -> columns */ (
+    JSON.parse(document.getElementById("groups")?.textContent ?? "{}")
+  );
+  /** @type {Map<string, any>} by kind */
+  const plots = new Map();
+
+  /** @param {string} kind */
+  const draw = (kind) => {
+    const shades = colours(groups[kind]);
     const lines = chosen.flatMap((run, place) => {
       const known = readings(run);
-      return group.filter((name) => known.y[name]).map((name) => ({
+      return groups[kind].filter((name) => known.y[name]).map((name) => ({
         label: chosen.length > 1 ? `${SIDES[place]} ${name}` : name,
         color: shades.get(name) ?? OTHERS[0],
         dash: DASHES[place],
@@ -81,21 +86,24 @@
         ys: known.y[name][1].map((value) => value ?? NaN),
       }));
     });
-    document.dispatchEvent(new CustomEvent("lines", { detail: { plot, lines } }));
-    plot.below.find((/** @type {any} */ one) => one.type.endsWith("Axis")).axis_label = axis.selectedOptions[0].text;
+    const plot = plots.get(kind);
+    document.dispatchEvent(new CustomEvent("lines", { detail: { name: PREFIX + kind, plot, lines } }));
+    const below = plot?.below.find((/** @type {any} */ one) => one.type.endsWith("Axis"));
+    if (below) below.axis_label = axis.selectedOptions[0].text;
   };
+  const drawAll = () => Object.keys(groups).forEach(draw);
 
-  /** @type {any[]} */
-  const plots = [];
   document.addEventListener("plot", (event) => {
     const plot = /** @type {CustomEvent<any>} */ (event).detail;
     if (!plot.name.startsWith(PREFIX)) return;
-    plots.push(plot);
-    draw(plot);
+    const kind = plot.name.slice(PREFIX.length);
+    plots.set(kind, plot);
+    draw(kind);
   });
   document.addEventListener("chosen", (event) => {
     chosen = /** @type {CustomEvent<number[]>} */ (event).detail;
-    plots.forEach(draw);
+    drawAll();
   });
-  axis.addEventListener("change", () => plots.forEach(draw));
+  axis.addEventListener("change", drawAll);
+  drawAll();
 })();

@@ -1,6 +1,6 @@
 """Curves of readings: thinned numbers for the page, and the plots that its script fills."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,21 +63,17 @@ def groups(runs: Iterable[Mapping[str, Series]]) -> dict[str, list[str]]:
     return figures.arranged(names)
 
 
-def plots(arranged: Mapping[str, list[str]]) -> "dict[str, figure]":
-    """A plot of each kind, named `curves:KIND`; its tags are the columns."""
-    return {
-        kind: lines(f"curves:{kind}", AXES[0], names, log=kind in LOGARITHMIC)
-        for kind, names in arranged.items()
-    }
+def plots(arranged: Iterable[str]) -> "dict[str, figure]":
+    """A plot of each kind, named `curves:KIND`."""
+    return {kind: lines(f"curves:{kind}", AXES[0], log=kind in LOGARITHMIC) for kind in arranged}
 
 
-def lines(name: str, x: str, tags: Sequence[str] = (), *, log: bool = False) -> "figure":
+def lines(name: str, x: str, *, log: bool = False) -> "figure":
     """A plot for lines, which the page's script puts in.
 
     Args:
         name: by which the script finds the plot.
         x: label of its axis.
-        tags: what the script has to know.
         log: whether y is logarithmic.
     """
     from bokeh.models import ColumnDataSource, HoverTool, NumeralTickFormatter
@@ -91,7 +87,6 @@ def lines(name: str, x: str, tags: Sequence[str] = (), *, log: bool = False) -> 
         tools="pan,box_zoom,reset",
         active_drag=None,
         name=name,
-        tags=list(tags),
     )
     drawn = plot.multi_line(
         "xs",

@@ -1,5 +1,5 @@
 // @ts-check
-// Draws lines in a plot ("lines"), with their legend below it as a list.
+// Draws lines in a plot ("lines"), with their legend below it as a list, which may be there before the plot.
 "use strict";
 
 (() => {
@@ -32,11 +32,11 @@
   };
 
   document.addEventListener("lines", (event) => {
-    const { plot, lines } = /** @type {CustomEvent<{plot: any, lines: Line[]}>} */ (event).detail;
-    fill(plot, lines);
+    const { name, plot, lines } = /** @type {CustomEvent<{name: string, plot: any, lines: Line[]}>} */ (event).detail;
+    if (plot) fill(plot, lines);
     const legends = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".legend"));
     for (const legend of legends) {
-      if (legend.dataset.of === plot.name) legend.replaceChildren(...lines.map(entry));
+      if (legend.dataset.of === name) legend.replaceChildren(...lines.map(entry));
     }
   });
 })();

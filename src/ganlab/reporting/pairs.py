@@ -53,11 +53,14 @@ def pairs(found: Sequence[Result], choices: Sequence[Column], by: str) -> list[P
 def pair(found: Sequence[Result], rows: Column, columns: Column, by: str) -> Pair:
     """The grid of two choices."""
     cells: dict[tuple[str, str], list[int]] = {}
-    for i, (row, column) in enumerate(zip(rows.cells, columns.cells, strict=True)):
-        cells.setdefault((row.text, column.text), []).append(i)
+    for i, (one, other) in enumerate(zip(rows.cells, columns.cells, strict=True)):
+        cells.setdefault((one.text, other.text), []).append(i)
     table = [
-        [group(found, cells[r, c], by) if (r, c) in cells else None for c in columns.values]
-        for r in rows.values
+        [
+            group(found, members, by) if (members := cells.get((row.text, column.text))) else None
+            for column in columns.values
+        ]
+        for row in rows.values
     ]
     return Pair(rows, columns, table)
 

@@ -42,7 +42,7 @@ class Column(NamedTuple):
 
     name: str
     kind: str
-    values: list[str]
+    values: list[Cell]
     cells: list[Cell]
     score: bool | None = None
 
@@ -135,10 +135,10 @@ def column(name: str, cells: list[Cell]) -> Column:
     return Column(name, "choice" if len(distinct) <= FEW else "text", in_order(cells), cells)
 
 
-def in_order(cells: Sequence[Cell]) -> list[str]:
-    """The distinct texts, numbers by size and words by the alphabet."""
-    known = {cell.text: cell.value for cell in cells if cell.value is not None}
-    return sorted(known, key=lambda t: (isinstance(known[t], str), known[t]))
+def in_order(cells: Sequence[Cell]) -> list[Cell]:
+    """The distinct cells, numbers by size and words by the alphabet, without the empty ones."""
+    known = {cell.text: cell for cell in cells if cell.value is not None}
+    return sorted(known.values(), key=lambda cell: (isinstance(cell.value, str), cell.value))
 
 
 def choices(listed: Sequence[Column], varied: int = 2) -> list[Column]:

@@ -62,6 +62,7 @@
     regions.forEach((one, i) => scrolled[i] && one.scrollTo(scrolled[i][0], scrolled[i][1]));
     document.getElementById(focus)?.focus({ preventScroll: true });
     scrollTo(0, y);
+    addEventListener("load", () => scrollTo(0, y)); // pictures have their heights
   };
 
   const isBusy = () => Date.now() - acted < REST || document.getElementById("play")?.getAttribute("aria-pressed") === "true";

@@ -101,7 +101,6 @@ def watch(folders: Sequence[Path], port: int, *, show: bool) -> None:
         show: opens the page in the default browser.
 
     Raises:
-        ConfigError: there are no runs, or the port is taken.
+        ConfigError: the port is taken.
     """
-    jobs_of(folders)
     asyncio.run(serve(application(folders), port, show=show))
