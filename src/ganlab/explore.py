@@ -34,8 +34,8 @@ def explore(
             file; auto: plain if it can, up to 100 million multiplications an image.
         weights: float16 halves the file, and changes images a little.
         directions: sliders along so many principal directions, at least 2; null: 8.
-        truncation: of what seeds give, for a generator with BatchNorm, whose statistics are then those
-            of truncated noise; others have a slider in the page.
+        truncation: of what seeds give, for a generator with BatchNorm, whose statistics are then
+            those of truncated noise; others have a slider in the page.
         checkpoint: last: the newest; best: the one with the best score in training; or the number
             of its iteration.
         trust: build parts that are not ganlab's own, if the run's config names any.

@@ -102,9 +102,9 @@ def exported(network: nn.Module, example: Tensor, output: str, said: tuple[str, 
             )
     except torch.onnx.OnnxExporterError as error:
         why = str(error).strip().splitlines()[0]
-        said = "`ganlab export` can do without: onnx=false"
+        without = "`ganlab export` can do without: onnx=false"
         raise ConfigError(
-            [f"onnx: PyTorch cannot export this generator ({why}); {said}"]
+            [f"onnx: PyTorch cannot export this generator ({why}); {without}"]
         ) from error
     if program is None:  # only the older exporter returns nothing
         raise TypeError("torch.onnx.export made no program")
