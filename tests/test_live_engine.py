@@ -112,11 +112,13 @@ def test_links_keep_their_meaning():
 @settings(max_examples=300)
 @given(st.text(max_size=80) | st.from_regex(r"([a-z_]{1,12}=[^&]{0,12}&?){1,4}", fullmatch=True))
 def test_any_query_is_a_setup_or_one_clear_error(text):
+    problems = []
     try:
         Setup.from_query(text)
     except ConfigError as error:
-        assert error.problems
-        assert all("\n" not in problem for problem in error.problems)
+        problems = error.problems
+        assert problems
+    assert all("\n" not in problem for problem in problems)
 
 
 @pytest.mark.parametrize(
@@ -396,9 +398,16 @@ def test_a_refused_change_does_no_harm(choices, said):
 @pytest.mark.parametrize("name", WHILE_IT_RUNS)
 def test_what_may_change_does(name):
     values = {
-        **{"loss": "hinge", "regularizers": (("r1", 0.1),), "momentum": 0.5, "health": False},
-        **{"g_optimizer": "sgd", "d_optimizer": "extra_adam", "g_rate": 0.1, "d_rate": 0.1},
-        **{"k": 4, "batch": 8},
+        "loss": "hinge",
+        "regularizers": (("r1", 0.1),),
+        "g_optimizer": "sgd",
+        "d_optimizer": "extra_adam",
+        "g_rate": 0.1,
+        "d_rate": 0.1,
+        "momentum": 0.5,
+        "k": 4,
+        "batch": 8,
+        "health": False,
     }
     training = LiveTraining(SMALL)
     training.iterate(3)
@@ -746,10 +755,11 @@ def test_the_gradient_vanishes_and_the_other_loss_has_one(seed):
 def test_modes_collapse_and_come_back(seed):
     training, layers = toured("mode-collapse", seed)
     training.iterate(STOPS["mode-collapse"].iterations)
-    assert 1 <= modes(layers) <= 3
+    assert modes(layers) == 1
+    assert "mode-collapse" in [verdict.ailment for verdict in training.verdicts]
     training.change(**STOPS["mode-collapse"].change)
     training.iterate(STOPS["mode-collapse"].then)
-    assert modes(layers) == 8
+    assert modes(layers) == 2
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -85,22 +85,21 @@ TOUR = (
     Stop(
         "mode-collapse",
         "Mode collapse",
-        replace(AHEAD, g_rate=0.02),
-        800,
+        Setup(data="two_gaussians_1d", latent_dim=1, d_rate=2e-4, momentum=0.5),
+        600,
         sentences(
             """
-            The data has eight modes, and G makes points of one to three of them, whatever the
-            noise.
-            Nothing in the loss asks for the others: each generated point by itself looks real
-            enough to D.
-            The grid of z is pressed into these few places.
+            The data has two modes, and G makes points of one of them, whatever the noise.
+            D learns too slowly to stop it, and nothing in G's loss asks for the other mode: each
+            point by itself looks real enough.
+            Now and then D has learned to reject the place, and all points jump to the other mode.
             """
         ),
-        "Change the loss to wasserstein and add gradient_penalty of 0.1: the points spread, and "
-        "all eight modes come back.",
-        change={"loss": "wasserstein", "regularizers": PENALTY},
-        then=300,
-        layers=("real", "generated", "heat", "warp"),
+        "Raise D's rate to 0.005 and set the momentum to 0: D then rejects what there is too much "
+        "of, and both modes fill.",
+        change={"d_rate": 5e-3, "momentum": 0.0},
+        then=600,
+        layers=("real", "generated", "heat", "densities"),
     ),
     Stop(
         "oscillation",
