@@ -86,7 +86,7 @@ TOUR = (
         "mode-collapse",
         "Mode collapse",
         Setup(data="two_gaussians_1d", latent_dim=1, d_rate=2e-4, momentum=0.5),
-        500,
+        600,
         sentences(
             """
             The data has two modes, and G makes points of one of them, whatever the noise.
@@ -95,9 +95,10 @@ TOUR = (
             Now and then D has learned to reject the place, and all points jump to the other mode.
             """
         ),
-        "Raise D's rate to 0.005: D then rejects what there is too much of, and both modes fill.",
-        change={"d_rate": 5e-3},
-        then=300,
+        "Raise D's rate to 0.005 and set the momentum to 0: D then rejects what there is too much "
+        "of, and both modes fill.",
+        change={"d_rate": 5e-3, "momentum": 0.0},
+        then=600,
         layers=("real", "generated", "heat", "densities"),
     ),
     Stop(
