@@ -5,8 +5,7 @@ other words are overrides for the runs that it trains, as on the command line of
 
 May import: __init__, callbacks, commands, config, data, errors, experiments, gan, health, latent,
 losses, optimizers, pages, plots, runs, scoring, spec, storage, sweeps, train, training.
-Libraries: PIL, bokeh, markupsafe, matplotlib, numpy, omegaconf, pytorch_lightning, torch, tornado,
-yaml.
+Libraries: PIL, bokeh, matplotlib, numpy, omegaconf, pytorch_lightning, torch, tornado, yaml.
 """
 
 import importlib
