@@ -17,6 +17,7 @@ from torch import nn
 
 from commands import completed, run_main, trained
 from ganlab.commands import command_line, exploration
+from ganlab.commands.exploration import Asked
 from ganlab.conditioning import ACGAN, InfoGAN
 from ganlab.errors import ConfigError
 from ganlab.experiments.experiment import Experiment
@@ -142,7 +143,7 @@ def made(tmp_path_factory):
             file = folder / f"{key}.html"
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(networks.export, "onnx_of", exported)
-                exploration.write(gan, folder, file, engine, None, half=half)
+                exploration.write(gan, folder, file, Asked(engine, half=half))
             known[key] = gan, file
         return known[key]
 
@@ -155,13 +156,16 @@ def ready(page):
     return page
 
 
+def at(page, link):
+    """Waits until the canvas shows a point whose link is `="..."`, or `^=`, `$=` as in CSS."""
+    page.wait_for_selector(f"#image[data-shown{link}]")
+
+
 def shown(page, link=None):
     """The pixels (H, W, C) on the canvas, when it shows the point that the page is at."""
     if link is not None:
         page.evaluate("link => { location.hash = link }", link)
-        page.wait_for_function(
-            "link => document.getElementById('image').dataset.shown === link", arg=link
-        )
+        at(page, f'="{link}"')
     page.wait_for_selector("#image[aria-busy=false]")
     return decoded(page.evaluate(PIXELS))
 
@@ -191,9 +195,7 @@ def test_an_image_is_pytorchs_to_one_grey_level(made, opened, name):
     for seed in (0, 17, 2**32 - 1):
         page.fill("#seed", str(seed))
         page.press("#seed", "Enter")
-        page.wait_for_function(
-            f"document.getElementById('image').dataset.shown.startsWith('seed={seed}')"
-        )
+        at(page, f'^="seed={seed}"')
         label = 0 if page.query_selector("#choice") and gan.spec.classes else None
         require_same(shown(page), gan.sample(seeds=[seed], labels=label))
     assert re.fullmatch(r"[\d.]+ ms an image", page.text_content("#status"))
@@ -251,7 +253,7 @@ def test_w_is_truncated_and_walked_in(made, opened):
     slide(page, "#way", 0.25)
     ends = gan.generator.mapping(gan.seeded_latents([4, 7])).detach()
     expected = gan.generator.synthesis(torch.lerp(ends[:1], ends[1:], 0.25)).detach()
-    page.wait_for_function("document.getElementById('image').dataset.shown.startsWith('at=')")
+    at(page, '^="at="')
     require_same(shown(page), expected)
 
 
@@ -273,24 +275,22 @@ def test_sliders_move_along_directions_and_coordinates(made, opened):
     slide(page, "#move-0", 2)
     slide(page, "#move-3", -1.25)
     moves = 2 * found.vectors[0] - 1.25 * found.vectors[3]
-    page.wait_for_function(
-        "document.getElementById('image').dataset.shown.endsWith('move=2,0,0,-1.25')"
-    )
+    at(page, '$="move=2,0,0,-1.25"')
     moved = z + torch.cat([moves, torch.zeros(10)])
     require_same(shown(page), gan.generate(moved))
     assert page.input_value("#move-3") == "-1.25"
     page.click("#still")
-    page.wait_for_function("document.getElementById('image').dataset.shown === 'seed=12&class=7'")
+    at(page, '="seed=12&class=7"')
     page.fill("#coordinate", "5")
     page.dispatch_event("#coordinate", "change")
-    page.wait_for_function(f"Math.abs(document.getElementById('value').value - {z[0, 4]}) < .01")
+    page.wait_for_selector(f"#value-said:text('{z[0, 4]:.2f}')")
     slide(page, "#value", 1.5)
-    page.wait_for_function("document.getElementById('image').dataset.shown.startsWith('at=')")
+    at(page, '^="at="')
     z[0, 4] = 1.5
     require_same(shown(page), gan.generate(z))
     assert page.input_value("#seed") == ""
     page.select_option("#choice", "2")
-    page.wait_for_function("document.getElementById('image').dataset.shown.endsWith('class=2')")
+    at(page, '$="class=2"')
     z[0, 8:] = torch.eye(10)[2]
     require_same(shown(page), gan.generate(z))
 
@@ -300,7 +300,7 @@ def test_codes_have_sliders(made, opened):
     page = ready(opened(file))
     shown(page, "seed=3&class=1&codes=0.5,-0.25")
     slide(page, "#code-1", 1.25)
-    page.wait_for_function("document.getElementById('image').dataset.shown.endsWith('0.5,1.25')")
+    at(page, '$="0.5,1.25"')
     noise = gan.seeded_latents([3])[:, :8]
     z = torch.cat([noise, torch.tensor([[0, 1, 0, 0, 0.5, 1.25]])], dim=1)
     require_same(shown(page), gan.generate(z))
@@ -309,7 +309,7 @@ def test_codes_have_sliders(made, opened):
 def test_random_images_differ_and_bad_seeds_are_refused(made, opened):
     page = ready(opened(made("cifar")[1]))
     page.click("#random")
-    page.wait_for_function("document.getElementById('image').dataset.shown !== 'seed=0&class=0'")
+    page.wait_for_selector('#image:not([data-shown="seed=0&class=0"])')
     assert int(page.input_value("#seed")) >= 0
     before = page.get_attribute("#image", "data-shown")
     for bad in ("-1", "1.5", "4294967296", ""):
@@ -329,7 +329,7 @@ def test_kept_points_are_walked_between_saved_and_loaded(made, opened, tmp_path)
         shown(page, link)
         page.click("#keep")
     slide(page, "#way", 0.5)
-    page.wait_for_function("document.getElementById('image').dataset.shown.startsWith('at=')")
+    at(page, '^="at="')
     z = gan.seeded_latents([1, 2], labels=[2, 6])
     found = latents.directions_of(gan, 8, 8)[0]
     z[1, :8] += found.vectors[0]
@@ -351,9 +351,7 @@ def test_kept_points_are_walked_between_saved_and_loaded(made, opened, tmp_path)
     other.set_input_files("#file", saved)
     other.wait_for_selector("#shelf li:nth-child(3)")
     other.click("#shelf li:nth-child(3) .thumb")
-    other.wait_for_function(
-        "link => document.getElementById('image').dataset.shown === link", arg=link
-    )
+    at(other, f'="{link}"')
     require_same(shown(other), half_way)
     other.click("#shelf li:nth-child(1) .remove")
     assert other.locator("#shelf li").count() == 2
@@ -371,7 +369,7 @@ def test_play_goes_there_and_back_until_it_is_paused(made, opened):
         shown(page, link)
         page.click("#keep")
     page.click("#play")
-    page.wait_for_function("Number(document.getElementById('way').value) > .1")
+    page.wait_for_selector("#way-said:text-matches('^0[.][1-9]')")
     page.click("#play")
     assert page.text_content("#play") == "Play"
     page.wait_for_selector("#image[aria-busy=false]")
@@ -382,7 +380,7 @@ def test_the_map_shows_the_plane_and_moves_the_point(made, opened):
     page = ready(opened(file, viewport={"width": 1280, "height": 1600}))
     shown(page, "seed=6&class=1")
     page.select_option("#across", "2")
-    page.wait_for_function("document.getElementById('map').dataset.shown === 'seed=6&class=1 2 1'")
+    page.wait_for_selector('#map[data-shown="seed=6&class=1 2 1"]')
     tile = decoded(page.evaluate("document.getElementById('map').toDataURL()"))[32:64, 160:192]
     found = latents.directions_of(gan, 8, 8)[0]
     z = gan.seeded_latents([6], labels=[1])
@@ -392,13 +390,11 @@ def test_the_map_shows_the_plane_and_moves_the_point(made, opened):
     page.focus("#plane")
     for key in ("ArrowRight", "Shift+ArrowRight", "ArrowDown"):
         page.keyboard.press(key)
-    page.wait_for_function(
-        "document.getElementById('image').dataset.shown.endsWith('move=0,-0.25,1.25')"
-    )
+    at(page, '$="move=0,-0.25,1.25"')
     assert page.text_content("#plane-said") == "1.25 across, -0.25 up"
     box = page.locator("#map").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 6.5 / 7, box["y"] + box["height"] / 14)
-    page.wait_for_function("document.getElementById('image').dataset.shown.endsWith('move=0,3,3')")
+    at(page, '$="move=0,3,3"')
     moved = z.clone()
     moved[0, :8] += 3 * found.vectors[2] + 3 * found.vectors[1]
     require_same(shown(page), gan.generate(moved))
@@ -433,7 +429,7 @@ def test_the_page_fits_a_phone(made, opened, scheme):
     page.locator("#plane").scroll_into_view_if_needed()
     before = page.get_attribute("#image", "data-shown")
     page.tap("#plane", position={"x": 40, "y": 40})
-    page.wait_for_function("b => document.getElementById('image').dataset.shown !== b", arg=before)
+    page.wait_for_selector(f'#image:not([data-shown="{before}"])')
     box = page.locator("#image").bounding_box()
     assert 0 <= box["y"] < 400, "the image stays in sight"
 
@@ -456,7 +452,7 @@ def test_names_from_a_run_are_texts(tmp_path, opened):
     gan.class_names = [hostile, "1", "2", "3"]
     run = tmp_path / "<b>run<"
     run.mkdir()
-    file = exploration.write(gan, run, tmp_path / "page.html", "plain", 2, half=False)
+    file = exploration.write(gan, run, tmp_path / "page.html", Asked("plain", 2))
     page = ready(opened(file))
     assert page.text_content("#choice option:nth-child(2)").strip() == hostile
     assert page.text_content("h1").endswith("/<b>run<")
@@ -515,7 +511,7 @@ def test_onnx_runtime_draws_stylegan_in_firefox(tmp_path, runtime, firefox):
     gan = stirred(of_model(words[0]))
     for parameter in gan.generator.parameters():  # an untrained one is grey
         parameter.data.mul_(2)
-    file = exploration.write(gan, tmp_path, tmp_path / "page.html", "auto", 2, half=True)
+    file = exploration.write(gan, tmp_path, tmp_path / "page.html", Asked(directions=2, half=True))
     firefox.open(file)
     link = "seed=8&truncation=0.7"
     assert firefox.value(f"""new Promise((resolve) => {{

@@ -25,7 +25,7 @@ TOP = {
     "generative": MODEL,
     "gan": MODEL,
     **dict.fromkeys(("train", "evaluate", "sample", "invert", "export", "sweep"), COMMAND),
-    **dict.fromkeys(("wandb", "fetch_weights"), COMMAND),
+    **dict.fromkeys(("explore", "wandb", "fetch_weights"), COMMAND),
     "__main__": COMMAND,
 }
 COMMANDS = {name for name, libraries in TOP.items() if libraries is COMMAND}

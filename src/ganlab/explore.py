@@ -15,6 +15,7 @@ def explore(
     engine: Literal["auto", "plain", "onnxruntime"] = "auto",
     weights: Literal["float32", "float16"] = "float32",
     directions: int | None = None,
+    truncation: float | None = None,
     checkpoint: str | int = "last",
     trust: bool = False,
 ) -> Path:
@@ -33,6 +34,8 @@ def explore(
             file; auto: plain if it can, up to 100 million multiplications an image.
         weights: float16 halves the file, and changes images a little.
         directions: sliders along so many principal directions, at least 2; null: 8.
+        truncation: of what seeds give, for a generator with BatchNorm, whose statistics are then
+            those of truncated noise; others have a slider in the page.
         checkpoint: last: the newest; best: the one with the best score in training; or the number
             of its iteration.
         trust: build parts that are not ganlab's own, if the run's config names any.
@@ -43,7 +46,8 @@ def explore(
     folder, which = pointed_at(run, str(checkpoint))
     file = exploration.target(to, folder)
     gan = load(folder, which, trust=trust)
-    return exploration.write(gan, folder, file, engine, directions, half=weights == "float16")
+    asked = exploration.Asked(engine, directions, truncation, half=weights == "float16")
+    return exploration.write(gan, folder, file, asked)
 
 
 def report(file: Path) -> None:

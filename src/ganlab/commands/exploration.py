@@ -1,16 +1,25 @@
 """What `ganlab explore` does: a run's generator as a page."""
 
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 from ganlab.errors import ConfigError
 from ganlab.exploring import engines, latents, networks, page
 from ganlab.exporting import needs
-from ganlab.gan import GAN
+from ganlab.sampler import Sampler
 from ganlab.spec import PointSpec
 from ganlab.storage import files
 
 NAME = "explore.html"
+
+
+class Asked(NamedTuple):
+    """What the command was asked for; its docstring says what each is."""
+
+    engine: engines.Choice = "auto"
+    directions: int | None = None
+    truncation: float | None = None
+    half: bool = False
 
 
 def target(to: str | None, run: Path) -> Path:
@@ -29,50 +38,39 @@ def target(to: str | None, run: Path) -> Path:
     return file
 
 
-def write(
-    gan: GAN,
-    run: Path,
-    file: Path,
-    engine: Literal["auto", "plain", "onnxruntime"],
-    directions: int | None,
-    *,
-    half: bool,
-) -> Path:
-    """Writes the page of a run's generator.
+def write(sampler: Sampler, run: Path, file: Path, asked: Asked) -> Path:
+    """Writes the page of a generator; returns its path.
 
     Args:
-        gan: of the run.
+        sampler: of the run.
         run: its folder.
         file: to write.
-        engine: as the command has it.
-        directions: as the command has it.
-        half: weights in float16.
+        asked: for.
 
     Raises:
         ConfigError: it makes points, or the engine cannot run it.
-        ValueError: there are not so many directions.
+        ValueError: there are not so many directions, or the truncation has no place.
     """
     needs.require(*needs.ONNX)
-    if isinstance(gan.spec, PointSpec):
+    if isinstance(sampler.spec, PointSpec):
         raise ConfigError(
             [f"run: '{run}' makes points, and the page shows images; `ganlab sample` draws points"]
         )
-    about = latents.described(gan, directions, gan.class_names)
-    found = networks.networks_of(gan, half=half)
-    net = engines.loaded(found, engine, half=half)
+    told = latents.described(sampler, asked.directions, asked.truncation)
+    with sampler.truncating(asked.truncation):
+        found = networks.networks_of(sampler, half=asked.half)
+    net = engines.loaded(found, asked.engine, half=asked.half)
     name = "/".join(run.resolve().parts[-2:])
-    subject = page.Subject(
-        name,
-        gan.iterations,
-        [
-            ("Run", name),
-            ("Images", str(gan.spec)),
-            ("Noise", f"{gan.latent.dim} numbers, {type(gan.latent).__name__}"),
-            ("Engine", page.ENGINES[net.engine]),
-            ("Multiplications an image", f"{found.multiplications:,}"),
-            ("Weights", "float16" if half else "float32"),
-            ("Most that a pixel differs from PyTorch", f"{127.5 * found.away:.2g} of 255 levels"),
-        ],
-    )
-    files.write(file, page.page_of(subject, about, gan.spec.shape, net, half=half))
+    drawn = "" if asked.truncation is None else f", truncated at {asked.truncation:g}"
+    facts = [
+        ("Run", name),
+        ("Images", str(sampler.spec)),
+        ("Noise", f"{sampler.latent.dim} numbers, {type(sampler.latent).__name__}{drawn}"),
+        ("Engine", page.ENGINES[net.engine]),
+        ("Multiplications an image", f"{found.multiplications:,}"),
+        ("Weights", "float16" if asked.half else "float32"),
+        ("Most that a pixel differs from PyTorch", f"{127.5 * found.away:.2g} of 255 levels"),
+    ]
+    subject = page.Subject(name, sampler.iterations, facts)
+    files.write(file, page.page_of(subject, told, sampler.spec.shape, net, half=asked.half))
     return file

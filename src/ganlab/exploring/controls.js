@@ -37,7 +37,7 @@ class Controls {
   }
 
   truncation() {
-    if (!document.getElementById("truncation")) return; // uniform noise has no tails
+    if (!document.getElementById("truncation")) return; // it has no meaning, or is fixed
     const slider = element("truncation", HTMLInputElement), most = Number(slider.max);
     const said = element("truncation-said", HTMLOutputElement);
     this.explorer.onChange(() => {

@@ -11,6 +11,7 @@ from ganlab.exploring.program import UnsupportedError, program_of
 from ganlab.storage import npm
 
 Engine = Literal["plain", "onnxruntime"]
+Choice = Literal["auto", "plain", "onnxruntime"]
 MOST = 100e6  # multiplications of an image that plain loops are chosen for
 SPEED = 1e9  # about so many they do in a second; docs/explore.md
 MODULE, BINARY = "dist/ort.wasm.bundle.min.mjs", "dist/ort-wasm-simd-threaded.wasm"
@@ -39,9 +40,7 @@ class Loaded(NamedTuple):
     payloads: dict[str, bytes]
 
 
-def loaded(
-    networks: Networks, engine: Literal["auto", "plain", "onnxruntime"], half: bool
-) -> Loaded:
+def loaded(networks: Networks, engine: Choice, *, half: bool) -> Loaded:
     """What a page holds.
 
     Args:
@@ -54,16 +53,16 @@ def loaded(
     """
     try:
         if engine != "onnxruntime" and (engine == "plain" or networks.multiplications <= MOST):
-            return plain(networks, half)
+            return plain(networks, half=half)
     except UnsupportedError as error:
         if engine == "plain":
             raise ConfigError(
                 [f"engine: plain loops have no operators {error}; set engine=onnxruntime"]
             ) from error
-    return onnxruntime(networks, half)
+    return onnxruntime(networks, half=half)
 
 
-def plain(networks: Networks, half: bool) -> Loaded:
+def plain(networks: Networks, *, half: bool) -> Loaded:
     """Steps and weights.
 
     Raises:
@@ -78,7 +77,7 @@ def plain(networks: Networks, half: bool) -> Loaded:
     return Loaded("plain", {name: one.as_dict() for name, one in programs.items()}, payloads)
 
 
-def onnxruntime(networks: Networks, half: bool) -> Loaded:
+def onnxruntime(networks: Networks, *, half: bool) -> Loaded:
     """Models, and the library's files.
 
     Raises:

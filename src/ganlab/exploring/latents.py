@@ -7,26 +7,33 @@ import torch
 
 from ganlab.conditioning import ByClass, InfoGAN
 from ganlab.latent import Gaussian
+from ganlab.networks.contract import StyleGenerator
 from ganlab.sampler import Sampler
 from ganlab.sampling.directions import Directions, all_directions
 from ganlab.sampling.spaces import space_of
 from ganlab.spec import at_least
+from ganlab.training.statistics import running
 
 USUAL = 8  # directions
 REACH = 3.5  # standard deviations to both sides, as in plane.js
 
 
-def described(sampler: Sampler, count: int | None, names: list[str]) -> dict[str, Any]:
+def described(sampler: Sampler, count: int | None, truncation: float | None) -> dict[str, Any]:
     """Plain data for space.js.
 
     Args:
         sampler: makes images.
         count: of directions, at least 2; None: USUAL, or as many as there are.
-        names: of the classes; empty: they are numbered.
+        truncation: of what seeds give; None: not truncated, or as a slider says.
 
     Raises:
-        ValueError: there are not so many directions.
+        ValueError: there are not so many directions, or a truncation is given where it has no
+            meaning, or where there is a slider.
     """
+    sampler.check_truncation(truncation)
+    slides = slider_of(sampler)
+    if truncation is not None and slides:
+        raise ValueError("truncation: the page of this generator has a slider; leave it out")
     with torch.no_grad(), space_of(sampler) as space:
         mean, name = space.mean.cpu().float(), space.name
     found, kind = directions_of(sampler, count, len(mean))
@@ -45,7 +52,8 @@ def described(sampler: Sampler, count: int | None, names: list[str]) -> dict[str
             "low": low,
             "high": high,
         },
-        "codes": codes_of(sampler, names),
+        "truncation": {"slider": slides, "fixed": truncation},
+        "codes": codes_of(sampler),
         "directions": {
             "kind": kind,
             "vectors": encoded(found.vectors),
@@ -55,12 +63,28 @@ def described(sampler: Sampler, count: int | None, names: list[str]) -> dict[str
     }
 
 
-def codes_of(sampler: Sampler, names: list[str]) -> dict[str, Any]:
+def slider_of(sampler: Sampler) -> str | None:
+    """What a slider of truncation acts on: w, noise, or nothing.
+
+    Uniform noise has no tails, and BatchNorm would need other statistics for each truncation.
+    """
+    if isinstance(sampler.generator, StyleGenerator):
+        return "w"
+    gaussian = isinstance(sampler.latent, Gaussian)
+    return "noise" if gaussian and not running(sampler.generator) else None
+
+
+def codes_of(sampler: Sampler) -> dict[str, Any]:
     """What follows the noise: a choice of one, as a one-hot code, then continuous numbers."""
     conditioning = sampler.conditioning
     if isinstance(conditioning, ByClass):
         numbered = [str(label) for label in range(sampler.spec.classes)]
-        return {"kind": "class", "choices": names or numbered, "continuous": 0, "drawn": False}
+        return {
+            "kind": "class",
+            "choices": sampler.class_names or numbered,
+            "continuous": 0,
+            "drawn": False,
+        }
     if isinstance(conditioning, InfoGAN):
         choices = [str(one) for one in range(conditioning.categories)]
         free = conditioning.continuous

@@ -35,11 +35,10 @@ class Truncation(NamedTuple):
 
 TRUNCATION = {
     "w": Truncation("Share of w's distance from its mean", 1, "Applies to what a seed gives."),
-    "gaussian": Truncation(
+    "noise": Truncation(
         "Largest number of the noise",
         3,
-        "Applies to what a seed gives: larger numbers are drawn again. BatchNorm keeps its "
-        "statistics of all noise, so images differ from those of ganlab sample.",
+        "Applies to what a seed gives: larger numbers are drawn again.",
     ),
 }
 
@@ -90,7 +89,7 @@ def page_of(
         about=about,
         engine=ENGINES[net.engine],
         reach=REACH,
-        truncation=TRUNCATION.get("w" if styled(latents) else latents["prior"]["kind"]),
+        truncation=TRUNCATION.get(latents["truncation"]["slider"]),
         path=path_of(latents),
         payloads={name: packed(content) for name, content in net.payloads.items()},
         worker=WORKER,
@@ -98,17 +97,12 @@ def page_of(
     )
 
 
-def styled(latents: dict[str, Any]) -> bool:
-    """Whether the space is w."""
-    return bool(latents["space"] == "w")
-
-
 def path_of(latents: dict[str, Any]) -> str:
     """How the page goes from one point to another, in words."""
-    if styled(latents):
+    if latents["space"] == "w":
         return "w goes on a straight line."
-    round_ = latents["prior"]["kind"] == "gaussian"
-    return f"The noise goes on a {'great circle' if round_ else 'straight line'}."
+    gaussian = latents["prior"]["kind"] == "gaussian"
+    return f"The noise goes on a {'great circle' if gaussian else 'straight line'}."
 
 
 def packed(content: bytes) -> Markup:

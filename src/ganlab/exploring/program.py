@@ -173,16 +173,18 @@ def dense_step(writer: Writer, y: int, x: int, weight: np.ndarray, bias: np.ndar
 
 def filters(writer: Writer, node: "NodeProto") -> tuple[np.ndarray, np.ndarray, layout.Frame]:
     """Weights, biases and frame of a convolution, or of a transposed one."""
-    given, weight = options(node), writer.constants.get(node.input[1])
-    require(node, weight is not None and weight.ndim == 4)
+    given, named = options(node), [*node.input[1:], ""][:2]
+    require(node, named[0] in writer.constants)
+    weight = writer.constants[named[0]]
+    require(node, weight.ndim == 4)
     require(node, given.get("group", 1) == 1 and set(given.get("dilations", [1])) == {1})
     require(node, given.get("auto_pad", b"NOTSET") == b"NOTSET")
     strides, pads = given.get("strides", [1, 1]), given.get("pads", [0, 0, 0, 0])
     require(node, strides[0] == strides[1])
+    _, channels, height, width = writer.shapes[node.input[0]]
     _, outputs, rows, columns = writer.shapes[node.output[0]]
-    named = node.input[2] if len(node.input) > 2 else ""
-    bias = writer.constants[named] if named else np.zeros(outputs)
-    frame = layout.Frame(*writer.shapes[node.input[0]][1:], rows, columns, strides[0], *pads[:2])
+    bias = writer.constants[named[1]] if named[1] else np.zeros(outputs)
+    frame = layout.Frame(channels, height, width, rows, columns, strides[0], *pads[:2])
     return weight, bias, frame
 
 

@@ -5,7 +5,7 @@
 /**
  * @typedef {{kind: string, share: number[], deviations: number[], vectors: string}} Directions
  * @typedef {{space: string, dim: number, prior: Prior, codes: Codes, mean: string,
- *   directions: Directions, image: number[]}} About
+ *   truncation: {fixed: number | null}, directions: Directions, image: number[]}} About
  */
 
 class Space {
@@ -44,10 +44,10 @@ class Space {
 
   /** The point that a page begins with. */
   first() {
-    const { codes, directions } = this.about;
+    const { codes, directions, truncation } = this.about;
     const code = new Float32Array(codes.choices.length + codes.continuous);
     const moves = directions.deviations.map(() => 0);
-    const point = new Point({ seed: 0, at: null, truncation: null, code, moves });
+    const point = new Point({ seed: 0, at: null, truncation: truncation.fixed, code, moves });
     return this.seeded(0, codes.choices.length ? point.choosing(codes, 0) : point);
   }
 

@@ -102,8 +102,9 @@ def exported(network: nn.Module, example: Tensor, output: str, said: tuple[str, 
             )
     except torch.onnx.OnnxExporterError as error:
         why = str(error).strip().splitlines()[0]
+        said = "`ganlab export` can do without: onnx=false"
         raise ConfigError(
-            [f"onnx: PyTorch cannot export this generator ({why}); set onnx=false"]
+            [f"onnx: PyTorch cannot export this generator ({why}); {said}"]
         ) from error
     if program is None:  # only the older exporter returns nothing
         raise TypeError("torch.onnx.export made no program")

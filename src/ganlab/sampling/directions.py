@@ -66,7 +66,7 @@ def directions(gan: Sampler, count: int, seed: int = 0) -> Directions:
     return found.first(count)
 
 
-def all_directions(gan: Generative, seed: int = 0) -> Directions:
+def all_directions(gan: Sampler, seed: int = 0) -> Directions:
     """All directions of a model in which images change.
 
     Raises:
