@@ -13,6 +13,7 @@ from ganlab.commands.preflight import checked
 from ganlab.experiments.experiment import Experiment
 from ganlab.exporting.interface import parameters
 from ganlab.exporting.onnx import difference, onnx_of
+from ganlab.gan import GAN
 from ganlab.spec import ImageSpec, PointSpec
 from options import asked
 
@@ -28,8 +29,8 @@ OPTIONS = {"models": ",".join(MODELS), "conditioning": "none"}
 HEADS = ["model", "samples", "parameters", "weights", "ONNX", "largest difference", "seconds"]
 
 
-def row(model: str, conditioning: str) -> list[str]:
-    """The cells of a model."""
+def built(model: str, conditioning: str) -> GAN:
+    """A GAN of that model, untrained."""
     spec = MODELS[model]
     words = [f"model={model}", f"data={DATA[spec]}", f"conditioning={conditioning}"]
     words += ["loss=ebgan"] if model == "autoencoder" else []
@@ -38,13 +39,19 @@ def row(model: str, conditioning: str) -> list[str]:
         raise SystemExit("\n".join(mistakes))
     gan = Experiment(**checked(without_hydra(cfg))).build_gan(spec).eval()
     gan.refresh()  # the statistics of the average
+    return gan
+
+
+def row(model: str, conditioning: str) -> list[str]:
+    """The cells of a model."""
+    gan = built(model, conditioning)
     began = time.process_time()
     content = onnx_of(gan)
     seconds = time.process_time() - began
     stored = sum(t.nbytes for t in gan.sampler.state_dict().values())
     return [
         model,
-        str(spec),
+        str(gan.spec),
         f"{parameters(gan):,}",
         f"{stored / 1e6:.1f} MB",
         f"{len(content) / 1e6:.1f} MB",
