@@ -19,6 +19,7 @@ html_title = "ganlab"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
 extensions += ["sphinx_copybutton"]
 myst_heading_anchors = 4  # a link to page.md#some-heading works as on GitHub
+highlight_language = "text"  # of blocks that name none
 smartquotes_action = "D"  # dashes alone
 
 html_theme = "furo"
@@ -35,6 +36,7 @@ autodoc_inherit_docstrings = False  # torch documents `forward` of every module
 autodoc_typehints_format = "short"
 autosummary_generate = False
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 python_maximum_signature_line_length = 80
 napoleon_numpy_docstring = False
 
