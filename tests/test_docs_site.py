@@ -155,7 +155,7 @@ def trainings(text: str) -> list[str]:
     """The commands of a page that train one run, without recipes and scores, which take longer."""
     single = (shlex.split(command) for command in commands(text))
     return [
-        shlex.join(words[3:])
+        shlex.join(word for word in words[3:] if not word.startswith("iterations="))
         for words in single
         if words[:3] == ["python", "-m", "ganlab.train"]
         and not any(word.startswith(("-", "experiment=", "metrics=")) for word in words[3:])
