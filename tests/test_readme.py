@@ -24,6 +24,7 @@ from ganlab.errors import ConfigError
 from ganlab.evaluate import evaluate
 from ganlab.fetch_weights import fetch_weights
 from ganlab.invert import invert
+from ganlab.report import report
 from ganlab.sample import sample
 from ganlab.scoring.protocol import PROTOCOLS
 from ganlab.spec import ImageSpec
@@ -72,6 +73,8 @@ def wrong(command: str) -> list[str]:
         return wrong_verb(VERBS[words[1]], words[2:])
     if words[1] == "lab":
         return wrong_laboratory(words[2:])
+    if words[1] == "report":
+        return wrong_call(report, command_line.gathered(words[2:], "runs"))
     return wrong_call(CALLED[words[1]], words[2:])
 
 
