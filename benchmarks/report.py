@@ -122,8 +122,8 @@ def made(sweep: Path) -> tuple[float, float]:
     return time.perf_counter() - began, cpu
 
 
-def opened(file: Path, repeats: int) -> list[tuple[float, float]]:
-    """(seconds to load, until what is in view is drawn) of each opening in Chromium."""
+def opened(file: Path, repeats: int) -> list[tuple[float, float, float]]:
+    """(seconds to load, until what is in view is drawn, of all processors) of each opening."""
     from playwright.sync_api import sync_playwright
 
     from browsers import CHROMIUM, FLAGS
@@ -131,12 +131,18 @@ def opened(file: Path, repeats: int) -> list[tuple[float, float]]:
     found = []
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        asked = browser.new_browser_cdp_session()
+
+        def cpu() -> float:
+            processes = asked.send("SystemInfo.getProcessInfo")["processInfo"]
+            return sum(process["cpuTime"] for process in processes)
+
         for _ in range(repeats):
-            page = browser.new_page()
+            page, before = browser.new_page(), cpu()
             page.goto(file.absolute().as_uri())
             drawn = page.evaluate(OPENED)
             timing = "performance.getEntriesByType('navigation')[0].loadEventEnd"
-            found.append((page.evaluate(timing) / 1000, drawn / 1000))
+            found.append((page.evaluate(timing) / 1000, drawn / 1000, cpu() - before))
             page.close()
         browser.close()
     return found
@@ -164,12 +170,13 @@ def main() -> None:
         repeats = int(options["repeats"])
         clock, cpu = zip(*(made(sweep) for _ in range(repeats)), strict=True)
         file = sweep / "report.html"
-        loaded, drawn = zip(*opened(file, repeats), strict=True)
+        loaded, drawn, browser = zip(*opened(file, repeats), strict=True)
         told = {
             "made in, s": clock,
             "made in, s of CPU": cpu,
             "loaded in, s": loaded,
             "drawn in, s": drawn,
+            "drawn in, s of CPU": browser,
         }
         print(f"{options['runs']} runs, {file.stat().st_size / 1e6:.1f} MB\n")
         print("| | median | least | greatest |\n|---|---|---|---|")

@@ -26,6 +26,7 @@ from ganlab.evaluate import evaluate
 from ganlab.export import export
 from ganlab.fetch_weights import fetch_weights
 from ganlab.invert import invert
+from ganlab.report import report
 from ganlab.sample import sample
 from ganlab.scoring.protocol import PROTOCOLS
 from ganlab.spec import ImageSpec
@@ -86,6 +87,8 @@ def wrong(command: str) -> list[str]:
         return wrong_verb(VERBS[words[1]], words[2:])
     if words[1] == "lab":
         return wrong_laboratory(words[2:])
+    if words[1] == "report":
+        return wrong_call(report, command_line.gathered(words[2:], "runs"))
     return wrong_call(CALLED[words[1]], words[2:])
 
 

@@ -397,6 +397,7 @@ def test_runs_by_other_protocols_are_not_ranked(tmp_path):
 def test_a_phone_need_not_scroll_sideways(one, many, opened, scheme):
     for file in (one, many):
         page = opened(file, viewport=PHONE, color_scheme=scheme)
+        lines(page, "curves:loss")
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 

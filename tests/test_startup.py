@@ -38,6 +38,7 @@ def answered(*words: str, **environment: str) -> tuple[int, str, set[str]]:
         ("train --cfg job loss=hinge", "_target_: ganlab.losses.Hinge"),
         ("sample --help", "Generates images from a checkpoint of a run"),
         ("evaluate --help", "Scores runs and adds the scores"),
+        ("report --help", "Writes a report, one HTML file"),
         ("sweep --help", "Prints the state and progress of every run"),
         ("wandb dashboard --help", "Makes a workspace with panels"),
         ("fetch-weights --help", "Downloads the weights"),
