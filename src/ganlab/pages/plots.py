@@ -43,8 +43,9 @@ def deferred(plots: Mapping[str, Any]) -> dict[str, Markup]:
     from bokeh.embed import json_item
 
     # A grid, so that the box is as large with its plot as before, and as narrow as the page.
-    style = "display:grid;grid:auto / minmax(0,1fr);min-height:{}px"
-    box = Markup('<div data-plot="{}" style="' + style + '">{}</div>')
+    box = Markup(
+        '<div data-plot="{}" style="display:grid;grid:auto / minmax(0,1fr);min-height:{}px">{}</div>'
+    )
     return {
         name: box.format(f"plot-{plot.id}", plot.height, data(f"plot-{plot.id}", json_item(plot)))
         for name, plot in plots.items()
