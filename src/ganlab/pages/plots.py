@@ -44,7 +44,7 @@ def deferred(plots: Mapping[str, Any]) -> dict[str, Markup]:
 
     # A grid, so that the box is as large with its plot as before, and as narrow as the page.
     box = Markup(
-        '<div data-plot="{}" style="display:grid;grid:auto / minmax(0,1fr);min-height:{}px">{}</div>'
+        '<div data-plot="{}" style="display:grid;grid:auto/minmax(0,1fr);min-height:{}px">{}</div>'
     )
     return {
         name: box.format(f"plot-{plot.id}", plot.height, data(f"plot-{plot.id}", json_item(plot)))
