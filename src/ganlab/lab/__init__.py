@@ -4,8 +4,8 @@
 other words are overrides for the runs that it trains, as on the command line of `ganlab train`.
 
 May import: __init__, callbacks, commands, config, data, errors, experiments, gan, health, latent,
-losses, optimizers, plots, runs, scoring, spec, storage, sweeps, train, training.
-Libraries: PIL, matplotlib, numpy, omegaconf, pytorch_lightning, torch, yaml.
+losses, optimizers, pages, plots, runs, scoring, spec, storage, sweeps, train, training.
+Libraries: PIL, bokeh, matplotlib, numpy, omegaconf, pytorch_lightning, torch, tornado, yaml.
 """
 
 import importlib
