@@ -16,7 +16,6 @@
       [/^(Figure|Plot)$/, { background_fill_color: ground, border_fill_color: ground, outline_line_color: line }],
       [/Axis$/, {
         axis_label_text_color: quiet, major_label_text_color: quiet, axis_line_color: line,
-        major_label_text_outline_color: ground, // readable where an axis stands among lines
         major_tick_line_color: line, minor_tick_line_color: null,
       }],
       [/^Grid$/, { grid_line_color: line, grid_line_alpha: 0.6 }],

@@ -38,7 +38,8 @@
       const latest = shownIn(image).filter(([when]) => when <= iteration).pop();
       image.style.visibility = latest ? "visible" : "hidden";
       if (latest && image.src !== latest[1]) image.src = latest[1];
-      image.dataset.iteration = String(latest?.[0] ?? "");
+      const when = image.parentElement?.querySelector(".when");
+      if (when) when.textContent = latest ? `at iteration ${latest[0].toLocaleString("en")}` : "";
     }
     output.textContent = stops.length ? `iteration ${iteration.toLocaleString("en")}` : "no pictures";
     at.setAttribute("aria-valuetext", output.textContent);

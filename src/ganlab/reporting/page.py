@@ -166,4 +166,6 @@ def analysed(
         made["budgets"] = best.lines(found, grouped, by)
         drawn["budgets"] = best.plot()
         made["spreads"] = seeds.spreads(found, by)
-    return {**made, "pairs": pairs.pairs(found, grouped, by), "plots": drawn}
+    if len(found) > 2:
+        made["pairs"] = pairs.pairs(found, grouped, by)
+    return made | {"plots": drawn}
