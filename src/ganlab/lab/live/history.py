@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ganlab.lab.live.setup import Setup
@@ -112,7 +111,7 @@ def tensors_in(value: Any) -> list[Tensor]:
     """All tensors in plain data."""
     if isinstance(value, Tensor):
         return [value]
-    items = value.values() if isinstance(value, dict) else value
-    if isinstance(items, torch.Size | str) or not isinstance(value, dict | list | tuple):
+    items = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(items, list | tuple):
         return []
     return [tensor for item in items for tensor in tensors_in(item)]

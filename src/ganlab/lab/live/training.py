@@ -113,7 +113,7 @@ class LiveTraining:
         Returns:
             How many were done: fewer than n if numbers have become infinite, which `failure` says.
         """
-        at_least(0, n=n)
+        at_least(1, n=n)
         self._leave_the_past()
         for done in range(n):
             if self.failure is not None:
