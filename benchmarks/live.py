@@ -8,9 +8,9 @@ Three ways to do the same iterations take turns, on one thread:
     play    the GAN's iteration as `ganlab train` does it, without its loop
     live    LiveTraining: with readings, verdicts and history
 
-and then the frames of `layers`, as a page asks for them.  All times are the process's own, the
-median over the repeats: what else the machine does counts little.  The last line is what one core
-does in a second in which it draws `fps` frames.
+and then the frames of `layers`, as a page asks for them.  All times are the process's own, without
+waiting for a core, the median over the repeats.  The second table is what one core does in a second
+in which it draws `fps` frames.
 """
 
 import functools
@@ -63,11 +63,13 @@ def main() -> None:
             found[name].append(timed(way, n if name != "frame" else max(1, n // 10)))
     cost = {name: statistics.median(times) for name, times in found.items()}
     print("| | CPU ms | times bare |")
-    print("|---|---:|---:|")
+    print("|---|---|---|")
     for name, milliseconds in cost.items():
         print(f"| {name} | {milliseconds:.2f} | {milliseconds / cost['bare']:.2f} |")
     rate = (1000 - fps * cost["frame"]) / cost["live"]
-    print(f"\none core: {rate:.0f} iterations and {fps} frames a second")
+    print("\n| a second of one core | iterations | frames |")
+    print("|---|---|---|")
+    print(f"| live | {rate:.0f} | {fps} |")
 
 
 def timed(way: Way, n: int) -> float:

@@ -357,4 +357,12 @@ def test_work_at_scale_is_measured_with_its_size_and_a_tenth(only, works):
 
 def test_the_live_laboratory_is_timed_beside_a_bare_loop():
     found = rows("live.py", "iterations=2", "repeats=1", "setup=g_width=4&d_width=4")
-    assert [row[0] for row in found] == ["", "bare", "play", "live", "frame"]
+    assert [row[0] for row in found] == [
+        "",
+        "bare",
+        "play",
+        "live",
+        "frame",
+        "a second of one core",
+        "live",
+    ]
