@@ -2,9 +2,10 @@
 
     python benchmarks/live_page.py [seconds=10] [state=QUERY] [core=0] [shots=DIR]
 
-The server has one core for itself, Chromium the others.  The page plays for some seconds as fast as
-it can; iterations are those that it shows, frames those that it has received.  With `shots`, it
-makes the pictures of docs/live.md instead.
+The server runs on one core, Chromium where it likes.  The page plays for some seconds as fast as it
+can; iterations are those that it shows, frames those that it has received.  What other programs take
+of the core shows in the first line; the second is about the seconds in which the server had it.
+With `shots`, it makes the pictures of docs/live.md instead.
 """
 
 import os
@@ -50,23 +51,24 @@ SHOTS = {
 
 def main() -> None:
     options = asked(OPTIONS, __doc__)
-    with served(int(options["core"])) as url, sync_playwright() as driver:
+    with served(int(options["core"])) as (process, url), sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         if options["shots"]:
             for name in SHOTS:
                 shot(browser, url, name, Path(options["shots"]))
         else:
-            measured(browser, f"{url}?{options['state']}", float(options["seconds"]))
+            page = opened(browser, f"{url}?{options['state']}", viewport=DESKTOP)
+            measured(page, process.pid, float(options["seconds"]))
 
 
 @contextmanager
-def served(core: int) -> Iterator[str]:
-    """Yields the address of a server on one core."""
+def served(core: int) -> Iterator[tuple[subprocess.Popen, str]]:
+    """Yields a server on one core, and its address."""
     words = [sys.executable, "-m", "ganlab.lab", "live", "show=false"]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as process:
         os.sched_setaffinity(process.pid, {core})
-        yield process.stdout.readline().split()[0]
+        yield process, process.stdout.readline().split()[0]
         process.terminate()
 
 
@@ -78,17 +80,23 @@ def opened(browser, url: str, **options) -> Page:
     return page
 
 
-def measured(browser, url: str, seconds: float) -> None:
+def measured(page: Page, server: int, seconds: float) -> None:
     """Prints iterations and frames a second."""
-    page = opened(browser, url, viewport=DESKTOP)
     page.click("#play")
     page.wait_for_timeout(2000)  # the first iterations allocate
     page.evaluate(COUNT)
-    before, started = iterations(page), time.monotonic()
+    before, cpu, started = iterations(page), cpu_seconds(server), time.monotonic()
     page.wait_for_timeout(1000 * seconds)
     done, frames = iterations(page) - before, page.evaluate("window.frames_seen")
-    took = time.monotonic() - started
-    print(f"{done / took:.0f} iterations a second, {frames / took:.1f} frames a second")
+    took, cpu = time.monotonic() - started, cpu_seconds(server) - cpu
+    for of, spent in (("", took), (" of the server's own", cpu)):
+        print(f"{done / spent:.0f} iterations and {frames / spent:.1f} frames a second{of}")
+
+
+def cpu_seconds(process: int) -> float:
+    """That a process has had so far."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def iterations(page: Page) -> int:

@@ -38,14 +38,18 @@ class Side:
         self.training, self.layers = training, Layers(training)
         self.measured, self.numbers = Curves(), dict[str, float]()
 
-    def frame(self, names: Sequence[str]) -> dict[str, Any]:
-        """The layers of these names, as they are now; the measures are noted."""
-        found = self.layers.frame([*names, "measures"])
-        self.numbers, now = found.pop("measures"), self.training.iterations
+    def frame(self, names: Sequence[str], *, measure: bool) -> dict[str, Any]:
+        """The layers of these names, as they are now; the measures are noted if asked for."""
+        found = self.layers.frame([*names, *["measures"] * measure])
+        if measure:
+            self._note(found.pop("measures"), self.training.iterations)
+        return found
+
+    def _note(self, numbers: dict[str, float], now: int) -> None:
+        self.numbers = numbers
         if self.training.history.iterations[-1] <= now:  # it is not a look at the past
             self.measured.drop_after(now - 1)
-            self.measured.add(now, self.numbers)
-        return found
+            self.measured.add(now, numbers)
 
     def curves(self) -> dict[str, list[tuple[int, float]]]:
         """Readings and measures over iterations, by name."""
@@ -138,13 +142,20 @@ class Desk:
         for side in self.sides:
             act(side.training)
 
-    def frames(self) -> list[tuple[dict[str, Any], View, int]]:
+    def frames(self, *, measure: bool = True) -> list[tuple[dict[str, Any], View, int]]:
         """What is drawn of each side, by layer; the part that is shown; dimensions of the data.
 
         In slow motion, what a line has drawn is among the layers: drawn_real, drawn_generated.
+
+        Args:
+            measure: also take the measures, which cost as much as the layers.
         """
         return [
-            ({**side.frame(self.shown), **self._drawn(side)}, side.layers.view, side.layers.dim)
+            (
+                side.frame(self.shown, measure=measure) | self._drawn(side),
+                side.layers.view,
+                side.layers.dim,
+            )
             for side in self.sides
         ]
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from bokeh.models import ColumnDataSource
 
@@ -13,7 +12,7 @@ from ganlab.lab.live import form
 from ganlab.lab.live.charts import SIDES, Charts
 from ganlab.lab.live.desk import Desk, report, titles
 from ganlab.lab.live.link import FAR, SWITCHED, Link
-from ganlab.lab.live.picture import LAYERS_OF, Columns, Picture
+from ganlab.lab.live.picture import LAYERS_OF, Columns, Picture, same
 from ganlab.pages import document, plots
 from ganlab.spec import at_least
 from ganlab.storage import files
@@ -116,11 +115,3 @@ def record(picture: Picture, frames: Sequence[Frame]) -> None:
             length = 1 if all(same(one, own[0]) for one in own) else len(own)
             tape = {column: [one.get(column, []) for one in own[:length]] for column in source.data}
             source.tags = [ColumnDataSource(tape)]
-
-
-def same(one: Columns, other: Columns) -> bool:
-    """Whether columns hold the same values."""
-    return one.keys() == other.keys() and all(
-        np.array_equal(np.asarray(values), np.asarray(other[name]), equal_nan=True)
-        for name, values in one.items()
-    )

@@ -19,7 +19,7 @@ from ganlab.pages.document import finite
 
 MOST = 8  # desks that are kept, the oldest is dropped
 AHEAD = 1  # frames that are sent before the page has drawn the one before
-CHARTS_EVERY = 0.5  # seconds
+MEASURED_EVERY = 0.5  # seconds, as long as it plays
 
 
 class Room(DataModel):
@@ -101,7 +101,7 @@ class Page:
         self.room = Room()
         self.pictures, self.charts = [Picture(side) for side in SIDES], Charts()
         self.frame, self.scheduled = 0, False
-        self.drawing, self.charted = 0.0, 0.0  # seconds that a frame takes; when curves were drawn
+        self.drawing, self.measured = 0.0, 0.0  # seconds that a frame takes; when it was measured
         self.titles = list[str]()
         self._fill()
 
@@ -130,7 +130,7 @@ class Page:
                 self.desk.act(wish)
             except ConfigError as error:
                 mistakes = error.problems
-        self._draw(mistakes, charts=True)
+        self._draw(mistakes, whole=True)
         self._schedule()
 
     def _seen(self, _name: str, _old: int, _new: int) -> None:
@@ -152,17 +152,18 @@ class Page:
         self.drawing = min(time.perf_counter() - started, FRAME / 2)
         self._schedule(max(0.0, wait - self.drawing))
 
-    def _draw(self, mistakes: list[str] | None = None, *, charts: bool = False) -> None:
-        """Sends a frame."""
+    def _draw(self, mistakes: list[str] | None = None, *, whole: bool = False) -> None:
+        """Sends a frame; a whole one has new measures and curves, too."""
         desk = self.desk
         if desk is None:
             return
-        for picture, frame in zip(self.pictures, desk.frames(), strict=False):
-            picture.show(picture.take(*frame))
         now = time.monotonic()
-        if charts or not desk.playing or now - self.charted > CHARTS_EVERY:
+        whole = whole or not desk.playing or now - self.measured > MEASURED_EVERY
+        for picture, frame in zip(self.pictures, desk.frames(measure=whole), strict=False):
+            picture.show(picture.take(*frame))
+        if whole:
             self.titles = self.charts.show([s.curves() for s in desk.sides], desk.iterations)
-            self.charted = now
+            self.measured = now
         self.frame += 1
         view = {"frame": self.frame, "key": self.key, "charts": self.titles, **desk.view()}
         self.room.view = json.dumps(finite({**view, "problems": mistakes or []}), allow_nan=False)

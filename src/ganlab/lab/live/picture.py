@@ -135,7 +135,8 @@ class Picture:
         """Draws these columns, by source; a source that is not among them becomes empty."""
         for name, source in self.sources.items():
             if name in columns:
-                source.data = columns[name]
+                if not same(columns[name], source.data):
+                    source.data = columns[name]
             elif len(source.data[SOURCES[name][0]]):
                 source.data = {column: [] for column in SOURCES[name]}
 
@@ -226,3 +227,11 @@ def arrows(pushed: Arrows, view: View) -> dict[str, Columns]:
     angle = np.arctan2(to[:, 1] - at[:, 1], to[:, 0] - at[:, 0]) - np.pi / 2
     ends = {"x0": at[:, 0], "y0": at[:, 1], "x1": to[:, 0], "y1": to[:, 1]}
     return {"arrows": ends, "heads": {**xy(to[:, 0], to[:, 1]), "angle": angle}}
+
+
+def same(one: Columns, other: Columns) -> bool:
+    """Whether columns hold the same values."""
+    return one.keys() == other.keys() and all(
+        np.array_equal(np.asarray(values), np.asarray(other[name]), equal_nan=True)
+        for name, values in one.items()
+    )

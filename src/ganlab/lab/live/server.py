@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,5 +99,6 @@ def live(state: str = "", port: int = 0, show: bool = True) -> list[Path]:
     link = Link.from_query(state)
     Desk(link)
     torch.set_num_threads(1)
+    logging.getLogger("bokeh").setLevel(logging.ERROR)  # not that a page was closed while it played
     asyncio.run(serving(link.query(), port, show=show))
     return []
