@@ -37,6 +37,7 @@ def row(model: str, conditioning: str) -> list[str]:
     if mistakes:
         raise SystemExit("\n".join(mistakes))
     gan = Experiment(**checked(without_hydra(cfg))).build_gan(spec).eval()
+    gan.refresh()  # the statistics of the average
     began = time.process_time()
     content = onnx_of(gan)
     seconds = time.process_time() - began
