@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from ganlab.errors import ConfigError
 from ganlab.exploring import graphs
 from ganlab.exploring.graphs import Graph
 from ganlab.exporting import onnx as export
@@ -61,12 +62,14 @@ def networks_of(sampler: Sampler, *, half: bool = False) -> Networks:
         half: round the weights to float16.
 
     Raises:
-        ConfigError: PyTorch cannot export the network.
+        ConfigError: PyTorch cannot export the network, or it draws other images then.
     """
     said = {"images": export.onnx_of(sampler)}
     if half:
         said["images"] = graphs.rounded(said["images"])
     away = export.difference(sampler, said["images"])
+    if not half and away > export.TOLERANCE:
+        raise ConfigError([f"ONNX Runtime's images differ from PyTorch's by up to {away:.2g}"])
     network = export.in_float32(copy.deepcopy(sampler.sampler).cpu()).eval()
     if isinstance(network, StyleGenerator):
         z = sampler.fixed_latents(2).cpu().float()
