@@ -24,6 +24,7 @@ from ganlab.errors import ConfigError
 from ganlab.evaluate import evaluate
 from ganlab.fetch_weights import fetch_weights
 from ganlab.invert import invert
+from ganlab.quiz import quiz
 from ganlab.sample import sample
 from ganlab.scoring.protocol import PROTOCOLS
 from ganlab.spec import ImageSpec
@@ -32,6 +33,7 @@ VERBS = {"sweep": sweep.VERBS, "wandb": wandb.VERBS}
 CALLED = {
     "sample": sample,
     "invert": invert,
+    "quiz": quiz,
     "evaluate": evaluate,
     "fetch-weights": fetch_weights,
 }
