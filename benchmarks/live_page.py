@@ -3,9 +3,9 @@
     python benchmarks/live_page.py [seconds=10] [state=QUERY] [core=0] [shots=DIR]
 
 The server runs on one core, Chromium where it likes.  The page plays for some seconds as fast as it
-can; iterations are those that it shows, frames those that it has received.  What other programs take
+can; iterations are those that it shows, frames those that it received.  What other programs take
 of the core shows in the first line; the second is about the seconds in which the server had it.
-With `shots`, it makes the pictures of docs/live.md instead.
+With `shots` it makes the pictures of docs/live.md instead.
 """
 
 import os

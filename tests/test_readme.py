@@ -26,6 +26,7 @@ from ganlab.evaluate import evaluate
 from ganlab.export import export
 from ganlab.fetch_weights import fetch_weights
 from ganlab.invert import invert
+from ganlab.quiz import quiz
 from ganlab.report import report
 from ganlab.sample import sample
 from ganlab.scoring.protocol import PROTOCOLS
@@ -35,6 +36,7 @@ VERBS = {"sweep": sweep.VERBS, "wandb": wandb.VERBS}
 CALLED = {
     "sample": sample,
     "invert": invert,
+    "quiz": quiz,
     "evaluate": evaluate,
     "export": export,
     "fetch-weights": fetch_weights,
