@@ -3,8 +3,9 @@
     python benchmarks/report.py [runs=100] [from=DIR] [keep=DIR] [repeats=3]
     python benchmarks/report.py defaults=true
 
-The sweep is made of four real runs (two models, two losses): their folders are copied, with other
-seeds and learning rates in config.yaml, and with other numbers in metrics.csv and summary.json.
+The sweep is made of four real, short runs (two models, two losses): their folders are copied, with
+other seeds and learning rates in config.yaml, other numbers in summary.json, and readings and
+pictures repeated to 200 rows and 21 pictures, as those of a run of ordinary length.
 `from` is the folder of a real sweep in place of one that is trained first, and `keep` a folder
 that the sweep and its report stay in.  Opening ends when Chromium has drawn what is in view; plots
 further down are drawn when the reader comes to them.  `defaults` writes the config of the default
@@ -32,9 +33,10 @@ sys.path[:0] = [str(SOURCE), str(SOURCE.parent / "tests")]
 
 OPTIONS = {"runs": "100", "from": "", "keep": "", "repeats": "3", "defaults": ""}
 REAL = (
-    *("-m", "model=vanilla,dcgan", "loss=nonsaturating,hinge", "logger=csv", "iterations=200"),
-    *("log_every=1", "sample_every=10", "metrics=classifier", "metrics.every=50"),
+    *("-m", "model=vanilla,dcgan", "loss=nonsaturating,hinge", "logger=csv", "iterations=150"),
+    *("sample_every=50", "metrics=classifier", "metrics.every=50", "health.patience=250"),
 )
+ROWS, PICTURES, EVERY = 200, 21, 50  # of a run; iterations between two of them
 RATES = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3)
 OPENED = """
 () => new Promise((done) => {
@@ -71,6 +73,7 @@ def fabricated(sweep: Path, folder: Path, n: int) -> Path:
         change_config(run / "config.yaml", rate, seed)
         change_readings(run / "metrics.csv", factor)
         change_summary(run / "summary.json", factor)
+        repeat_pictures(run / "samples")
         chosen = [f"g_optimizer.lr={rate}", f"seed={seed}"]
         where = os.path.relpath(run, folder / "sweep")
         listed.append({"run": where, "overrides": [*job["overrides"], *chosen]})
@@ -87,15 +90,24 @@ def change_config(file: Path, rate: float, seed: int) -> None:
 
 
 def change_readings(file: Path, factor: float) -> None:
-    """Multiplies all readings but the axes."""
+    """Repeats the readings, times a factor."""
     with file.open(newline="") as opened:
         names, *rows = csv.reader(opened)
     with file.open("w", newline="") as opened:
         writer = csv.writer(opened)
         writer.writerow(names)
-        for row in rows:
+        for i in range(ROWS):
+            row = rows[i % len(rows)]
             rest = [repr(float(cell) * factor) if cell else "" for cell in row[3:]]
-            writer.writerow([*row[:3], *rest])
+            writer.writerow([EVERY * (i + 1), 64 * EVERY * (i + 1), 2.5 * (i + 1), *rest])
+
+
+def repeat_pictures(folder: Path) -> None:
+    """Repeats the pictures under the names of later ones."""
+    pictures = sorted(folder.glob("iteration-*.png"))
+    for i in range(len(pictures), PICTURES):
+        copy = folder / f"iteration-{10 * EVERY * i:07d}.png"
+        shutil.copy(pictures[i % len(pictures)], copy)
 
 
 def change_summary(file: Path, factor: float) -> None:
