@@ -23,6 +23,7 @@ from ganlab.config.checks import conf_dir, problems
 from ganlab.data import Folder
 from ganlab.errors import ConfigError
 from ganlab.evaluate import evaluate
+from ganlab.explore import explore
 from ganlab.export import export
 from ganlab.fetch_weights import fetch_weights
 from ganlab.invert import invert
@@ -38,6 +39,7 @@ CALLED = {
     "invert": invert,
     "quiz": quiz,
     "evaluate": evaluate,
+    "explore": explore,
     "export": export,
     "fetch-weights": fetch_weights,
 }
