@@ -100,10 +100,11 @@ def wrong_laboratory(words: list[str]) -> list[str]:
     if not words or words[0] in command_line.HELP:
         return []
     try:
-        function = lab.located(words[0])
+        name, rest = lab.named(words)
+        function = lab.located(name)
     except ConfigError as error:
         return error.problems
-    own, others = lab.split(function, [word for word in words[1:] if word not in command_line.HELP])
+    own, others = lab.split(function, [word for word in rest if word not in command_line.HELP])
     return wrong_call(function, own) + wrong_training(others)
 
 
