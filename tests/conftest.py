@@ -32,6 +32,7 @@ sys.path.append(str(ROOT / "benchmarks"))  # inception_weights.py, and what is t
 SLOW = [  # the first two wait for minutes, the others start many runs or processes
     *("test_slurm.py", "test_soak.py", "test_sweeps.py", "test_resume.py", "test_wandb.py"),
     *("test_wandb_account.py", "test_ddp.py", "test_dashboard.py", "test_package.py"),
+    "test_docs_site.py",
 ]
 
 

@@ -591,14 +591,25 @@ def test_what_is_not_the_package_is_refused_and_nothing_is_kept(registry, monkey
 # Choice of the engine, and mistakes --------------------------------------------------------------
 
 
-def test_plain_loops_are_chosen_by_multiplications(monkeypatch, registry):
-    small = networks.networks_of(MADE["styles"]())
+@pytest.fixture(scope="module")
+def small():
+    """Networks of a generator with a mapping, of a few hundred weights."""
+    return networks.networks_of(MADE["styles"]())
+
+
+def test_plain_loops_are_chosen_by_multiplications(small, monkeypatch, registry):
     assert small.multiplications == 8 * 6 + 6 * 48
     assert engines.loaded(small, "auto", half=False).engine == "plain"
     monkeypatch.setattr(engines, "MOST", 300)
     advice = "engine=plain needs no download, and takes about 3e-07 s an image"
     with pytest.raises(ConfigError, match=f"cannot download onnxruntime-web .*{advice}"):
         engines.loaded(small, "auto", half=False)
+
+
+def test_another_image_than_pytorchs_is_refused(monkeypatch):
+    monkeypatch.setattr(networks, "LEVEL", 0.0)
+    with pytest.raises(ConfigError, match="images differ from PyTorch's by up to"):
+        networks.networks_of(MADE["styles"]())
 
 
 def test_multiplications_are_those_that_torch_counts():
@@ -629,21 +640,20 @@ def test_operators_that_loops_do_not_have_are_named(registry):
         engines.loaded(found, "auto", half=False)
 
 
-def test_halved_graphs_compute_what_rounded_ones_do():
+def test_halved_graphs_compute_what_rounded_ones_do(small):
     import onnxruntime
 
-    from ganlab.exporting.onnx import onnx_of
-
-    gan = MADE["styles"]()
-    rounded = graphs.simplified(graphs.rounded(onnx_of(gan)))
+    graph = small.graphs["images"]
+    rounded = graphs.simplified(graphs.rounded(graph.SerializeToString()))
     halved = graphs.halved(rounded)
     assert halved.ByteSize() < rounded.ByteSize()
-    z = gan.fixed_latents(1).numpy()
+    w = {graph.graph.input[0].name: np.linspace(-1, 1, 6, dtype=np.float32)[None]}
     drawn = [
-        onnxruntime.InferenceSession(one.SerializeToString()).run(None, {"z": z})[0]
-        for one in (rounded, halved)
+        onnxruntime.InferenceSession(one.SerializeToString()).run(None, w)[0]
+        for one in (graph, rounded, halved)
     ]
-    assert np.array_equal(*drawn)
+    assert not np.array_equal(*drawn[:2])
+    assert np.array_equal(*drawn[1:])
 
 
 def run_explore(*words):

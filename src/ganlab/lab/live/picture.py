@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, LinearColorMapper, Range1d
+from bokeh.models import BasicTicker, ColumnDataSource, FixedTicker, LinearColorMapper, Range1d
 from bokeh.plotting import figure
 
 from ganlab.lab.live.layers import Array, Arrows, Densities, Heat, View, Warp
@@ -66,6 +66,8 @@ class Picture:
             for name, columns in SOURCES.items()
         }
         self.x, self.y = Range1d(-1, 1), Range1d(-1, 1)
+        # On the line heights below 0 mean nothing.
+        self.tickers = {1: FixedTicker(ticks=[0, 0.25, 0.5, 0.75, 1]), 2: BasicTicker()}
         self.plot, self.best = (
             self._square(f"{side} picture"),
             self._square(f"{side} picture of D*"),
@@ -115,6 +117,7 @@ class Picture:
     def look(self, view: View, dim: int, top: float) -> None:
         """Shows this part of the plane, or of the line with heights up to `top`."""
         low, high = view
+        self.plot.yaxis[0].ticker = self.tickers[dim]
         upright = (low, high) if dim == 2 else (FLOOR, top)
         for axis, ends in ((self.x, (low, high)), (self.y, upright)):
             if (axis.start, axis.end) != ends:
