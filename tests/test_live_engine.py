@@ -756,7 +756,6 @@ def test_modes_collapse_and_come_back(seed):
     training, layers = toured("mode-collapse", seed)
     training.iterate(STOPS["mode-collapse"].iterations)
     assert modes(layers) == 1
-    assert "mode-collapse" in [verdict.ailment for verdict in training.verdicts]
     training.change(**STOPS["mode-collapse"].change)
     training.iterate(STOPS["mode-collapse"].then)
     assert modes(layers) == 2

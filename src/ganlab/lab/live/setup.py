@@ -302,8 +302,9 @@ def near(value: object, name: str) -> str:
 
 
 def shown(text: str, most: int = 60) -> str:
-    """A text that may come from a stranger, cut to a length that a message can hold."""
-    return text if len(text) <= most else f"{text[:most]}..."
+    """A text that may come from a stranger, on one line that a message can hold."""
+    safe = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[:most])
+    return safe if len(text) <= most else f"{safe}..."
 
 
 @functools.cache
