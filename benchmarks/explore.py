@@ -11,16 +11,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-from browsers import CHROMIUM, FLAGS, Firefox
 from exports import built
 from ganlab.commands import exploration
 from ganlab.commands.exploration import Asked
 from ganlab.errors import ConfigError
 from ganlab.exploring.networks import networks_of
-from loops import Loop
 from options import asked
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # after: both have an exports.py
+
+from browsers import CHROMIUM, FLAGS, Firefox
+from loops import Loop
 
 OPTIONS = {"models": "vanilla,dcgan,resnet,biggan,stylegan2", "images": "20"}
 HEADS = ["model", "multiplications", "engine", "file", "Chromium", "Firefox"]

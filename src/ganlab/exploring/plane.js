@@ -20,7 +20,8 @@ class Plane {
       this.seen = entry.isIntersecting;
       this.refresh();
     }).observe(this.frame);
-    for (const axis of this.axes) axis.addEventListener("change", () => this.refresh());
+    this.chosen = this.directions;
+    for (const axis of this.axes) axis.addEventListener("change", () => this.choose());
     this.frame.addEventListener("pointerdown", (event) => this.point(event));
     this.frame.addEventListener("pointermove", (event) => {
       if (event.buttons && event.pointerType === "mouse") this.point(event);
@@ -32,6 +33,14 @@ class Plane {
   /** The directions across and up. */
   get directions() {
     return this.axes.map((axis) => Number(axis.value));
+  }
+
+  /** Two different directions: who asks for the other axis's direction swaps both. */
+  choose() {
+    const [across, up] = this.directions;
+    if (across === up) this.axes.forEach((axis, i) => (axis.value = String(this.chosen[1 - i])));
+    this.chosen = this.directions;
+    this.refresh();
   }
 
   /** The marker follows the point; the images are drawn anew if they are of another plane. */
