@@ -1,6 +1,7 @@
 """The page of a report: what is known of the runs, put into one HTML file."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ from ganlab.reporting.tolerant import Tolerant
 from ganlab.sweeps.record import STATES, Job
 
 PACKAGE = "ganlab.reporting"
-WIDE, NARROW = 640, 320  # pixels of a picture of samples, of one run and of several
+WIDE, NARROW = 800, 280  # pixels of a picture of samples, of one run and of several
 FEW = 4  # runs whose sheets of codes are shown, too
 
 
@@ -70,7 +71,8 @@ def report(folders: Sequence[Path], stamp: str | None = None) -> str:
     """
     jobs = jobs_of(folders)
     most = curves.points(len(jobs))
-    runs = [shown(job, most, len(jobs)) for job in jobs]
+    with ThreadPoolExecutor() as pool:  # decoding and encoding pictures leaves Python's lock
+        runs = list(pool.map(lambda job: shown(job, most, len(jobs)), jobs))
     values = one(runs[0]) if len(runs) == 1 else several(jobs, runs, folders)
     thinned = any(curves.is_thinned(run.readings, most) for run in runs)
     arranged = curves.groups(run.readings for run in runs)
