@@ -2,10 +2,11 @@
 
     python benchmarks/live_page.py [seconds=10] [state=QUERY] [core=0] [shots=DIR]
 
-The server runs on one core, Chromium where it likes.  The page plays for some seconds as fast as it
-can; iterations are those that it shows, frames those that it received.  What other programs take
-of the core shows in the first line; the second is about the seconds in which the server had it.
-With `shots` it makes the pictures of docs/live.md instead.
+The server runs on one core, Chromium where it likes.  The page plays for some seconds as fast as
+it can; iterations are those that it shows, frames those that it has received.  What other
+programs take of the core shows in the first line; the second is about the seconds in which the
+server had it.
+With `shots`, it makes the pictures of docs/live.md instead.
 """
 
 import os
@@ -68,8 +69,10 @@ def served(core: int) -> Iterator[tuple[subprocess.Popen, str]]:
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as process:
         os.sched_setaffinity(process.pid, {core})
-        yield process, process.stdout.readline().split()[0]
-        process.terminate()
+        try:
+            yield process, process.stdout.readline().split()[0]
+        finally:
+            process.terminate()
 
 
 def opened(browser, url: str, **options) -> Page:
