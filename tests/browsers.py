@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from loops import Loop
+from event_loops import Loop
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 FIREFOX = next(filter(None, map(shutil.which, ("firefox-esr", "firefox"))), None)

@@ -27,7 +27,7 @@ from ganlab.lab.live.link import SWITCHED, Link
 from ganlab.lab.live.picture import SOURCES, Picture
 from ganlab.lab.live.server import PATH, Laboratory
 from ganlab.pages import loopback
-from loops import Loop
+from event_loops import Loop
 
 PATIENCE = 60_000  # milliseconds
 SMALL = "g_width=8&d_width=8&batch=16"  # quick

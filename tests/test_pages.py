@@ -17,7 +17,7 @@ from tornado.web import Application
 import ganlab
 from ganlab.errors import ConfigError
 from ganlab.pages import document, images, loopback, plots
-from loops import Loop
+from event_loops import Loop
 
 SOURCE = Path(ganlab.__file__).parent
 HOSTILE = "</script><script>document.title = 'taken'</script><img src=x onerror=alert(1)>\u2028'\"&"

@@ -41,7 +41,7 @@ from ganlab.quizzing.statistics import error_rate
 from ganlab.quizzing.trials import Design
 from ganlab.runs.folder import Run
 from ganlab.spec import ImageSpec
-from loops import Loop
+from event_loops import Loop
 from test_pages import HOSTILE
 
 SPEC = ImageSpec(3, 8)
