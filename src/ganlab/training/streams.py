@@ -33,6 +33,8 @@ class Stream(IntEnum):
     SINGLE_UPDATES = 61  # of a live laboratory: iteration, how many before, player
     QUIZ_IMAGES = 71  # real images of a quiz
     QUIZ_ORDER = 72  # order of its trials
+    ANCESTRY = 81  # what a random network draws for a latent: the latent's bits
+    LIKELIHOOD = 82  # chains and samples of an estimated likelihood: what is estimated
 
 
 def stream(device: torch.device | str, *key: int) -> torch.Generator:

@@ -1,0 +1,26 @@
+"""Where a random network takes its random numbers from: a generator, or its latents."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ganlab.training.streams import Stream, stream
+
+Chance = Callable[[int], Tensor]  # n -> the next (N, n) draws of U[0, 1), a row for each image
+
+
+def drawn(rows: int, generator: torch.Generator) -> Chance:
+    """Draws for so many rows from one generator, on its device."""
+    return lambda n: torch.rand(rows, n, generator=generator, device=generator.device)
+
+
+def of_latents(z: Tensor) -> Chance:
+    """Draws that are a function of latents z (N, dim), row by row: each seeds its own generator.
+
+    So a random network is a function of z, as any generator is: what a latent gives depends neither
+    on the other rows nor on the device.
+    """
+    bits = z.detach().float().cpu().numpy().view("uint32").tolist()
+    generators = [stream("cpu", 0, Stream.ANCESTRY, *row) for row in bits]
+    return lambda n: torch.stack([torch.rand(n, generator=g) for g in generators]).to(z.device)
