@@ -98,7 +98,7 @@ def scored(words: Iterable[str], names: list[str], seed: int) -> Scores:
     if found:
         raise SystemExit("\n".join(found))
     experiment = Experiment(**checked(without_hydra(cfg)))
-    gan, averages = experiment.build_gan(), Averages(names)
+    gan, averages = experiment.build(), Averages(names)
     data = experiment.image_data(gan)
     experiment.trainer_with([], [averages]).fit(gan, data)
     scorer = experiment.plan().scorer(data)

@@ -150,7 +150,7 @@ def cost_of(recipe: str, overrides: list[str], tflops: float | None) -> list[str
         raise SystemExit("\n".join(mistakes))
     experiment = Experiment(**checked(without_hydra(cfg)))
     with torch.device("meta"):
-        gan = experiment.build_gan()
+        gan = experiment.build()
     iteration = flops(gan, experiment.batch_size)
     images = experiment.d_steps * experiment.batch_size
     rate = 1e12 * (tflops or SHARE * PEAK["bf16" if in_bf16(experiment) else "tf32"])

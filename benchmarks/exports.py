@@ -37,7 +37,7 @@ def built(model: str, conditioning: str) -> GAN:
     cfg, mistakes = Composer().compose(words)
     if mistakes:
         raise SystemExit("\n".join(mistakes))
-    gan = Experiment(**checked(without_hydra(cfg))).build_gan(spec).eval()
+    gan = Experiment(**checked(without_hydra(cfg))).build(spec).eval()
     gan.refresh()  # the statistics of the average
     return gan
 

@@ -42,13 +42,13 @@ SMALL = ["ema=null", "latent.dim=16"]  # without an average, there are no statis
 
 def gan_of(*words: str) -> Any:
     """The GAN of a command line, not trained."""
-    return Experiment(**completed(*words)).build_gan().eval()
+    return Experiment(**completed(*words)).build().eval()
 
 
 def run_of(folder: Path, *words: str, iterations: int = 3, **about: Any) -> Path:
     """A run's folder with a config and one checkpoint; `about` are attributes of its GAN."""
     config = completed(*words)
-    gan = Experiment(**config).build_gan()
+    gan = Experiment(**config).build()
     gan.iterations = iterations
     for name, value in about.items():
         setattr(gan, name, value)

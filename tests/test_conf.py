@@ -135,7 +135,7 @@ def train_one_iteration(experiment: Experiment, spec: ImageSpec) -> None:
     """Both players' weights must move and stay finite."""
     quiet_lightning()
     vars(experiment)["source"] = Noise(spec)
-    gan = experiment.build_gan()
+    gan = experiment.build()
     players = (gan.generator, gan.discriminator)
     before = [weights(player) for player in players]
     experiment.trainer_with([], []).fit(gan, experiment.image_data(gan))
@@ -270,7 +270,7 @@ def test_every_model_trains_on_every_shape_of_image(model, spec):
     sizes = SIZES.get(model, str(spec.size))
     if str(spec.size) not in sizes.split(", "):
         with pytest.raises(ConfigError, match=rf"takes images of size {sizes}"):
-            experiment.build_gan(spec)
+            experiment.build(spec)
     else:
         train_one_iteration(experiment, spec)
 

@@ -80,7 +80,7 @@ def test_the_table_has_a_row_per_recipe(monkeypatch, capsys):
     assert [row[0] for row in rows] == ["default", "sngan", "speedrun"]
     sngan = completed("experiment=sngan")
     with torch.device("meta"):
-        built = Experiment(**sngan).build_gan()
+        built = Experiment(**sngan).build()
     sizes = [sum(w.numel() for w in player.parameters) for player in built.players.values()]
     assert [float(cell[:-1]) for cell in rows[1][1:3]] == [round(n / 1e6, 2) for n in sizes]
     assert rows[1][4] == "32.00M"
@@ -95,5 +95,5 @@ def test_networks_that_ask_for_autocast_are_counted_without_memory(words):
     players = ("generator", "discriminator")
     config = completed(f"experiment={recipe}", *(f"model.{p}.{option}" for p in players))
     with torch.device("meta"):
-        gan = Experiment(**config).build_gan()
+        gan = Experiment(**config).build()
     assert costs.flops(gan, 4) > 0

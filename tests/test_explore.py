@@ -93,7 +93,7 @@ def stirred(gan):
 
 
 def of_model(*words):
-    return Experiment(**completed(*words)).build_gan()
+    return Experiment(**completed(*words)).build()
 
 
 def of_generator(generator, shape, **options):

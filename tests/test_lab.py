@@ -213,7 +213,7 @@ def test_the_gradient_that_is_read_is_that_of_the_mean_and_theory_s_at_the_optim
 ):
     """p_g = N(0, 1), data N(-2, 1): log p_data / p_g = -2 - 2x.  4,096 samples: to 5%."""
     words = ["experiment=vanishing_gradient", "data.means=[-2]", f"loss={loss}"]
-    gan = planned([*words, "logger=csv"]).experiment.build_gan()
+    gan = planned([*words, "logger=csv"]).experiment.build()
     gan.discriminator, gan.iterations = Affine(-2.0, 2.0), 1
     noted = GeneratorGradient(tmp_path / "gradient.json", [1])
     noted.on_train_start(None, gan)

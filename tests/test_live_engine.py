@@ -202,7 +202,7 @@ def test_every_regularizer_trains_or_is_refused_with_the_reason(name):
         assert "moves pixels" in refusal(setup)[0]
     else:
         assert LiveTraining(setup).iterate(2) == 2
-        (built,) = experiment_of(setup).build_gan().regularizers.values()
+        (built,) = experiment_of(setup).build().regularizers.values()
         assert 0.5 in vars(built).values()
 
 

@@ -260,7 +260,7 @@ def test_toys_take_conditioning_and_regularizers(conditioning, regularizer):
     )
     quiet_lightning()
     experiment = Experiment(**config)
-    gan = experiment.build_gan()
+    gan = experiment.build()
     before = weights(gan)
     experiment.trainer_with([], []).fit(gan, experiment.image_data(gan))
     after = weights(gan)

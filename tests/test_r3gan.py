@@ -448,7 +448,7 @@ def test_a_cosine_goes_from_its_value_to_another_even_from_0(base, final):
 
 def test_the_recipe_follows_the_authors_schedules():
     with torch.device("meta"):
-        gan = Experiment(**completed("experiment=r3gan")).build_gan()
+        gan = Experiment(**completed("experiment=r3gan")).build()
     for seen in IMAGES:
         clock = Clock(seen / 250e6, seen, 512)
         half_life = theirs(0, 5e6, seen)

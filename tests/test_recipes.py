@@ -76,7 +76,7 @@ def test_what_fails_says_by_which_signs_and_what_cures_it(name):
 @pytest.mark.parametrize("name", sorted(set(RECIPES) - FAILURES - {BASE}))
 def test_the_networks_have_the_sizes_that_the_recipe_states(name):
     with torch.device("meta"):
-        gan = Experiment(**completed(f"experiment={name}")).build_gan()
+        gan = Experiment(**completed(f"experiment={name}")).build()
     built = [sum(weight.numel() for weight in player.parameters) for player in gan.players.values()]
     assert "parameters" in own(name)
     assert Parameters(generator=built[0], discriminator=built[1]) == recipe(name).parameters

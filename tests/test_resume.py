@@ -317,7 +317,7 @@ def ends(tmp_path, monkeypatch, make=small_gan, callbacks=list, plugins=list) ->
 def composed_gan(words):
     """What makes the GAN of a command line, for nine iterations."""
     config = completed("trainer=smoke", "logger=csv", "iterations=9", *words)
-    return Experiment(**config).build_gan
+    return Experiment(**config).build
 
 
 @pytest.mark.parametrize("words", STATES.values(), ids=STATES)

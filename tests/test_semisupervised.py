@@ -335,7 +335,7 @@ def test_held_out_images_that_cannot_be_read_stop_only_the_run_that_is_about_the
 def budgeted(*overrides: str) -> ImageData:
     """The data of an experiment, read."""
     experiment = Experiment(**completed(*smoke("nowhere"), *overrides))
-    data = experiment.image_data(experiment.build_gan())
+    data = experiment.image_data(experiment.build())
     data.setup()
     return data
 
@@ -446,7 +446,7 @@ def test_d_in_two_parts_learns_what_d_at_once_does(tmp_path):
     plain += ["iterations=1", "sample_every=1"]
     one = weights(ganlab.load(finished(tmp_path / "one", *plain)).conditioning)
     two = weights(ganlab.load(finished(tmp_path / "two", *plain, "d_accumulate=2")).conditioning)
-    start = weights(Experiment(**completed(*words(*plain))).build_gan().conditioning)
+    start = weights(Experiment(**completed(*words(*plain))).build().conditioning)
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-6)
         assert (one[name] - start[name]).abs().max() > 1e-3, "nothing was learned"

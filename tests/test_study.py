@@ -279,12 +279,12 @@ def test_the_points_of_lucic_s_study_fill_the_authors_ranges_and_no_more(lucic, 
 def test_the_autoencoder_of_lucic_s_began_has_the_authors_sizes(lucic):
     config = completed("sweep=lucic", *lucic.methods["began"].choose)
     with torch.device("meta"):
-        d = Experiment(**config).build_gan().discriminator
+        d = Experiment(**config).build().discriminator
     convolutions = [*(1 * 64, 64 * 128), *(128 * 64, 64 * 1)]
     sizes = [16 * pair for pair in convolutions] + [128 * 49 * 64] * 2
     biases = [64, 128, 64, 128 * 49, 64, 1]
     assert sum(p.numel() for p in d.parameters()) == sum(sizes) + sum(biases) == 1_073_601
     default = "model.discriminator._target_=ganlab.networks.AutoencoderDiscriminator"
     with torch.device("meta"):
-        d = Experiment(**completed("sweep=lucic", "loss=began", default)).build_gan().discriminator
+        d = Experiment(**completed("sweep=lucic", "loss=began", default)).build().discriminator
     assert sum(p.numel() for p in d.parameters()) < 900_000, "as it was"

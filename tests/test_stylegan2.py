@@ -457,7 +457,7 @@ def test_every_conditioning_trains(kind):
         options.append("conditioning.labels_per_class=1")
     quiet_lightning()
     experiment = Experiment(**completed(*options))
-    gan = experiment.build_gan()
+    gan = experiment.build()
     before = weights(gan)
     experiment.trainer_with([], []).fit(gan, experiment.image_data(gan))
     assert all(tensor.isfinite().all() for tensor in gan.state_dict().values())

@@ -902,10 +902,10 @@ def test_no_loss_of_the_everyday_sweep_lacks_what_bounds_its_critic():
     for point in losses():
         experiment = Experiment(**completed(*point.overrides))
         with torch.device("meta"):
-            gan = experiment.build_gan()
+            gan = experiment.build()
         assert doubts(gan.discriminator, gan.loss, gan.regularizers) == []
     with torch.device("meta"):
-        gan = Experiment(**completed("loss=wasserstein")).build_gan()
+        gan = Experiment(**completed("loss=wasserstein")).build()
     (said,) = doubts(gan.discriminator, gan.loss, gan.regularizers)  # as it was
     assert said.startswith("Wasserstein needs a critic with a bounded slope, and nothing bounds it")
 
@@ -921,7 +921,7 @@ def test_no_loss_of_the_everyday_sweep_lacks_what_bounds_its_critic():
 )
 def test_a_critic_whose_slope_is_bounded_is_not_doubted(words):
     with torch.device("meta"):
-        gan = Experiment(**completed("loss=wasserstein", *words)).build_gan()
+        gan = Experiment(**completed("loss=wasserstein", *words)).build()
     assert doubts(gan.discriminator, gan.loss, gan.regularizers) == []
 
 

@@ -40,7 +40,7 @@ class Generative(Sampler, LightningModule):
         players: the networks that are trained, by name, in the order of their optimizers.
         spec: shape of the images, or of the points that take their place, and number of classes.
         latent: the prior p(z).
-        conditioning: the code that follows the noise in z.
+        conditioning: the code that follows the noise in z; None: nothing.
         data_steps: minibatches of real images that an iteration trains on.
         ema: decay of the moving average of the generator's weights that `sample` uses, or a
             schedule of it; None: no average.
@@ -61,7 +61,7 @@ class Generative(Sampler, LightningModule):
         *,
         spec: Spec,
         latent: Latent,
-        conditioning: Conditioning,
+        conditioning: Conditioning | None = None,
         data_steps: int = 1,
         ema: Number | None = None,
         ema_statistics: Statistics = "copy",
@@ -72,7 +72,7 @@ class Generative(Sampler, LightningModule):
         super().__init__()
         at_least(1, iterations=iterations)
         self.automatic_optimization = False
-        self.generator, self.conditioning = generator, conditioning
+        self.generator, self.conditioning = generator, conditioning or Conditioning(spec)
         self.players = dict(players)
         self.spec, self.latent = spec, latent
         self.ema = EMA(generator, ema, ema_statistics) if ema is not None else None
@@ -167,6 +167,14 @@ class Generative(Sampler, LightningModule):
             return self._draw(labels, self.noise).to(self.dtype)
         z = self._draw(labels.repeat(ranks), self.noise)
         return z.narrow(0, n * self.trainer.global_rank, n).to(self.dtype)
+
+    def own_readings(self, images: Tensor) -> dict[str, Tensor]:
+        """Health readings that only models of this kind have, by name.
+
+        Args:
+            images: real ones (N, C, H, W) in [-1, 1], the same each time.
+        """
+        return {}
 
     # Optimizers ----------------------------------------------------------------------------------
 

@@ -1,28 +1,29 @@
 """Arguments that ganlab passes by itself, which a config cannot set."""
 
+# What ganlab passes to a model's class, if that takes it.
+MODEL = {
+    "spec",
+    "latent",
+    "conditioning",
+    "loss",
+    "g_rule",
+    "d_rule",
+    "regularizers",
+    "augment",
+    "d_steps",
+    "ema",
+    "d_ema",
+    "ema_statistics",
+    "iterations",
+    "seed",
+}
 # What ganlab passes to a node's target by itself, by the node's path.
 INJECTED = {
-    "gan": {
-        "generator",
-        "discriminator",
-        "loss",
-        "spec",
-        "latent",
-        "g_rule",
-        "d_rule",
-        "conditioning",
-        "regularizers",
-        "augment",
-        "d_steps",
-        "ema",
-        "d_ema",
-        "ema_statistics",
-        "iterations",
-        "seed",
-    },
+    "gan": {"generator", "discriminator", *MODEL},
+    "model": MODEL,
     "model.generator": {"spec", "latent_dim", "code_dim"},
-    "conditioning": {"spec"},
     "model.discriminator": {"spec"},
+    "conditioning": {"spec"},
     "g_optimizer": {"params"},
     "d_optimizer": {"params"},
     "trainer": {
@@ -37,6 +38,10 @@ INJECTED = {
         "gradient_clip_algorithm",
         "accumulate_grad_batches",
     },
+}
+# The same for the nodes below a path.
+BELOW = {
+    "model": {"spec", "latent_dim"},
     "logger": {"run", "title", "sweep"},
 }
 INSTEAD = {
@@ -49,5 +54,4 @@ INSTEAD = {
 
 def injected(path: str) -> set[str]:
     """Names of the arguments that ganlab itself passes to the node at `path`."""
-    parent = path.rpartition(".")[0]
-    return INJECTED.get(path, set()) | (INJECTED["logger"] if parent == "logger" else set())
+    return INJECTED.get(path, BELOW.get(path.rpartition(".")[0], set()))

@@ -27,7 +27,7 @@ def key(default: Any, *, minimum: float | None = None, decides: bool = True) -> 
 
 
 class Model(TypedDict):
-    """The two networks."""
+    """The two networks of a GAN; a model of another kind names its class in `_target_`."""
 
     generator: Node
     discriminator: Node
@@ -52,22 +52,24 @@ class Start(TypedDict, total=False):
 class Settings:
     """What the config says, one field per root key; conf/train.yaml explains each.
 
+    None stands for what the model has no use for.
+
     Raises:
         ValueError: a number is out of its range; one sentence for each.
     """
 
-    gan: Node = part("gan.GAN")
+    gan: Node | None = part("gan.GAN")
     model: Model
-    loss: Node
+    loss: Node | None = key(None)
     conditioning: Node = part("conditioning.Conditioning")
     regularizer: Node = key({})
     augment: Node = part("augment.Augment")
-    latent: Node
+    latent: Node | None = key(None)
     data: Node
-    g_optimizer: Node
-    d_optimizer: Node
-    g_schedule: Node
-    d_schedule: Node
+    g_optimizer: Node | None = key(None)
+    d_optimizer: Node | None = key(None)
+    g_schedule: Node | None = key(None)
+    d_schedule: Node | None = key(None)
     trainer: Node
     metrics: Node = key({})
     health: Node = key({})
@@ -75,7 +77,7 @@ class Settings:
     callback: Node = key({})
     recipe: Node | None = key(None, decides=False)
     seed: int = key(0)
-    d_steps: int = key(1, minimum=1)
+    d_steps: int | None = key(1, minimum=1)
     batch_size: int = key(64, minimum=1)
     mirror: bool = key(default=False)
     iterations: int = key(3000, minimum=1)
@@ -85,8 +87,8 @@ class Settings:
     ema_statistics: Literal["copy", "average", "recompute"] = key("copy")
     g_clip: float | None = key(None)
     d_clip: float | None = key(None)
-    g_accumulate: int = key(1, minimum=1)
-    d_accumulate: int = key(1, minimum=1)
+    g_accumulate: int | None = key(1, minimum=1)
+    d_accumulate: int | None = key(1, minimum=1)
     output_dir: str = key("outputs", decides=False)
     resume: str = key("auto", decides=False)
     start: Start = key({})

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from hydra.errors import InstantiationException
@@ -15,31 +15,32 @@ from pytorch_lightning.loggers import Logger
 
 from ganlab.conditioning import SemiSupervised
 from ganlab.config import once
-from ganlab.config.checks import HYDRA_KEYS
-from ganlab.config.settings import NOT_SCIENCE, Settings
-from ganlab.config.targets import locate
+from ganlab.config.checks import HYDRA_KEYS, is_call
+from ganlab.config.injected import injected
+from ganlab.config.settings import NOT_SCIENCE, Node, Settings
+from ganlab.config.targets import locate, parameters, takes_any_name
 from ganlab.data import ImageData, LabelBudget
 from ganlab.data.images import Source
 from ganlab.errors import CombinationError, ConfigError, DataError
 from ganlab.experiments import trainers
+from ganlab.experiments.kind import RULE, Kind
 from ganlab.experiments.origin import Origin
-from ganlab.gan import GAN
 from ganlab.generative import ENDLESS, Generative
 from ganlab.health.verdicts import Watch
+from ganlab.latent import Latent
 from ganlab.optimizers import Extragradient
 from ganlab.sampler import Sampler
 from ganlab.scoring import Plan
 from ganlab.spec import PointSpec, Spec
 from ganlab.training.updates import UpdateRule
 
-RULE = ("optimizer", "schedule", "clip", "accumulate")  # of a player: g_optimizer, ...
-OUTSIDE = ("seed", "trainer", "metrics", "health", "callback")  # keys that do not reach the GAN
-IN_GAN = [
+OUTSIDE = ("seed", "trainer", "metrics", "health", "callback")  # keys that do not reach the model
+IN_MODEL = [
     one.name
     for one in fields(Settings)
     if one.name not in (*OUTSIDE, *NOT_SCIENCE) and one.name[2:] not in RULE
 ]
-PLAYERS: tuple[Literal["generator", "discriminator"], ...] = ("generator", "discriminator")
+PREFIX = {"gan": "", "model": "model."}  # of what a model's class says about its arguments
 MISTAKES = (ValueError, TypeError, ArithmeticError, ImportError, MisconfigurationException)
 
 T = TypeVar("T")
@@ -58,42 +59,72 @@ class Experiment(Settings):
         """Iterations of the run; ENDLESS if the clock ends it."""
         return self.iterations if self.minutes is None else ENDLESS
 
-    def build_gan(self, spec: Spec | None = None) -> GAN:
-        """The GAN for data of `spec` (None: as it is), with weights that the seed decides."""
+    @functools.cached_property
+    def kind(self) -> Kind:
+        """The class of the model, and what it takes."""
+        return Kind(vars(self))
+
+    def build(self, spec: Spec | None = None) -> Generative:
+        """The model for data of `spec` (None: as it is), with weights that the seed decides."""
         spec = spec or self.source.spec
         self._require_taken(spec)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            drawing = self.drawing(spec)
-            shown = drawing["conditioning"].shown
-            parts = {
-                **drawing,
-                "discriminator": self._build("model.discriminator", spec=shown),
-                "loss": self._build("loss"),
-                "g_rule": self._rule("g"),
-                "d_rule": self._rule("d"),
-                "regularizers": {n: self._build(f"regularizer.{n}") for n in self.regularizer},
-                "augment": self._build("augment"),
-            }
-            names = ("d_steps", "ema_statistics", "seed")
-            options = {name: getattr(self, name) for name in names}
-            options["iterations"] = self.length
-            options["ema"] = self._average("ema")
-            if self.d_ema is not None:  # only a model with a discriminator takes it
-                options["d_ema"] = self._average("d_ema")
-            return cast("GAN", self._build("gan", **parts, **options))
+            parts = self.drawing(spec)
+            shown, dim = parts["conditioning"].shown, dim_of(parts["latent"])
+            for name in self._parts:
+                if name not in parts:
+                    parts[name] = self._part(name, spec=shown, latent_dim=dim)
+            for name, make in self._makers.items():
+                if self.kind.takes(name):
+                    parts[name] = make()
+            taken = {name: part for name, part in parts.items() if self.kind.takes(name)}
+            return cast("Generative", self._build(self.kind.path, self._own_node, **taken))
 
     def drawing(self, spec: Spec) -> dict[str, Any]:
-        """The parts of a GAN that draw samples, by name: a prior, a conditioning, a generator."""
-        latent, conditioning = self._build("latent"), self._build("conditioning", spec=spec)
+        """The parts of a model that draw samples, by name: a prior, a conditioning, a generator."""
+        latent = self._build("latent") if self.latent is not None else None
+        conditioning = self._build("conditioning", spec=spec)
+        parts = {"spec": spec, "latent": latent, "conditioning": conditioning}
+        if "generator" not in self._parts:  # the model itself draws
+            return parts
         code = conditioning.code_dim
-        generator = self._generator(spec, latent.dim + code, code)
+        generator = self._generator(spec, dim_of(latent) + code, code)
+        return {"generator": generator, **parts}
+
+    @property
+    def _makers(self) -> dict[str, Callable[[], Any]]:
+        """How each argument of a model's class is made, beside those that draw and its parts."""
         return {
-            "generator": generator,
-            "spec": spec,
-            "latent": latent,
-            "conditioning": conditioning,
+            "loss": lambda: self._build("loss"),
+            "g_rule": lambda: self._rule("g"),
+            "d_rule": lambda: self._rule("d"),
+            "regularizers": lambda: {n: self._build(f"regularizer.{n}") for n in self.regularizer},
+            "augment": lambda: self._build("augment"),
+            "d_steps": lambda: self.d_steps,
+            "ema": lambda: self._average("ema"),
+            "ema_statistics": lambda: self.ema_statistics,
+            "d_ema": lambda: self._average("d_ema"),
+            "iterations": lambda: self.length,
+            "seed": lambda: self.seed,
         }
+
+    @property
+    def _parts(self) -> dict[str, Node]:
+        """The parts of the model that are built for the data, by name: networks, a likelihood."""
+        return {name: node for name, node in self.model.items() if is_call(node)}
+
+    @property
+    def _own_node(self) -> Node:
+        """The node of the model's class, without its parts."""
+        node = getattr(self, self.kind.path)
+        return {key: value for key, value in node.items() if key not in self._parts}
+
+    def _part(self, name: str, **given: Any) -> Any:
+        """A part of the model, which gets what it takes of `given`."""
+        path, callee = f"model.{name}", locate(self.model[name]["_target_"])
+        names = [key for key in given if key in injected(path) and takes(callee, key)]
+        return self._build(path, **{key: given[key] for key in names})
 
     def _average(self, name: str) -> Any:
         """The decay of an average: a number, a schedule or None."""
@@ -102,11 +133,11 @@ class Experiment(Settings):
 
     def _require_taken(self, spec: Spec) -> None:
         """Raises ConfigError for each network that takes images alone, given points."""
-        made = {player: locate(self.model[player]["_target_"]) for player in PLAYERS}
+        made = {name: locate(node["_target_"]) for name, node in self._parts.items()}
         found = [
-            f"model.{player}: {callee.__name__} is for images, the data is points {spec}; "
+            f"model.{name}: {callee.__name__} is for images, the data is points {spec}; "
             "set model=toy"
-            for player, callee in made.items()
+            for name, callee in made.items()
             if isinstance(spec, PointSpec) and not getattr(callee, "takes_points", True)
         ]
         if found:
@@ -189,7 +220,8 @@ class Experiment(Settings):
             ConfigError: every value out of range, or the combination that cannot work.
         """
         found = trainers.problems(self.trainer) + self._mistakes(self._check_data, "data")
-        for node in ("latent", "loss", "augment"):
+        found += self.kind.problems()
+        for node in (n for n in ("latent", "loss", "augment") if getattr(self, n) is not None):
             found += self._mistakes(functools.partial(self._build, node), node)
         for group in ("regularizer", "callback"):
             for name in getattr(self, group):
@@ -201,12 +233,12 @@ class Experiment(Settings):
         found += self._mistakes(self._check_metrics, "metrics", "data")
         found += self._mistakes(self._check_health, "health")
         with torch.device("meta"):
-            for player in ("g", "d"):
+            for player in self.kind.players if not found else ():
                 rule = [f"{player}_{part}" for part in RULE]
                 check = functools.partial(self._check_rule, player)
                 found += self._mistakes(check, *rule, "trainer", player=player)
             if not found:
-                found = self._mistakes(self._check_gan, *IN_GAN, rules=self._kinds_of_rules())
+                found = self._mistakes(self._check_model, *IN_MODEL, rules=self._kinds_of_rules())
         if found:
             raise ConfigError(found)
 
@@ -216,18 +248,20 @@ class Experiment(Settings):
         return once.found(lambda: blamed(check), "rehearsal", about)
 
     def _kinds_of_rules(self) -> dict[str, Any]:
-        """What the GAN could object to in its rules; `_check_rule` has tried their numbers."""
+        """What the model could object to in its rules; `_check_rule` has tried their numbers."""
         named = {f"{player}_{part}" for player in ("g", "d") for part in RULE}
         nodes = {name: getattr(self, name) for name in sorted(named)}
         return {n: v.get("_target_") if isinstance(v, dict) else v for n, v in nodes.items()}
 
-    def _check_gan(self) -> None:
-        gan = self.build_gan()
-        self.image_data(gan)
+    def _check_model(self) -> None:
+        model = self.build()
+        self.image_data(model)
         if self.origin is not None:
-            self.origin.check(gan, self.length)
-        m, parts = self.batch_size, max(self.g_accumulate, self.d_accumulate)
-        if m // parts < 2 and any(isinstance(part, torch.nn.BatchNorm1d) for part in gan.modules()):
+            self.origin.check(model, self.length)
+        m, parts = self.batch_size, max(self.g_accumulate or 1, self.d_accumulate or 1)
+        if m // parts < 2 and any(
+            isinstance(part, torch.nn.BatchNorm1d) for part in model.modules()
+        ):
             needs = "BatchNorm of single numbers needs two images in each part of a minibatch"
             raise ConfigError([f"batch_size: {needs}, got {m} in {parts}"])
 
@@ -294,10 +328,21 @@ class Experiment(Settings):
             node = functools.reduce(lambda parent, key: parent[key], rest, getattr(self, root))
         if not isinstance(node, dict) or "_target_" not in node:
             raise ConfigError([f"{path}: no _target_; choose an option for this group first"])
-        with blame("" if path == "gan" else path):  # the GAN's messages name root keys themselves
+        # The GAN's messages name root keys themselves, those of other models arguments of theirs.
+        with blame(path) if path not in ("gan", "model") else blame(prefix=PREFIX[path]):
             # `given` goes in afterwards: Hydra would turn dataclasses among it into dicts.
             factory = instantiate({**node, "_partial_": True}, _convert_="all")
             return factory if node.get("_partial_") else factory(**given)
+
+
+def takes(callee: Callable[..., Any], argument: str) -> bool:
+    """Whether a part of the model has a parameter of a name; what takes any name gets a spec."""
+    return argument in parameters(callee) or (argument == "spec" and takes_any_name(callee))
+
+
+def dim_of(latent: Latent | None) -> int:
+    """Width of the noise; 0: the model has no prior of its own."""
+    return latent.dim if latent is not None else 0
 
 
 def blamed(build: Callable[[], object]) -> list[str]:

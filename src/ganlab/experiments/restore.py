@@ -18,6 +18,7 @@ from ganlab import (
     gan,
     latent,
     losses,
+    models,
     networks,
     optimizers,
     regularizers,
@@ -29,14 +30,14 @@ from ganlab.config.targets import locate, parameters
 from ganlab.errors import ConfigError, DamagedError
 from ganlab.experiments.experiment import Experiment
 from ganlab.experiments.saved import LARGEST, Saved, require_own_data, require_shapes
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 from ganlab.runs.folder import Run
 from ganlab.runs.records import reason
 from ganlab.scoring import plans
 from ganlab.spec import spec_of
 from ganlab.storage import checkpoint
 
-BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers are not needed for one
+BUILT = (  # root keys that make a model; data, trainer and loggers are not needed for one
     "gan",
     "model",
     "loss",
@@ -55,13 +56,13 @@ BUILT = (  # root keys that make a GAN; the data, the trainer and the loggers ar
 SIZED = ("model", "latent")  # root keys whose numbers are sizes
 KNOWN = ("ganlab.", "torch.nn.", "torch.optim.")  # packages that are imported to look up a class
 PARTS = [augment, conditioning, data, gan, latent, losses, networks, optimizers, regularizers]
-PARTS += [schedules, plans]
+PARTS += [schedules, plans, models]
 
 T = TypeVar("T")
 
 
-def restore(run: Run, which: str = "last", *, trust: bool = False) -> GAN:
-    """The GAN of one of a run's checkpoints, on the CPU.
+def restore(run: Run, which: str = "last", *, trust: bool = False) -> Generative:
+    """The model of one of a run's checkpoints, on the CPU.
 
     Args:
         run: its folder.
@@ -82,8 +83,8 @@ def restore(run: Run, which: str = "last", *, trust: bool = False) -> GAN:
     return rebuilt(run, config, saved, trust=trust)
 
 
-def rebuilt(run: Run, config: dict[str, Any], saved: dict[str, Any], *, trust: bool) -> GAN:
-    """The GAN that a config and a checkpoint's content make, on the CPU.
+def rebuilt(run: Run, config: dict[str, Any], saved: dict[str, Any], *, trust: bool) -> Generative:
+    """The model that a config and a checkpoint's content make, on the CPU.
 
     Args:
         run: named in messages.
@@ -98,10 +99,10 @@ def rebuilt(run: Run, config: dict[str, Any], saved: dict[str, Any], *, trust: b
         found, experiment = Saved.model_validate(saved), Experiment(**config)
         spec = spec_of(found.spec)
         with torch.device("meta"):  # before memory is taken for sizes that anybody may have written
-            planned = experiment.build_gan(spec).state_dict()
+            planned = experiment.build(spec).state_dict()
         require_own_data(found.state_dict)
         require_shapes(planned, found.state_dict)
-        gan = experiment.build_gan(spec)
+        gan = experiment.build(spec)
         gan.load_state_dict(found.state_dict)
         gan.on_load_checkpoint(saved)
         return gan.eval()

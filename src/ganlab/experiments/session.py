@@ -75,7 +75,7 @@ class TrainingSession:
     ) -> None:
         quiet_lightning()
         self.stopwatch = Stopwatch(began if experiment.minutes is not None else None)
-        self.run, self.gan = run, experiment.build_gan()
+        self.run, self.gan = run, experiment.build()
         self.origin = experiment.origin
         self.data = experiment.image_data(self.gan)
         self.data.prepare_data()

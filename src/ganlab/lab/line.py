@@ -88,7 +88,7 @@ class Line:
         if not isinstance(known, Mixture) or known.dim != 1:
             raise ConfigError(["data: this laboratory needs 1-d data; set data=gaussian_1d"])
         self.known, self.experiment = known, experiment
-        self.gan = experiment.build_gan()
+        self.gan = experiment.build()
         if self.gan.latent.dim != 1 or self.gan.conditioning.code_dim:
             raise ConfigError(["latent: this laboratory needs 1-d noise; set latent.dim=1"])
         self.low = (known.means[:, 0] - 5 * known.stds).min().item()

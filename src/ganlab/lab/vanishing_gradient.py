@@ -65,7 +65,7 @@ def vanishing_gradient(
     for loss, (needs, _) in GAMES.items():
         words = [*common, *STILL, f"loss={loss}", *needs, f"output_dir={folder}", *overrides]
         plans[loss] = planned(words, composer)
-        only_layer(plans[loss].experiment.build_gan().generator)
+        only_layer(plans[loss].experiment.build().generator)
     found = {loss: readings(plan, points) for loss, plan in plans.items()}
     known, distances = closed_forms(), torch.linspace(0, 10, 101).tolist()
     names = ("vanishing-gradient.png", "trained.png", "results.json")

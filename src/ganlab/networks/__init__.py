@@ -18,17 +18,31 @@ from ganlab.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from ganlab.networks.toy import ToyDiscriminator, ToyGenerator
 from ganlab.networks.tutorial import TutorialDiscriminator, TutorialGenerator
 from ganlab.networks.vanilla import VanillaDiscriminator, VanillaGenerator
+from ganlab.networks.variational import (
+    ConvDecoder,
+    ConvEncoder,
+    Decoder,
+    Encoder,
+    MLPDecoder,
+    MLPEncoder,
+)
 
 __all__ = [
     "AutoencoderDiscriminator",
     "BigGANGenerator",
+    "ConvDecoder",
+    "ConvEncoder",
     "DCGANDiscriminator",
     "DCGANGenerator",
+    "Decoder",
     "Discriminator",
+    "Encoder",
     "FeatureDiscriminator",
     "Generator",
     "InfoGANDiscriminator",
     "InfoGANGenerator",
+    "MLPDecoder",
+    "MLPEncoder",
     "R3GANDiscriminator",
     "R3GANGenerator",
     "ResNetDiscriminator",

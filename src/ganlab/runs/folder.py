@@ -130,13 +130,15 @@ def science(config: dict[str, Any]) -> dict[str, Any]:
 def folder_name(choices: Mapping[str, str], config: Mapping[str, Any]) -> str:
     """`<data>-<model>-<loss>`, then conditioning, augmentation and regularizers if there are any.
 
+    A model that is no GAN has no loss to name.
+
     Where a class was set that is not the choice's own, its name stands in place of the choice's.
 
     Args:
         choices: of Hydra's groups, by group.
         config: completed.
     """
-    named = {g: name_of(g, choices[g], config[g]) for g in ("data", "model", "loss")}
+    named = {g: name_of(g, choices[g], config[g]) for g in ("data", "model", "loss") if config[g]}
     further = {g: name_of(g, choices[g], config[g]) for g in ("conditioning", "augment")}
     parts = [*named.values(), *(name for name in further.values() if name != "none")]
     for name, node in config.get("regularizer", {}).items():
@@ -154,7 +156,7 @@ def name_of(group: str, choice: str, node: Mapping[str, Any]) -> str:
     """
     file = conf_dir() / group / f"{choice}.yaml"
     chosen = yaml.safe_load(file.read_text()) if file.is_file() else None
-    own = targets_of(chosen or {})
+    own = targets_of((chosen or {}).get(group, chosen) or {})  # some files set root keys, too
     for path, target in targets_of(node).items():
         if own.get(path, target) != target:
             words = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"  # where one begins

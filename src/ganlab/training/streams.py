@@ -31,6 +31,9 @@ class Stream(IntEnum):
     HEALTH_IMAGES = 43  # real images that samples are compared with
     INVERSION = 51  # noise of points that are searched for
     SINGLE_UPDATES = 61  # of a live laboratory: iteration, how many before, player
+    LIKELIHOOD = 62  # latents of bounds on the likelihood of held-out images: first image
+    BINARISED = 63  # pixels of held-out images that are drawn: first image
+    FIXED_PIXELS = 64  # pixels that are drawn once for each image
     QUIZ_IMAGES = 71  # real images of a quiz
     QUIZ_ORDER = 72  # order of its trials
     ANCESTRY = 81  # what a random network draws for a latent: the latent's bits

@@ -1,0 +1,68 @@
+"""Binary pixels: grey values as probabilities, drawn anew each time or once for each image."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ganlab.training.streams import Stream, stream
+
+Binarise = Literal["none", "fixed", "dynamic"]
+# The multipliers and shifts of splitmix64 (Steele et al. 2014), as signed integers.
+FIRST, SECOND = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
+MANTISSA = 24  # bits of a float32 in [0, 1)
+
+
+def binarised(
+    images: Tensor, how: Binarise, generator: torch.Generator | None = None, seed: int = 0
+) -> Tensor:
+    """Pixels in [0, 1] of images in [-1, 1]; 0 or 1 if they are binarised.
+
+    none: grey values.
+    dynamic: each pixel is drawn anew, 1 with the probability of its grey value (Salakhutdinov &
+        Murray 2008, section 4).
+    fixed: the same drawn once: the draw is a function of the seed and of the image, so that every
+        epoch, every process and every evaluation sees the same pixels.
+
+    Args:
+        images: (N, ...) of 8 bits per value.
+        how: to binarise.
+        generator: of dynamic pixels, on the device of the images.
+        seed: of fixed pixels.
+    """
+    grey = (images + 1) / 2
+    if how == "none":
+        return grey
+    if how == "dynamic":
+        unit = torch.rand(grey.shape, generator=generator, device=grey.device)
+    else:
+        unit = drawn_once(images, seed)
+    return (unit < grey).to(grey.dtype)
+
+
+def drawn_once(images: Tensor, seed: int) -> Tensor:
+    """Uniform numbers in [0, 1) of the images' shape, a function of the seed and of each image.
+
+    An image is hashed to 64 bits by a random linear function of its values, and the number of a
+    pixel is a hash of that and of the pixel's place.  All is in integers, so that it is the same
+    on every device.
+    """
+    values = ((images + 1) * 127.5).round().long().flatten(1)
+    random, width = stream("cpu", seed, Stream.FIXED_PIXELS), values.shape[1]
+    weights, places = torch.randint(-(2**63), 2**63 - 1, (2, width), generator=random)
+    weights, places = weights.to(images.device), places.to(images.device)
+    of_image = scrambled((values * weights).sum(dim=1, keepdim=True))
+    bits = scrambled(of_image + places) >> (64 - MANTISSA)  # with the sign's copies
+    return ((bits % 2**MANTISSA).float() / 2**MANTISSA).view(images.shape)
+
+
+def scrambled(x: Tensor) -> Tensor:
+    """A bijection of int64 that makes neighbours unlike: the last step of splitmix64."""
+    x = (x ^ shifted(x, 30)) * FIRST
+    x = (x ^ shifted(x, 27)) * SECOND
+    return x ^ shifted(x, 31)
+
+
+def shifted(x: Tensor, bits: int) -> Tensor:
+    """x >> bits as of an unsigned integer."""
+    return (x >> bits) & (2 ** (64 - bits) - 1)
