@@ -116,7 +116,7 @@ def test_bounds_rise_with_the_samples_towards_the_truth():
         assert found[0] < found[1] < found[2] < truth
         sampled = bounds(model, recognition, v.expand(2000, -1), 3, generator())
         assert sampled.mean().item() == pytest.approx(found[2], abs=0.2)
-    (model, recognition), v = pair([3], scale=0.5), states(4)
+    (model, recognition), v = pair([3], scale=0.3), states(4)
     many = bounds(model, recognition, v, 5000, generator(), rows=1000)
     torch.testing.assert_close(many, exact(model, v).detach(), atol=0.05, rtol=0)
 

@@ -49,7 +49,7 @@ class PartitionFunction:
     def check(self, machine: BoltzmannMachine) -> dict[str, Estimate]:
         """log Z by AIS in both directions, whether it is known or not."""
         betas, device = inverse_temperatures(self.steps), machine.weight.device
-        generators = [stream(device, self.seed, Stream.LIKELIHOOD, i) for i in (1, 2, 3)]
+        generators = [stream(device, self.seed, Stream.PARTITION, i) for i in (1, 2, 3)]
         chance = drawn(self.chains, generators[1])
         known = len(machine.hidden_bias) <= MOST
         v = exact_draws(machine, chance) if known else machine.annealed(chance)[0]

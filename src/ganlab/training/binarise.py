@@ -1,4 +1,4 @@
-"""Binary pixels: grey values as probabilities, drawn anew each time or once for each image."""
+"""Binary pixels: grey values as probabilities, drawn anew or once for each image; or cut at 1/2."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ganlab.training.streams import Stream, stream
 
-Binarise = Literal["none", "fixed", "dynamic"]
+Binarise = Literal["none", "fixed", "dynamic", "threshold"]
 # The multipliers and shifts of splitmix64 (Steele et al. 2014), as signed integers.
 FIRST, SECOND = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
 MANTISSA = 24  # bits of a float32 in [0, 1)
@@ -23,6 +23,7 @@ def binarised(
         Murray 2008, section 4).
     fixed: the same drawn once: the draw is a function of the seed and of the image, so that every
         epoch, every process and every evaluation sees the same pixels.
+    threshold: 1 where the grey value is at least 1/2.
 
     Args:
         images: (N, ...) of 8 bits per value.
@@ -33,6 +34,8 @@ def binarised(
     grey = (images + 1) / 2
     if how == "none":
         return grey
+    if how == "threshold":
+        return (grey >= 0.5).to(grey.dtype)
     if how == "dynamic":
         unit = torch.rand(grey.shape, generator=generator, device=grey.device)
     else:

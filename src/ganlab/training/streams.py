@@ -29,6 +29,7 @@ class Stream(IntEnum):
     HEALTH_MODES = 41  # centres of the k-means
     HEALTH_SKETCH = 42  # random projection: width
     HEALTH_IMAGES = 43  # real images that samples are compared with
+    HEALTH_CHAINS = 44  # a few sweeps of a Boltzmann machine's chains
     INVERSION = 51  # noise of points that are searched for
     SINGLE_UPDATES = 61  # of a live laboratory: iteration, how many before, player
     LIKELIHOOD = 62  # latents of bounds on the likelihood of held-out images: first image
@@ -37,7 +38,7 @@ class Stream(IntEnum):
     QUIZ_IMAGES = 71  # real images of a quiz
     QUIZ_ORDER = 72  # order of its trials
     ANCESTRY = 81  # what a random network draws for a latent: the latent's bits
-    LIKELIHOOD = 82  # chains and samples of an estimated likelihood: what is estimated
+    PARTITION = 82  # chains that estimate a partition function: which of them
 
 
 def stream(device: torch.device | str, *key: int) -> torch.Generator:
