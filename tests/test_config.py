@@ -131,9 +131,9 @@ def test_what_ganlab_passes_by_itself_is_not_missing():
     from ganlab.networks import DCGANGenerator
 
     assert problems({}, DCGANGenerator, "model.generator") == []
-    assert problems({}, DCGANGenerator, "model.other") == [
-        "model.other.spec: missing; set model.other.spec=...",
-        "model.other.latent_dim: missing; set model.other.latent_dim=...",
+    assert problems({}, DCGANGenerator, "other") == [
+        "other.spec: missing; set other.spec=...",
+        "other.latent_dim: missing; set other.latent_dim=...",
     ]
 
 

@@ -7,15 +7,17 @@ from ganlab.devices.threads import wait_briefly
 
 if TYPE_CHECKING:
     from ganlab.exporting.exported import Exported
-    from ganlab.gan import GAN
+    from ganlab.generative import Generative
 
 __version__ = "0.1.0"
 
 wait_briefly()  # here: every command and every process that works for one passes before torch
 
 
-def load(run: str | Path, checkpoint: str = "last", *, trust: bool = False) -> "GAN | Exported":
-    """A trained GAN, ready to sample: `ganlab.load("outputs/...").sample(64, seed=0)`.
+def load(
+    run: str | Path, checkpoint: str = "last", *, trust: bool = False
+) -> "Generative | Exported":
+    """A trained model, ready to sample: `ganlab.load("outputs/...").sample(64, seed=0)`.
 
     Reads tensors and plain data only, and builds only classes of ganlab and torch: a folder from a
     stranger cannot run code.

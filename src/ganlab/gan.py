@@ -61,6 +61,11 @@ class GAN(Generative):
     """
 
     counted = G
+    words = (
+        "It is the one half of a generative adversarial network (GAN) that draws; the "
+        "discriminator is not here."
+    )
+    tags = ("gan", "generative-adversarial-network")
 
     def __init__(
         self,

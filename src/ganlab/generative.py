@@ -34,6 +34,8 @@ class Generative(Sampler, LightningModule):
 
     `counted`: the player whose update ends an iteration.  Lightning counts its steps alone, so its
     `global_step` is the number of iterations.
+    `words`: which part of the model a generator is that was given away, and what is not with it.
+    `tags`: the kind of the model, as the Hub's search finds it.
 
     Args:
         generator: z (N, latent.dim + conditioning.code_dim) -> images (N, C, H, W) in [-1, 1].
@@ -52,6 +54,8 @@ class Generative(Sampler, LightningModule):
     """
 
     counted: ClassVar[str]
+    words: ClassVar[str] = "It draws the samples of a generative model."
+    tags: ClassVar[tuple[str, ...]] = ()
     noise: torch.Generator
 
     def __init__(

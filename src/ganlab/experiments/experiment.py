@@ -112,7 +112,8 @@ class Experiment(Settings):
     @property
     def _parts(self) -> dict[str, Node]:
         """The parts of the model that are built for the data, by name: networks, a likelihood."""
-        return {name: node for name, node in self.model.items() if is_call(node)}
+        nodes = cast("Node", self.model)
+        return {name: node for name, node in nodes.items() if is_call(node)}
 
     @property
     def _own_node(self) -> Node:
@@ -122,7 +123,7 @@ class Experiment(Settings):
 
     def _part(self, name: str, **given: Any) -> Any:
         """A part of the model, which gets what it takes of `given`."""
-        path, callee = f"model.{name}", locate(self.model[name]["_target_"])
+        path, callee = f"model.{name}", locate(self._parts[name]["_target_"])
         names = [key for key in given if key in injected(path) and takes(callee, key)]
         return self._build(path, **{key: given[key] for key in names})
 

@@ -21,8 +21,8 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], str]] = {
     "ema": (("ema",), "it keeps no average of its weights"),
     "d_ema": (("d_ema",), ABSENT),
 }
-NEEDED = ("loss", "latent", "d_steps")  # by a class that takes them
-NEEDED += tuple(f"{p}_{part}" for p in "gd" for part in ("optimizer", "schedule", "accumulate"))
+NEEDED = {"loss", "latent", "d_steps"}  # by a class that takes them
+NEEDED |= {f"{p}_{part}" for p in "gd" for part in ("optimizer", "schedule", "accumulate")}
 
 
 class Kind:

@@ -10,7 +10,7 @@ from ganlab.config import recipe
 from ganlab.errors import ConfigError
 from ganlab.exporting import public
 from ganlab.exporting.markup import block, code, command, line, table, text
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 from ganlab.runs.folder import EXPORTED, Run
 from ganlab.scoring.scorecard import Scorecard
 from ganlab.scoring.tables import CAPTION, PLUS_MINUS, spelled
@@ -41,7 +41,7 @@ class Card:
     """
 
     run: Run
-    gan: GAN
+    gan: Generative
     about: dict[str, Any]
     sizes: dict[str, int]
     far: float | None
@@ -69,7 +69,7 @@ class Card:
         found["library_name"] = "ganlab"
         if draws:
             found["pipeline_tag"] = "unconditional-image-generation"
-        found["tags"] = ["gan", "generative-adversarial-network", "ganlab", "pytorch", network]
+        found["tags"] = [*self.gan.tags, "ganlab", "pytorch", network]
         found["tags"] += ["image-generation"] if draws else []
         found["tags"] += ["onnx"] if self.far is not None else []
         return f"---\n{yaml.safe_dump(found, sort_keys=False)}---"
@@ -85,9 +85,8 @@ class Card:
         yield "![samples of the generator](samples.png)\n\nSamples of seed 0, not chosen."
         size = f"{self.about['parameters']:,} parameters"
         yield (
-            f"A generator of {self.things} ({self.gan.spec}), with {size}. It is the one half of a "
-            "generative adversarial network (GAN) that draws; the discriminator is not here. "
-            "It was trained with ganlab."
+            f"A generator of {self.things} ({self.gan.spec}), with {size}. {self.gan.words} It was "
+            "trained with ganlab."
         )
 
     def use(self) -> Iterator[str]:
@@ -136,16 +135,17 @@ class Card:
         """Rows of a table."""
         for name, node in (
             ("data", config.get("data")),
-            ("generator", config["model"]["generator"]),
-            ("discriminator", config["model"]["discriminator"]),
+            *((name, node) for name, node in config["model"].items() if isinstance(node, dict)),
             *((key, config.get(key)) for key in ("loss", "conditioning", "augment", "latent")),
             *((f"regularizer {key}", one) for key, one in config.get("regularizer", {}).items()),
             *((f"{p} optimizer", config.get(f"{p.lower()}_optimizer")) for p in ("G", "D")),
         ):
-            yield text(name), code(spoken(node))
+            if node is not None:  # a VAE has no loss and no optimizer of D
+                yield text(name), code(spoken(node))
         gan, summary, environment = self.gan, self.run.summary(), public.environment(self.run)
         yield "iterations", f"{gan.iterations:,}"
-        yield "updates of D for one of G", str(config.get("d_steps", 1))
+        if config.get("d_steps") is not None:
+            yield "updates of D for one of G", str(config["d_steps"])
         yield "real images seen", f"{gan.images_seen:,}, {config.get('batch_size')} a minibatch"
         average = "no" if gan.ema_decay is None else f"yes, decay {gan.ema_decay:.6g} at the end"
         yield "averaged weights", average
@@ -197,7 +197,7 @@ class Card:
             "Faults and imbalances of the training data are in what it draws.",
             "A sample may resemble a sample of the training data: see a score named memorisation.",
             "The license of the training data may limit what this model may be used for.",
-            "It cannot be trained further: discriminator and optimizers are not here.",
+            "It cannot be trained further: all else that was trained is not here.",
         ]
         yield "\n".join(f"- {one}" for one in said)
 

@@ -9,7 +9,7 @@ from ganlab.experiments.experiment import Experiment
 from ganlab.experiments.restore import fitting, require_known, require_sound, restore
 from ganlab.experiments.saved import require_shapes
 from ganlab.exporting import weights
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 from ganlab.runs.folder import EXPORTED, LAST, Run
 from ganlab.sampler import Sampler
 from ganlab.spec import spec_of
@@ -63,7 +63,7 @@ class Exported(Sampler):
             raise AttributeError(f"this generator has no '{name}'; {said}") from error
 
 
-def loaded(run: Run, which: str = LAST, *, trust: bool = False) -> GAN | Exported:
+def loaded(run: Run, which: str = LAST, *, trust: bool = False) -> Generative | Exported:
     """The GAN of a run's checkpoint, or the generator of an exported folder, on the CPU.
 
     Args:

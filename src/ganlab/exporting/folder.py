@@ -10,7 +10,7 @@ import yaml
 
 from ganlab.errors import ConfigError
 from ganlab.exporting import card, example, interface, public, weights
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 from ganlab.plots import pictures
 from ganlab.runs import records
 from ganlab.runs.folder import EXPORTED, Run, require_writable
@@ -34,7 +34,7 @@ class Export:
     """
 
     run: Run
-    gan: GAN
+    gan: Generative
     picture: np.ndarray
     onnx: tuple[bytes, float] | None
     license: str | None

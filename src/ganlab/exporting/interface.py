@@ -7,14 +7,14 @@ from ganlab import __version__
 from ganlab.conditioning import ByClass, InfoGAN
 from ganlab.errors import ConfigError
 from ganlab.exporting.onnx import INPUT, output_of
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 from ganlab.latent import Gaussian, Uniform
 from ganlab.runs.folder import Run, identity
 from ganlab.sampler import Sampler
 from ganlab.spec import ImageSpec
 
 
-def document(run: Run, gan: GAN) -> dict[str, Any]:
+def document(run: Run, gan: Generative) -> dict[str, Any]:
     """What the file holds, as plain data."""
     return {
         "ganlab": __version__,

@@ -15,7 +15,7 @@ from torch import Tensor
 from ganlab.errors import DamagedError
 from ganlab.experiments.saved import LARGEST
 from ganlab.exporting import needs
-from ganlab.gan import GAN
+from ganlab.generative import Generative
 from ganlab.runs.records import Count, reason
 from ganlab.storage import files
 
@@ -44,7 +44,7 @@ class About(BaseModel):
     sha256: str
 
 
-def save(gan: GAN, path: Path) -> None:
+def save(gan: Generative, path: Path) -> None:
     """Writes the weights that `sample` uses, with all buffers: BatchNorm's statistics, w's mean."""
     from safetensors.torch import save as serialised
 

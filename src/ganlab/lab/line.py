@@ -1,6 +1,6 @@
 """A 1-d GAN, for which all integrals can be computed: densities, D, D*, the value of the game."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from ganlab.data.distributions import Mixture
 from ganlab.data.points import distribution_of
 from ganlab.errors import ConfigError
 from ganlab.experiments.experiment import Experiment
+from ganlab.gan import GAN
 from ganlab.lab import theory
 from ganlab.latent import Gaussian, Latent, Uniform
 
@@ -88,7 +89,7 @@ class Line:
         if not isinstance(known, Mixture) or known.dim != 1:
             raise ConfigError(["data: this laboratory needs 1-d data; set data=gaussian_1d"])
         self.known, self.experiment = known, experiment
-        self.gan = experiment.build()
+        self.gan = cast("GAN", experiment.build())
         if self.gan.latent.dim != 1 or self.gan.conditioning.code_dim:
             raise ConfigError(["latent: this laboratory needs 1-d noise; set latent.dim=1"])
         self.low = (known.means[:, 0] - 5 * known.stds).min().item()

@@ -73,7 +73,10 @@ class VAE(Generative):
         CombinationError: the parts cannot work together.
     """
 
+    generator: Decoder
     counted = G
+    words = "It is the decoder of a variational autoencoder (VAE); the encoder is not here."
+    tags = ("vae", "variational-autoencoder")
 
     def __init__(
         self,
@@ -211,8 +214,11 @@ def importance_weighted(log_weights: Tensor) -> Tensor:
 
 def require_parts(generator: nn.Module, encoder: nn.Module, likelihood: nn.Module) -> None:
     """Raises TypeError unless the networks are a decoder, an encoder and a likelihood."""
-    wanted = {"generator": (generator, Decoder), "encoder": (encoder, Encoder)}
-    wanted["likelihood"] = (likelihood, Likelihood)
+    wanted: dict[str, tuple[nn.Module, type[nn.Module]]] = {
+        "generator": (generator, Decoder),
+        "encoder": (encoder, Encoder),
+        "likelihood": (likelihood, Likelihood),
+    }
     for name, (part, kind) in wanted.items():
         if not isinstance(part, kind):
             unit = ".".join(kind.__module__.split(".")[:2])

@@ -96,7 +96,7 @@ class Stage:
         # Lightning sets it, and torch then opens NVIDIA's library at every step of an optimizer.
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
         experiment = experiment_of(setup)
-        gan = experiment.build()
+        gan = cast("GAN", experiment.build())
         data = experiment.image_data(gan)
         data.prepare_data()
         data.setup()
