@@ -8,6 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ganlab
+from commands import run_train, runs_in
 from ganlab.boltzmann import BoltzmannMachine
 from ganlab.boltzmann.annealing import (
     forward,
@@ -20,8 +22,12 @@ from ganlab.boltzmann.centring import centred
 from ganlab.boltzmann.enumeration import exact_draws, log_partition, states
 from ganlab.boltzmann.likelihood import PartitionFunction, log_likelihood, negative_free_energy
 from ganlab.boltzmann.units import Bernoulli, Gaussian
+from ganlab.latent import Gaussian as Latents
+from ganlab.models import RBM
 from ganlab.spec import ImageSpec, PointSpec
 from ganlab.training.chance import drawn, of_latents
+from ganlab.training.updates import UpdateRule
+from training_in_parts import QUICK, assert_goes_on, ended
 
 PIXELS = ImageSpec(1, 3)  # 9 visible units
 NAMES = ("weight", "visible_bias", "hidden_bias")
@@ -370,3 +376,90 @@ def test_units_are_an_exponential_family(units):
     torch.testing.assert_close(units.decode(units.encode(x)), x)
     mean = torch.tensor([0.2, 0.6])
     torch.testing.assert_close(units.mean(units.field(mean)), mean)
+
+
+# Training ----------------------------------------------------------------------------------------
+
+SMALL = ("model=rbm", "model.generator.hidden=12", "model.generator.sweeps=6", "model.chains=10")
+GREY = ("model.generator.visible=gaussian", "model.binarise=none")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model.weight_decay=0.001", "g_optimizer.momentum=0.9"],
+        ["model.persistent=false", "model.steps=2", "model.centre=false", "model.binarise=fixed"],
+        [*GREY, "ema=null"],
+    ],
+    ids=["persistent", "from the data", "grey"],
+)
+def test_a_machine_goes_on_bit_for_bit(tmp_path, words):
+    saved = assert_goes_on(tmp_path, *SMALL, *words)["state_dict"]
+    assert saved["generator.weight"].isfinite().all()
+    moved = saved["chains"]
+    assert len(moved) == (0 if "model.persistent=false" in words else 10)
+    assert len(moved.unique(dim=0)) == len(moved)
+
+
+def test_chains_that_were_not_saved_would_be_missed(tmp_path, monkeypatch):
+    load = RBM.on_load_checkpoint
+
+    def forgetful(model, saved):
+        saved["state_dict"]["chains"].zero_()
+        load(model, saved)
+
+    monkeypatch.setattr(RBM, "on_load_checkpoint", forgetful)
+    with pytest.raises(AssertionError, match="/state_dict/generator.weight"):
+        assert_goes_on(tmp_path, *SMALL)
+
+
+def test_a_run_is_sampled(tmp_path):
+    ended(tmp_path, *SMALL)
+    (run,) = runs_in(tmp_path)
+    model = ganlab.load(run)
+    images = model.sample(70, seed=3)
+    assert images.shape == (70, 1, 16, 16)
+    torch.testing.assert_close(model.sample(3, seed=3), images[:3])
+    assert images.abs().max() <= 1
+    assert len(images.unique(dim=0)) == 70
+
+
+def test_readings_see_units_that_are_dead_and_chains_that_stand():
+    model = small_model()
+    images = 2 * torch.rand(50, 1, 3, 3) - 1
+    with torch.no_grad():
+        model.chains.bernoulli_(0.5)
+        well = model.own_readings(images)
+        model.machine.hidden_bias[:3] = -50.0
+        model.machine.weight[:, 3:] = 20.0  # all pixels on, or all off
+        model.machine.visible_bias.fill_(-30.0)
+        model.machine.hidden_bias[3:] = -90.0
+        ill = model.own_readings(images)
+    assert well["dead_units"] == 0
+    assert ill["dead_units"] >= 0.5
+    assert well["chain_memory"] < 0.5 < 0.9 < ill["chain_memory"]
+
+
+def small_model(**options):
+    parts = {"spec": PIXELS, "latent": Latents(4), "g_rule": UpdateRule(torch.optim.SGD)}
+    return RBM(machine(scale=0.3).float(), **{**parts, **options})
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["model.binarise=none"], "model.binarise: the visible units are binary"),
+        (GREY[:1], "model.binarise: Gaussian units take grey pixels; set model.binarise=none"),
+        (["data=grid_2d"], "the data is points; set gaussian"),
+        (["model.chains=0"], "model.chains must be at least 1, got 0"),
+        (["model.slide=0"], "model.slide must be greater than 0 and at most 1"),
+        (["loss=hinge"], "loss: RBM has no use for it: there is no game"),
+        (["d_steps=2"], "d_steps: RBM has no use for it"),
+        (["conditioning=acgan"], "conditioning: RBM has no use for it"),
+    ],
+)
+def test_what_has_no_meaning_is_refused_with_the_reason(tmp_path, words, said):
+    outcome = run_train(*QUICK, *SMALL, *words, f"output_dir={tmp_path}")
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert not any(tmp_path.iterdir())

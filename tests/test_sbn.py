@@ -7,6 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ganlab
+from commands import run_train, runs_in
 from ganlab.belief import BeliefNetwork, Recognition
 from ganlab.belief.estimators import log_mean_weight, reweighted_wake, vimco, wake
 from ganlab.belief.likelihood import bounds, exact, log_probabilities
@@ -14,6 +16,7 @@ from ganlab.belief.network import draw, log_bernoulli
 from ganlab.boltzmann.enumeration import states
 from ganlab.spec import ImageSpec, PointSpec
 from ganlab.training.chance import drawn
+from training_in_parts import QUICK, assert_goes_on, ended
 
 PIXELS = ImageSpec(1, 2)  # 4 visible units
 DEPTHS = ([3], [3, 2], [3, 2, 2])
@@ -268,3 +271,54 @@ def test_what_cannot_be_is_refused(spec, hidden, said):
 def test_a_large_network_is_not_enumerated():
     with pytest.raises(ValueError, match="at most 20 hidden units, got 21"):
         exact(pair([21])[0], states(4))
+
+
+# Training ----------------------------------------------------------------------------------------
+
+SMALL = ("model=sbn", "model.generator.hidden=[12,8]", "latent.dim=3")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["g_accumulate=2"],
+        ["model.estimator=reweighted", "model.binarise=fixed"],
+        ["model.estimator=wake_sleep", "model.samples=1", "model.generator.hidden=[9]", "ema=null"],
+    ],
+    ids=["vimco", "reweighted", "wake-sleep"],
+)
+def test_a_network_goes_on_bit_for_bit(tmp_path, words):
+    saved = assert_goes_on(tmp_path, *SMALL, *words)["state_dict"]
+    assert all(tensor.isfinite().all() for tensor in saved.values())
+
+
+def test_a_run_is_sampled(tmp_path):
+    ended(tmp_path, *SMALL)
+    (run,) = runs_in(tmp_path)
+    model = ganlab.load(run)
+    images = model.sample(70, seed=3)
+    assert images.shape == (70, 1, 16, 16)
+    torch.testing.assert_close(model.sample(3, seed=3), images[:3])
+    readings = model.own_readings(images)
+    assert 0 <= readings["dead_units"] <= 1
+    with torch.no_grad():
+        model.recognition.layers[1].bias.fill_(-50.0)
+    assert model.own_readings(images)["dead_units"] >= 8 / 20
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["model.samples=1"], "model.samples: vimco compares at least 2"),
+        (["model.binarise=none"], "model.binarise: the visible units are binary"),
+        (["model.recognition.hidden=[12]"], "model.recognition: has hidden layers [12], and"),
+        (["model.estimator=reinforce"], "estimator: expected 'vimco' or 'reweighted' or 'wake_sleep'"),
+        (["data=grid_2d"], "is for images, the data is points"),
+        (["loss=hinge"], "loss: SBN has no use for it: there is no game"),
+    ],
+)
+def test_what_has_no_meaning_is_refused_with_the_reason(tmp_path, words, said):
+    outcome = run_train(*QUICK, *SMALL, *words, f"output_dir={tmp_path}")
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert not any(tmp_path.iterdir())

@@ -13,6 +13,8 @@ from pydantic import ValidationError
 
 from ganlab import (
     augment,
+    belief,
+    boltzmann,
     conditioning,
     data,
     gan,
@@ -56,7 +58,7 @@ BUILT = (  # root keys that make a model; data, trainer and loggers are not need
 SIZED = ("model", "latent")  # root keys whose numbers are sizes
 KNOWN = ("ganlab.", "torch.nn.", "torch.optim.")  # packages that are imported to look up a class
 PARTS = [augment, conditioning, data, gan, latent, losses, networks, optimizers, regularizers]
-PARTS += [schedules, plans, models]
+PARTS += [schedules, plans, models, boltzmann, belief]
 
 T = TypeVar("T")
 
