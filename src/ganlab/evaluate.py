@@ -34,6 +34,7 @@ def evaluate(
     extrapolate: bool = False,
     by_class: bool = False,
     neighbours: int = 0,
+    likelihood: int | None = None,
     baselines: bool = True,
     root: str | None = None,
     trust: bool = False,
@@ -42,7 +43,7 @@ def evaluate(
 ) -> list[list[Scorecard]]:
     """Scores runs and adds the scores to their summary.json; or scores pictures from anywhere.
 
-    Returns the scores of each run, followed by those of its classes.
+    Returns the scores of each run, followed by those of its classes; none with `likelihood`.
 
     Args:
         run: its folder, or the newest run below a folder; last: the newest below outputs/;
@@ -69,6 +70,9 @@ def evaluate(
         extrapolate: also estimate the distance for infinitely many images.
         by_class: also score each class separately.
         neighbours: rows of a picture of generated images and their nearest training images.
+        likelihood: in place of scores of samples, the likelihood of held-out images, of a model
+            that has one, or a bound of it with so many samples: k of the importance-weighted bound
+            of a VAE.  n: how many images; null: all.
         baselines: also score held-out and training images by the same protocol; the results are
             kept for all runs on this data.
         root: location of the data, if it has moved since training.
@@ -79,13 +83,14 @@ def evaluate(
     """
     at_least(1, repeats=repeats)
     at_least(0, neighbours=neighbours)
+    at_least(1, likelihood=likelihood)
     at_least(4, size=size)
     if check is not None and repeats > 1:
         raise ValueError(f"check: needs repeats=1, got repeats={repeats}; leave repeats out")
     pictures = {"images": images, "reference": reference, "size": size}
     own = {"check": check, "neighbours": neighbours, "by_class": by_class}
     own |= {"extrapolate": extrapolate, "repeats": repeats > 1}
-    own |= {"truncation": truncation is not None}
+    own |= {"truncation": truncation is not None, "likelihood": likelihood}
     if odd := [name for name, value in (own if run is None else pictures).items() if value]:
         other = "run=..., not with images=..." if run is None else "images=..., not with run=..."
         raise ValueError(f"{odd[0]}: goes with {other}")
@@ -111,6 +116,17 @@ def evaluate(
     )
     runs = [Run(folder) for folder in evaluation.folders(run)]
     quiet = contextlib.redirect_stdout(sys.stderr) if format == "json" else contextlib.nullcontext()
+    if likelihood is not None:
+        from ganlab.commands import likelihoods
+
+        by = {"protocol": protocol, "extractor": extractor}
+        likelihoods.refuse({**own, **asked, **by, "likelihood": None, "n": None, "seed": None})
+        with quiet:
+            wanted = likelihoods.Wanted(likelihood, n, seed or 0, str(checkpoint), root, trust)
+            measured = likelihoods.measured(runs, wanted)
+        if format == "json":
+            print(likelihoods.as_json(measured))
+        return []
     if isinstance(truncation, list):
         from ganlab.commands import truncations
 

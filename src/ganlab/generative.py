@@ -18,6 +18,7 @@ from ganlab.spec import Spec, at_least
 from ganlab.training.batch import RealImages
 from ganlab.training.ema import EMA, Statistics
 from ganlab.training.labels import labelled
+from ganlab.training.likelihood import LogLikelihood
 from ganlab.training.observations import Observations
 from ganlab.training.streams import Stream, mixed, seed_global_generators
 from ganlab.training.terms import Term
@@ -179,6 +180,16 @@ class Generative(Sampler, LightningModule):
             images: real ones (N, C, H, W) in [-1, 1], the same each time.
         """
         return {}
+
+    def log_likelihoods(self, images: Tensor, samples: int, seed: int) -> list[LogLikelihood]:
+        """What is known of log p(x) of real images; empty: this kind of model has no likelihood.
+
+        Args:
+            images: held-out ones (N, C, H, W) in [-1, 1] on the model's device, or points.
+            samples: the effort: latents or chains for each image, as the kind of model has it.
+            seed: of all that is drawn.
+        """
+        return []
 
     # Optimizers ----------------------------------------------------------------------------------
 

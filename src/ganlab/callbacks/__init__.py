@@ -13,6 +13,7 @@ from ganlab.callbacks.curves import Curves
 from ganlab.callbacks.health import Health
 from ganlab.callbacks.interruption import Interruption
 from ganlab.callbacks.journal import Journal
+from ganlab.callbacks.likelihoods import Likelihoods
 from ganlab.callbacks.minutes import Minutes
 from ganlab.callbacks.profile import Profile
 from ganlab.callbacks.progress import Progress
@@ -29,6 +30,7 @@ __all__ = [
     "HealthReadings",
     "Interruption",
     "Journal",
+    "Likelihoods",
     "Minutes",
     "ModeCoverage",
     "Profile",

@@ -54,8 +54,10 @@ class HealthReadings(ModelCallback):
 
     def on_train_start(self, trainer: Trainer, gan: Generative) -> None:
         self._probable = isinstance(gan, GAN) and is_probability(gan.loss.score)
-        parts = self._drawn(REAL).split(PART)
+        drawn = self._drawn(REAL)
+        parts = drawn.split(PART)
         real = [features_of(normalised(part.to(gan.device))) for part in parts]
+        self._some_real = normalised(drawn[: self.watch.n].to(gan.device))
         self._reference = RealFeatures(torch.cat(real), self.watch.n)
         self.noise = gan.fixed_latents(self.watch.n)
 
@@ -63,7 +65,9 @@ class HealthReadings(ModelCallback):
         if not due(gan, self.watch.every):
             return
         of_players = self._of_players(gan) if isinstance(gan, GAN) else {}
-        self.latest = of_players | self._of_samples(gan)
+        with torch.no_grad():
+            own = gan.own_readings(self._some_real)
+        self.latest = of_players | own | self._of_samples(gan)
         for name in (n for n in self.latest if n not in SCORES):  # which are logged anyway
             gan.observations.add(f"health/{name}", self.latest[name])
 

@@ -21,8 +21,9 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], str]] = {
     "ema": (("ema",), "it keeps no average of its weights"),
     "d_ema": (("d_ema",), ABSENT),
 }
-NEEDED = {"loss", "latent", "d_steps"}  # by a class that takes them
-NEEDED |= {f"{p}_{part}" for p in "gd" for part in ("optimizer", "schedule", "accumulate")}
+# What a class needs that takes it: nodes, and numbers.
+NODES = {"loss", "latent", *(f"{p}_{part}" for p in "gd" for part in ("optimizer", "schedule"))}
+NUMBERS = {"d_steps", "g_accumulate", "d_accumulate"}
 
 
 class Kind:
@@ -72,8 +73,12 @@ class Kind:
     def _missing(self) -> Iterator[str]:
         for argument, (keys, _) in ARGUMENTS.items():
             for key in keys:
-                if key in NEEDED and self.takes(argument) and self.settings[key] is None:
+                if not self.takes(argument) or self.settings[key] is not None:
+                    continue
+                if key in NODES:
                     yield f"{key}: {self.callee.__name__} needs one; set {key}=..."
+                elif key in NUMBERS:
+                    yield f"{key}: expected int, got None"
 
 
 def is_set(value: Any) -> bool:

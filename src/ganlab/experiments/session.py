@@ -25,6 +25,7 @@ from ganlab.callbacks import (
     HealthReadings,
     Interruption,
     Journal,
+    Likelihoods,
     Minutes,
     ModeCoverage,
     Profile,
@@ -105,7 +106,9 @@ class TrainingSession:
             MetricsFile(run.path / "metrics.csv"),
             *experiment.loggers(run=run, title=title, sweep=group),
         ]
-        acting = self._callbacks(experiment, callbacks)
+        chosen = experiment.callbacks()
+        self.likelihoods = [one for one in chosen if isinstance(one, Likelihoods)]
+        acting = self._callbacks(experiment, chosen, callbacks)
         self.trainer = experiment.trainer_with(self.loggers, acting)
         # Lightning does so after it has read a checkpoint, which rounds it to float32 on the way.
         self.trainer.precision_plugin.convert_module(self.gan)
@@ -142,7 +145,9 @@ class TrainingSession:
             return [ModeCoverage(known, experiment.log_every)]
         return []
 
-    def _callbacks(self, experiment: Experiment, others: Sequence[Callback]) -> list[Callback]:
+    def _callbacks(
+        self, experiment: Experiment, chosen: Sequence[Callback], others: Sequence[Callback]
+    ) -> list[Callback]:
         """In the order in which they act after an iteration."""
         minutes = experiment.minutes
         clock = [Minutes(minutes, self.stopwatch)] if minutes is not None else []
@@ -153,7 +158,7 @@ class TrainingSession:
             *([Profile(self.run.path)] if experiment.profile else []),
             self.classification,  # the journal reads what it finds
             *self.coverage,  # likewise
-            *experiment.callbacks(),  # likewise
+            *chosen,  # likewise
             *([self.health.readings] if self.health is not None else []),  # likewise
             self.journal,  # before those below: it stops a run with non-finite numbers
             *([self.health] if self.health is not None else []),
@@ -325,7 +330,9 @@ class TrainingSession:
             results["health"] = [verdict.as_dict() for verdict in self.health.verdicts]
         if self.scores is not None:
             results |= self.scores.summary()
+        found = [record for one in self.likelihoods for record in one.latest]
         self.run.conclude(status, results, error)
+        self.run.note_likelihoods(found)
         if self.scores is not None:
             self.run.note_scores([card.as_dict() for card in self.scores.cards().values()])
 

@@ -160,8 +160,14 @@ MEMORISATION = Ailment(
     early=True,
     takes=1,
 )
+POSTERIOR_COLLAPSE = Ailment(
+    "posterior-collapse",
+    "{active_units:.1%} of the latents are in use",
+    "a lower model.beta, one that rises from 0 by a schedule, or model.free_bits=0.1",
+    below={"active_units": 0.03},
+)
 # Of each group, only the first ailment that is found is reported.
-AILMENTS = (OF_PLAYERS, OF_SAMPLES, (MEMORISATION,))
+AILMENTS = (OF_PLAYERS, OF_SAMPLES, (MEMORISATION,), (POSTERIOR_COLLAPSE,))
 
 
 class Detector:

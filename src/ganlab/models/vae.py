@@ -16,10 +16,13 @@ from ganlab.training.batch import Batch, RealImages
 from ganlab.training.binarise import Binarise, binarised
 from ganlab.training.ema import Statistics
 from ganlab.training.labels import labelled
+from ganlab.training.likelihood import LogLikelihood
+from ganlab.training.streams import Stream, stream
 from ganlab.training.terms import Scalar, Term
 from ganlab.training.updates import Player, UpdateRule
 
 G = "g"  # the one player: decoder, encoder and likelihood together
+AT_ONCE = 1000  # latents of an image that are decoded together
 ACTIVE = 0.01  # variance of the posterior mean above which a latent is in use (Burda et al. 2016)
 
 
@@ -147,7 +150,7 @@ class VAE(Generative):
             bound = importance_weighted(self.log_weights(x, mean, log_variance, noise)).mean()
             self.observations.add("loss/g", -bound)
             return -bound
-        fit = self.log_likelihood(x, reparametrised(mean, log_variance, noise))[0].mean()
+        fit = self.fit(x, reparametrised(mean, log_variance, noise))[0].mean()
         divergence = kl_to_prior(mean, log_variance).mean(dim=0)
         spent = torch.maximum(divergence, divergence.new_tensor(1.0) * self.weights.free_bits)
         loss = self.weights.beta * spent.sum() - fit
@@ -167,7 +170,7 @@ class VAE(Generative):
         """Mean and log variance (N, latent.dim) of q(z | x)."""
         return self.encoder.posterior(x if isinstance(self.spec, PointSpec) else 2 * x - 1)
 
-    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+    def fit(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x | z) in nats (k, N) of x (N, ...) and latents (k, N, latent.dim)."""
         k = len(z)
         a = self.generator.natural(z.flatten(0, 1))
@@ -183,7 +186,39 @@ class VAE(Generative):
         """
         z = reparametrised(mean, log_variance, noise)
         prior_to_posterior = 0.5 * (noise.square() - z.square() + log_variance).sum(dim=2)
-        return self.log_likelihood(x, z) + prior_to_posterior
+        return self.fit(x, z) + prior_to_posterior
+
+    @torch.no_grad()
+    def log_likelihoods(self, images: Tensor, samples: int, seed: int) -> list[LogLikelihood]:
+        """The importance-weighted bound of log p(x) with so many samples, in evaluation mode.
+
+        Every image has noise of its own, so its bound does not depend on the others.
+        """
+        at_least(1, samples=samples)
+        training = self.training
+        self.eval()
+        try:
+            bounds = [
+                self.bound(image, samples, seed, number)
+                for number, image in enumerate(images.split(1))
+            ]
+        finally:
+            self.train(training)
+        points = isinstance(self.spec, PointSpec)
+        protocol = {"binarise": "points" if points else self.binarise, "seed": seed}
+        protocol |= {"likelihood": self.likelihood.words, "samples": samples, "weights": "trained"}
+        return [LogLikelihood.of(torch.cat(bounds), f"iwae-{samples}", "lower bound", **protocol)]
+
+    def bound(self, image: Tensor, samples: int, seed: int, number: int) -> Tensor:
+        """The bound (1,) of one image (1, ...); `number` and the seed decide what is drawn."""
+        x = self.seen(image, stream(image.device, seed, Stream.BINARISED, number))
+        mean, log_variance = self.posterior(x)
+        random = stream(image.device, seed, Stream.LIKELIHOOD, number)
+        totals = []
+        for part in parts_of(samples, AT_ONCE):
+            noise = torch.randn(part, 1, mean.shape[1], generator=random, device=image.device)
+            totals.append(self.log_weights(x, mean, log_variance, noise.to(mean)))
+        return importance_weighted(torch.cat(totals))
 
     # Health --------------------------------------------------------------------------------------
 
@@ -210,6 +245,11 @@ def kl_to_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
 def importance_weighted(log_weights: Tensor) -> Tensor:
     """The bound (N,) in nats of log weights (k, N): the log of the mean weight."""
     return log_weights.logsumexp(dim=0) - math.log(len(log_weights))
+
+
+def parts_of(n: int, size: int) -> list[int]:
+    """n in parts of at most `size`."""
+    return [min(size, n - start) for start in range(0, n, size)]
 
 
 def require_parts(generator: nn.Module, encoder: nn.Module, likelihood: nn.Module) -> None:

@@ -260,8 +260,10 @@ class Run:
     def conclude(self, status: str, results: dict[str, Any], error: str | None = None) -> None:
         """Writes summary.json: how the run ended, its last readings and all scores so far."""
         failure = {"error": error} if error is not None else {}
-        scores = self.summary().get("scores", [])
-        self._write_summary({"status": status, **failure, **results, "scores": scores})
+        summary = self.summary()
+        kept = {key: summary[key] for key in ("likelihoods",) if key in summary}
+        scores = summary.get("scores", [])
+        self._write_summary({"status": status, **failure, **results, **kept, "scores": scores})
 
     def note_scores(self, records: list[dict[str, Any]]) -> None:
         """Adds scores to summary.json: to those of the same protocol and iteration, or beside."""
@@ -271,6 +273,15 @@ class Run:
             scores = merged.get(key, record)["scores"] | record["scores"]
             merged[key] = {**record, "scores": scores}
         self._write_summary({**summary, "scores": list(merged.values())})
+
+    def note_likelihoods(self, records: list[dict[str, Any]]) -> None:
+        """Adds likelihoods to summary.json, in place of those of the same name and protocol."""
+        if not records:
+            return
+        summary, merged = self.summary(), dict[str, dict[str, Any]]()
+        for record in [*summary.get("likelihoods", []), *records]:
+            merged[json.dumps([record["name"], record["images"], record["protocol"]])] = record
+        self._write_summary({**summary, "likelihoods": list(merged.values())})
 
     def forget_scores(self, after: int) -> None:
         """Takes the scores of later iterations out of summary.json: the run goes back."""
