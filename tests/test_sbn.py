@@ -275,7 +275,7 @@ def test_a_large_network_is_not_enumerated():
 
 # Training ----------------------------------------------------------------------------------------
 
-SMALL = ("model=sbn", "model.generator.hidden=[12,8]", "latent.dim=3")
+SMALL = ("model=sbn", "model.generator.hidden=[6,4]", "latent.dim=3")
 
 
 @pytest.mark.parametrize(
@@ -299,11 +299,17 @@ def test_a_run_is_sampled(tmp_path):
     images = model.sample(70, seed=3)
     assert images.shape == (70, 1, 16, 16)
     torch.testing.assert_close(model.sample(3, seed=3), images[:3])
+    told, truth = model.log_likelihoods(images[:4], 200, 0)
+    assert (told.name, told.kind, truth.name) == ("nll/iwae-200", "lower bound", "nll/exact")
+    assert truth.nats - 1e-6 < told.nats < truth.nats + 3
+    (alone, _) = model.log_likelihoods(images[:2], 200, 0)
+    (pair, _) = model.log_likelihoods(torch.cat([images[:2], images[:2]]), 200, 0)
+    assert alone.nats != pair.nats, "samples of another image's number"
     readings = model.own_readings(images)
     assert 0 <= readings["dead_units"] <= 1
     with torch.no_grad():
         model.recognition.layers[1].bias.fill_(-50.0)
-    assert model.own_readings(images)["dead_units"] >= 8 / 20
+    assert model.own_readings(images)["dead_units"] >= 4 / 10
 
 
 @pytest.mark.parametrize(
@@ -311,7 +317,7 @@ def test_a_run_is_sampled(tmp_path):
     [
         (["model.samples=1"], "model.samples: vimco compares at least 2"),
         (["model.binarise=none"], "model.binarise: the visible units are binary"),
-        (["model.recognition.hidden=[12]"], "model.recognition: has hidden layers [12], and"),
+        (["model.recognition.hidden=[6]"], "model.recognition: has hidden layers [6], and"),
         (["model.estimator=reinforce"], "estimator: expected 'vimco' or 'reweighted' or 'wake_sleep'"),
         (["data=grid_2d"], "is for images, the data is points"),
         (["loss=hinge"], "loss: SBN has no use for it: there is no game"),

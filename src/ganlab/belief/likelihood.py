@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from ganlab.belief.estimators import log_mean_weight
 from ganlab.belief.network import BeliefNetwork, Recognition
@@ -11,7 +12,7 @@ from ganlab.spec import at_least
 from ganlab.training.chance import Chance, drawn
 
 MOST = 20  # hidden units that are enumerated
-PART = 2**10  # states at once
+PART = 2**12  # states at once
 
 
 def repeated(v: Tensor, samples: int) -> Tensor:
@@ -78,8 +79,7 @@ def exact(model: BeliefNetwork, v: Tensor) -> Tensor:
     Raises:
         ValueError: there are more than 20 hidden units.
     """
-    widths = [layer.in_features for layer in reversed(model.layers)]
-    n = sum(widths)
+    widths, n = model.widths, model.hidden_units
     if n > MOST:
         raise ValueError(f"a likelihood is enumerated for at most {MOST} hidden units, got {n}")
     parts = []
@@ -87,6 +87,7 @@ def exact(model: BeliefNetwork, v: Tensor) -> Tensor:
         numbers = torch.arange(begin, min(begin + PART, 2**n), device=v.device)
         h = (numbers[:, None] >> torch.arange(n, device=v.device) & 1).to(v)
         hidden = list(h.split(widths, dim=1))
-        joint = model.log_joint(v.unsqueeze(1), [layer.unsqueeze(0) for layer in hidden])
-        parts.append(joint.logsumexp(dim=1))
+        logits = model.visible_logits(hidden[0])
+        of_h = model.log_prior(hidden) - softplus(logits).sum(dim=1)
+        parts.append(torch.addmm(of_h, v, logits.T).logsumexp(dim=1))
     return torch.stack(parts).logsumexp(dim=0)

@@ -71,13 +71,27 @@ class BeliefNetwork(Generator):
         self.prior = nn.Parameter(torch.zeros(widths[-1]))
         self.layers = layers(widths[::-1])  # from the top down
 
-    def log_joint(self, v: Tensor, hidden: Sequence[Tensor]) -> Tensor:
-        """log p(v, h) (...) of v (..., visible) and h_1, ..., h_L (..., width)."""
+    @property
+    def widths(self) -> list[int]:
+        """Units of each hidden layer, from the visible one up."""
+        return [layer.in_features for layer in reversed(self.layers)]
+
+    @property
+    def hidden_units(self) -> int:
+        """Of all layers."""
+        return sum(self.widths)
+
+    def log_prior(self, hidden: Sequence[Tensor]) -> Tensor:
+        """log p(h) (...) of h_1, ..., h_L (..., width)."""
         above = hidden[::-1]
         total = log_bernoulli(above[0], self.prior)
-        for layer, upper, lower in zip(self.layers, above, [*above[1:], v], strict=True):
+        for layer, upper, lower in zip(self.layers, above, above[1:], strict=False):
             total = total + log_bernoulli(lower, layer(upper))
         return total
+
+    def log_joint(self, v: Tensor, hidden: Sequence[Tensor]) -> Tensor:
+        """log p(v, h) (...) of v (..., visible) and h_1, ..., h_L (..., width)."""
+        return self.log_prior(hidden) + log_bernoulli(v, self.visible_logits(hidden[0]))
 
     @torch.no_grad()
     def ancestors(self, rows: int, chance: Chance) -> list[Tensor]:

@@ -18,7 +18,7 @@ STRETCHES = ((0.5, 500 / 14_500), (0.9, 4_000 / 14_500), (1.0, 10_000 / 14_500))
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with an interval."""
+    """A number with a 95% interval."""
 
     value: float
     low: float
@@ -81,10 +81,11 @@ def reverse(
     return Estimate(base - found.value, base - found.high, base - found.low)
 
 
-def log_mean(logs: Tensor, deviations: float = 3.0) -> Estimate:
-    """The log of the mean of exp(logs) (N,), between those of the mean -+ 3 standard errors.
+def log_mean(logs: Tensor, deviations: float = 1.96) -> Estimate:
+    """The log of the mean of exp(logs) (N,), between those of the mean -+ 1.96 standard errors.
 
-    As in Salakhutdinov & Murray 2008, table 1; -inf if the lower end of the mean is not positive.
+    As in Salakhutdinov & Murray 2008, table 1, who take 3; -inf if the lower end of the mean is not
+    positive.
     """
     top = logs.max()
     scaled = (logs - top).exp()

@@ -1,8 +1,8 @@
 """The log-likelihood of data under a machine, and how it was found."""
 
 import copy
-import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,10 +35,10 @@ class PartitionFunction:
 
     @torch.no_grad()
     def estimates(self, machine: BoltzmannMachine) -> dict[str, Estimate]:
-        """log Z by name: exact; or AIS forward, not above it, and AIS reverse, not below it.
+        """log Z by name: exact; or ais, not above it, and reverse-ais, not below it.
 
         Both hold in expectation, and the second if the annealed chains that it starts from have
-        the machine's distribution.  Where Z is known, `check` compares the two with it.
+        the machine's distribution.  `check` makes the two where Z is known, too.
         """
         if enumerable(machine):
             value = log_partition(copy.deepcopy(machine).double()).item()
@@ -54,29 +54,21 @@ class PartitionFunction:
         known = len(machine.hidden_bias) <= MOST
         v = exact_draws(machine, chance) if known else machine.annealed(chance)[0]
         return {
-            "AIS": forward(machine, betas, self.chains, generators[0]),
-            "reverse AIS": reverse(machine, betas, v, generators[2]),
+            "ais": forward(machine, betas, self.chains, generators[0]),
+            "reverse-ais": reverse(machine, betas, v, generators[2]),
         }
 
-    def described(self, name: str) -> str:
-        """The protocol of an estimate by its name, in words."""
+    def protocol(self, name: str) -> dict[str, Any]:
+        """How an estimate of a name came about."""
         if name == "exact":
-            return "log Z exact, by enumeration"
-        start = "base rates" if name == "AIS" else "annealed samples"
-        return f"log Z by {name} from {start}, {self.chains} chains of {self.steps:,} steps"
+            return {"log_z": "enumeration"}
+        start = "base rates" if name == "ais" else "annealed samples"
+        about = {"chains": self.chains, "temperatures": self.steps + 1, "seed": self.seed}
+        return {"log_z": f"annealed importance sampling from {start}", **about}
 
 
 @torch.no_grad()
 def negative_free_energy(machine: BoltzmannMachine, v: Tensor, batch_size: int = 1000) -> Tensor:
     """log p(x) + log Z in nats, float64 (N,), of units v (N, visible); a density for real x."""
-    volume = machine.visible.log_volume * v.shape[1]
     parts = [machine.free_energy(part).double() for part in v.split(batch_size)]
-    return volume - torch.cat(parts)
-
-
-def log_likelihood(machine: BoltzmannMachine, v: Tensor, log_z: Estimate) -> Estimate:
-    """The mean log p(x) in nats over units v (N, visible), with the interval of log Z."""
-    mean = negative_free_energy(machine, v).mean().item()
-    if not math.isfinite(mean):
-        raise ValueError("the free energy of the data is not finite")
-    return Estimate(mean - log_z.value, mean - log_z.high, mean - log_z.low)
+    return machine.log_volume - torch.cat(parts)

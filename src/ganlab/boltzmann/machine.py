@@ -58,6 +58,7 @@ class BoltzmannMachine(Generator):
         if visible == "bernoulli" and not isinstance(spec, ImageSpec):
             raise ValueError("visible: bernoulli is for images, the data is points; set gaussian")
         self.spec, self.latent_dim, self.sweeps = spec, latent_dim, sweeps
+        self.kind = visible
         self.visible = Bernoulli() if visible == "bernoulli" else Gaussian(deviation)
         size = math.prod(spec.shape)
         self.weight = nn.Parameter(scale * torch.randn(size, hidden))
@@ -69,6 +70,14 @@ class BoltzmannMachine(Generator):
         start = 0.5 if visible == "bernoulli" else 0.0
         self.register_buffer("visible_mean", torch.full((size,), start))
         self.register_buffer("hidden_mean", torch.full((hidden,), 0.5))
+
+    @property
+    def log_volume(self) -> float:
+        """log |dv / dx| over all units, for densities of pixels in [0, 1] or of points."""
+        pixel = self.visible.log_volume
+        if pixel and isinstance(self.spec, ImageSpec):
+            pixel += math.log(2)  # pixels are in [-1, 1] here
+        return pixel * len(self.visible_bias)
 
     # Energies ------------------------------------------------------------------------------------
 

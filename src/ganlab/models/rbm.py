@@ -1,25 +1,32 @@
 """Restricted Boltzmann machines, trained by contrastive divergence."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from ganlab.boltzmann import BoltzmannMachine
 from ganlab.boltzmann.centring import centred
+from ganlab.boltzmann.likelihood import PartitionFunction, negative_free_energy
 from ganlab.boltzmann.units import Bernoulli
 from ganlab.errors import CombinationError
 from ganlab.generative import Generative
 from ganlab.latent import Latent
-from ganlab.models.binary import bits, dead
+from ganlab.models.binary import bits, dead, held_out_bits
 from ganlab.schedules import Number
 from ganlab.spec import Spec, at_least
 from ganlab.training.batch import Batch, RealImages
 from ganlab.training.binarise import Binarise
 from ganlab.training.chance import Chance, drawn
 from ganlab.training.labels import labelled
+from ganlab.training.likelihood import Kind, LogLikelihood
 from ganlab.training.streams import Stream, stream
 from ganlab.training.updates import Player, UpdateRule, average_over_ranks
 
 G = "g"  # the one player
+EACH = 145  # temperatures of annealed importance sampling, for each of its chains
+# What log p is with each of the ways to find log Z; the last starts from chains that are near.
+KINDS: dict[str, Kind] = {"exact": "exact", "ais": "upper bound", "reverse-ais": "estimate"}
 SWEEPS = 10  # of the chains, between the two states that a health reading compares
 
 
@@ -182,6 +189,35 @@ class RBM(Generative):
             torch._foreach_copy_(found, list(moved))
         if self.weight_decay and machine.weight.grad is not None:
             machine.weight.grad.add_(machine.weight, alpha=self.weight_decay)
+
+    # Likelihood ----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def log_likelihoods(self, images: Tensor, samples: int, seed: int) -> list[LogLikelihood]:
+        """By the exact partition function of a small machine, or by estimates from both sides.
+
+        Those are of so many chains, with 145 temperatures for each: 100 chains have the 14,500
+        temperatures of Salakhutdinov & Murray 2008.
+        """
+        way = PartitionFunction(EACH * samples, max(2, samples), seed)
+        unnormalised = negative_free_energy(self.machine, self.held_out(images, seed))
+        about = {"binarise": self.binarise, "weights": "trained", "units": self.machine.kind}
+        found = []
+        for name, log_z in way.estimates(self.machine).items():
+            kind, suffix = KINDS[name], "" if name == "exact" else f"-{samples}"
+            told = {**about, **way.protocol(name)}
+            one = LogLikelihood.of(unnormalised - log_z.value, f"{name}{suffix}", kind, **told)
+            if kind != "exact":
+                ends = (one.nats + end - log_z.value for end in (log_z.low, log_z.high))
+                one = replace(one, interval=tuple(ends))
+            found.append(one)
+        return found
+
+    def held_out(self, images: Tensor, seed: int) -> Tensor:
+        """v (N, visible) of held-out images or points."""
+        if isinstance(self.machine.visible, Bernoulli):
+            return held_out_bits(images, self.binarise, seed, self.seed)
+        return self.machine.units_of(images)
 
     # Health --------------------------------------------------------------------------------------
 

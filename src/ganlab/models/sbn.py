@@ -1,5 +1,6 @@
 """Sigmoid belief networks, trained with a recognition network."""
 
+import functools
 from typing import Literal, get_args
 
 import torch
@@ -7,17 +8,19 @@ from torch import Tensor
 
 from ganlab.belief import BeliefNetwork, Recognition
 from ganlab.belief.estimators import log_mean_weight, reweighted_wake, vimco, wake
-from ganlab.belief.likelihood import log_probabilities
+from ganlab.belief.likelihood import MOST, bounds, exact, log_probabilities
 from ganlab.errors import CombinationError
 from ganlab.generative import Generative
 from ganlab.latent import Latent
-from ganlab.models.binary import bits, dead
+from ganlab.models.binary import bits, dead, held_out_bits
 from ganlab.schedules import Number
 from ganlab.spec import Spec, at_least, one_of
 from ganlab.training.batch import Batch, RealImages
 from ganlab.training.binarise import Binarise
 from ganlab.training.chance import Chance, drawn
 from ganlab.training.labels import labelled
+from ganlab.training.likelihood import LogLikelihood
+from ganlab.training.streams import Stream, stream
 from ganlab.training.updates import Player, UpdateRule, average_over_ranks
 
 G = "g"  # the one player: both networks together
@@ -145,6 +148,28 @@ class SBN(Generative):
         every = drawn(rows * self.trainer.world_size, self.noise)
         return lambda n: every(n).narrow(0, rows * self.trainer.global_rank, rows)
 
+    # Likelihood ----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def log_likelihoods(self, images: Tensor, samples: int, seed: int) -> list[LogLikelihood]:
+        """The bound of log p(x) with so many samples of q, and the truth of a small network.
+
+        Every image has samples of its own, so its bound does not depend on the others.
+        """
+        v = held_out_bits(images, self.binarise, seed, self.seed)
+        about = {"binarise": self.binarise, "weights": "trained"}
+        random = functools.partial(stream, v.device, seed, Stream.LIKELIHOOD)
+        bound = [
+            bounds(self.model, self.recognition, row, samples, random(number))
+            for number, row in enumerate(v.split(1))
+        ]
+        told = {**about, "samples": samples, "seed": seed}
+        found = [LogLikelihood.of(torch.cat(bound), f"iwae-{samples}", "lower bound", **told)]
+        if self.model.hidden_units <= MOST:
+            truth = torch.cat([exact(self.model, part) for part in v.split(100)])
+            found.append(LogLikelihood.of(truth, "exact", "exact", **about))
+        return found
+
     # Health --------------------------------------------------------------------------------------
 
     def own_readings(self, images: Tensor) -> dict[str, Tensor]:
@@ -166,10 +191,9 @@ def refusals(
     """Why these parts cannot be one model."""
     found = []
     up = [layer.out_features for layer in recognition.layers]
-    down = [layer.in_features for layer in reversed(model.layers)]
-    if up != down:
+    if up != model.widths:
         found.append(
-            f"model.recognition: has hidden layers {up}, and model.generator {down}; "
+            f"model.recognition: has hidden layers {up}, and model.generator {model.widths}; "
             "set both alike"
         )
     if estimator == "vimco" and samples < 2:
