@@ -428,7 +428,7 @@ def test_chains_that_were_not_saved_would_be_missed(tmp_path, monkeypatch):
         load(model, saved)
 
     monkeypatch.setattr(RBM, "on_load_checkpoint", forgetful)
-    with pytest.raises(AssertionError, match="/state_dict/generator.weight"):
+    with pytest.raises(AssertionError, match="/state_dict/generator"):
         assert_goes_on(tmp_path, *SMALL)
 
 
@@ -456,7 +456,8 @@ def test_readings_see_units_that_are_dead_and_chains_that_stand():
         ill = model.own_readings(images)
     assert well["dead_units"] == 0
     assert ill["dead_units"] >= 0.5
-    assert well["chain_memory"] < 0.5 < 0.9 < ill["chain_memory"]
+    assert well["chain_memory"] < 0.5
+    assert ill["chain_memory"] > 0.9
 
 
 def small_model(of=None, **options):

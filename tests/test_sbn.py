@@ -318,7 +318,10 @@ def test_a_run_is_sampled(tmp_path):
         (["model.samples=1"], "model.samples: vimco compares at least 2"),
         (["model.binarise=none"], "model.binarise: the visible units are binary"),
         (["model.recognition.hidden=[6]"], "model.recognition: has hidden layers [6], and"),
-        (["model.estimator=reinforce"], "estimator: expected 'vimco' or 'reweighted' or 'wake_sleep'"),
+        (
+            ["model.estimator=reinforce"],
+            "estimator: expected 'vimco' or 'reweighted' or 'wake_sleep'",
+        ),
         (["data=grid_2d"], "is for images, the data is points"),
         (["loss=hinge"], "loss: SBN has no use for it: there is no game"),
     ],

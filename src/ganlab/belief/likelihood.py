@@ -1,4 +1,4 @@
-"""The log-likelihood under a belief network: bounds by sampling, and the truth where it is small."""
+"""The log-likelihood under a belief network: bounds by sampling, and the truth if it is small."""
 
 from collections.abc import Iterator
 

@@ -42,7 +42,7 @@ def widths_of(spec: Spec, hidden: Sequence[int]) -> list[int]:
         ValueError: the data is points, or there are not 1 to 3 layers of at least one unit.
     """
     if not isinstance(spec, ImageSpec):
-        raise ValueError("a sigmoid belief network has binary pixels, the data is points")
+        raise ValueError("a sigmoid belief network has binary pixels, the data is points")  # noqa: TRY004 - of a config
     if not 1 <= len(hidden) <= DEEPEST:
         raise ValueError(f"hidden must be 1 to {DEEPEST} layers, got {len(hidden)}")
     at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})

@@ -14,7 +14,7 @@ HIDDEN = Bernoulli()
 
 
 class BoltzmannMachine(Generator):
-    """p(v, h) = exp(-E(v, h)) / Z, E = -b'v - c'h - v'Wh: visible units v, hidden units h in {0, 1}.
+    """p(v, h) = exp(-E(v, h)) / Z, E = -b'v - c'h - v'Wh, of visible v and hidden h in {0, 1}.
 
     A path of distributions leads from independent visible units (beta = 0) to the machine
     (beta = 1), as in Salakhutdinov & Murray 2008, section 4.1, with the base rates of the data:

@@ -11,9 +11,7 @@ from ganlab.training.streams import Stream, stream
 RARE = 0.01  # of images: a unit that is on, or off, for fewer of them tells nothing
 
 
-def bits(
-    images: Tensor, how: Binarise, generator: torch.Generator | None, seed: int
-) -> Tensor:
+def bits(images: Tensor, how: Binarise, generator: torch.Generator | None, seed: int) -> Tensor:
     """Binary pixels (N, C * H * W) of images (N, C, H, W) in [-1, 1]; see training/binarise.py."""
     return binarised(images, how, generator, seed).flatten(1)
 
