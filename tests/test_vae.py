@@ -4,13 +4,15 @@ import functools
 import itertools
 import json
 import math
+import os
+import signal
 
 import pytest
 import torch
 from torch.nn.functional import logsigmoid
 
 import ganlab
-from commands import rows, run_evaluate, run_sample, run_train, runs_in, stop_after, trained
+from commands import rows, run_evaluate, run_sample, run_train, runs_in, trained
 from conftest import adam, differing, fit, same, weights
 from ganlab.data import Digits
 from ganlab.errors import CombinationError
@@ -410,8 +412,15 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(more, tmp_path, monkeyp
     words = [*more, "iterations=6", "checkpoint_every=2", "health.every=2"]
     words += ["health.patience=10"]
     whole = run_of(tmp_path / "whole", *words)
-    stop_after(3, monkeypatch)
-    run_train(*brief(tmp_path / "parts", *words))
+    step = VAE.step
+
+    def interrupted(model, minibatch):
+        if model.iterations == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        step(model, minibatch)
+
+    monkeypatch.setattr(VAE, "step", interrupted)
+    assert run_train(*brief(tmp_path / "parts", *words)).code == 130
     monkeypatch.undo()
     parts = run_of(tmp_path / "parts", *words)
     mine, theirs = (
