@@ -33,6 +33,8 @@ MODELS = {  # what each model of conf/model needs beside its name, and what make
     ],
     "toy": ["data=ring_2d"],
     "tutorial": ["data=mnist"],
+    "vae": [],
+    "vae_conv": ["model.generator.width=8", "model.encoder.width=8"],
     "vanilla": [],
 }
 

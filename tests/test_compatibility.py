@@ -79,7 +79,8 @@ def stand_in(discriminator: type) -> dict[str, dict]:
     return {"generator": generator, "discriminator": {"_target_": discriminator}}
 
 
-MODELS = {**conf("model"), **{name: stand_in(d) for name, d in STAND_INS.items()}}
+GANS = {name: node for name, node in conf("model").items() if "discriminator" in node}
+MODELS = {**GANS, **{name: stand_in(d) for name, d in STAND_INS.items()}}
 LOSSES, CONDITIONINGS = conf("loss"), conf("conditioning")
 REGULARIZERS = {"none": {}, **conf("regularizer")}
 

@@ -19,9 +19,7 @@ from ganlab.scoring.likelihood import HeldOut, require_likelihood
 def refuse(given: dict[str, Any]) -> None:
     """Raises ValueError for options that have no meaning beside `likelihood`."""
     if odd := [name for name, value in given.items() if value]:
-        raise ValueError(
-            f"{odd[0]}: is of scores of samples; leave it out, or leave likelihood out"
-        )
+        raise ValueError(f"{odd[0]}: is for scores of samples; leave it or likelihood out")
 
 
 class Wanted(NamedTuple):

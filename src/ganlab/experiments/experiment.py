@@ -234,7 +234,7 @@ class Experiment(Settings):
         found += self._mistakes(self._check_metrics, "metrics", "data")
         found += self._mistakes(self._check_health, "health")
         with torch.device("meta"):
-            for player in self.kind.players if not found else ():
+            for player in self._ruled:
                 rule = [f"{player}_{part}" for part in RULE]
                 check = functools.partial(self._check_rule, player)
                 found += self._mistakes(check, *rule, "trainer", player=player)
@@ -247,6 +247,12 @@ class Experiment(Settings):
         """The mistakes that a check of some root keys reports; jobs that share these share it."""
         about = {key: getattr(self, key) for key in keys} | further
         return once.found(lambda: blamed(check), "rehearsal", about)
+
+    @property
+    def _ruled(self) -> list[str]:
+        """The players of the model whose optimizer and schedule are set."""
+        parts = ("optimizer", "schedule")
+        return [p for p in self.kind.players if all(getattr(self, f"{p}_{part}") for part in parts)]
 
     def _kinds_of_rules(self) -> dict[str, Any]:
         """What the model could object to in its rules; `_check_rule` has tried their numbers."""

@@ -152,7 +152,7 @@ class VAE(Generative):
             return -bound
         fit = self.fit(x, reparametrised(mean, log_variance, noise))[0].mean()
         divergence = kl_to_prior(mean, log_variance).mean(dim=0)
-        spent = torch.maximum(divergence, divergence.new_tensor(1.0) * self.weights.free_bits)
+        spent = divergence.clamp(min=self.weights.free_bits)
         loss = self.weights.beta * spent.sum() - fit
         self.observations.add("loss/g", loss)
         self.observations.add_all({"elbo/fit": fit, "elbo/kl": divergence.sum()})

@@ -1,6 +1,7 @@
 """Scores of a generator: which images are compared, by which extractor, under which protocol.
 
-May import: conditioning, data, errors, metrics, plots, runs, sampler, spec, storage, training.
+May import: conditioning, data, errors, generative, metrics, plots, runs, sampler, spec,
+storage, training.
 Libraries: pydantic, scipy, torch, torchmetrics.
 """
 

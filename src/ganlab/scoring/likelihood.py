@@ -16,7 +16,7 @@ from ganlab.training.streams import Stream, stream
 
 
 class HeldOut:
-    """Images whose likelihood is asked for: held-out ones, or of the training set if there are none.
+    """Images whose likelihood is asked for: held-out ones; training images if there are none.
 
     Args:
         data: after `setup`.
@@ -63,7 +63,8 @@ def require_likelihood(model: Sampler) -> Generative:
     Raises:
         ConfigError: it is not.
     """
-    kind = type(model)
-    if isinstance(model, Generative) and kind.log_likelihoods is not Generative.log_likelihoods:
-        return model
-    raise ConfigError([f"likelihood: {kind.__name__} draws samples and has no likelihood"])
+    if isinstance(model, Generative):
+        asked = type(model).log_likelihoods
+        if asked is not Generative.log_likelihoods:
+            return model
+    raise ConfigError([f"likelihood: {type(model).__name__} draws samples and has no likelihood"])
