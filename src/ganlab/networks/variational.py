@@ -119,7 +119,7 @@ class ConvDecoder(DCGANGenerator, Decoder):
 
 
 class ConvEncoder(Encoder):
-    """Pixels in [0, 1] -> (N, 2 latent_dim), by the layers of DCGAN's discriminator and a linear one.
+    """Pixels in [0, 1] -> (N, 2 latent_dim), by DCGAN's discriminator and a linear layer.
 
     Args:
         width, norm: as of DCGANDiscriminator.
