@@ -54,7 +54,7 @@ class VAE(Generative):
 
     Args:
         generator: the decoder.
-        encoder: of images in [-1, 1], or of points.
+        encoder: of pixels in [0, 1], or of points.
         likelihood: p(x | z), given what the decoder puts out.
         spec: shape of the images, or of the points that take their place, and number of classes.
         latent: the prior p(z), which must be Gaussian.
@@ -168,7 +168,7 @@ class VAE(Generative):
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance (N, latent.dim) of q(z | x)."""
-        return self.encoder.posterior(x if isinstance(self.spec, PointSpec) else 2 * x - 1)
+        return self.encoder.posterior(x)
 
     def fit(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x | z) in nats (k, N) of x (N, ...) and latents (k, N, latent.dim)."""
