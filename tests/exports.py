@@ -24,7 +24,9 @@ MODELS = {  # what each model of conf/model needs beside its name, and what make
     ],
     "resnet": [*NARROW_D, "model.generator.width=16"],
     "sagan": [*NARROW_D, "model.generator.width=16"],
+    "rbm": ["model.generator.sweeps=4"],
     "salimans": [],
+    "sbn": ["model.generator.hidden=[20,10]"],
     "sndcgan": [*NARROW_D, "model.generator.width=8"],
     "stylegan2": [
         "model.generator.base=256",
@@ -39,6 +41,7 @@ MODELS = {  # what each model of conf/model needs beside its name, and what make
 }
 
 
+RANDOM = ("rbm", "sbn")  # draw as they go, by a generator of torch's: no graph has that
 SMALL = ["ema=null", "latent.dim=16"]  # without an average, there are no statistics to recompute
 
 

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from exports import MODELS, SMALL, gan_of
+from exports import MODELS, RANDOM, SMALL, gan_of
 from ganlab.config.checks import conf_dir
+from ganlab.errors import ConfigError
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 CONDITIONINGS = ["concat", "projection", "acgan", "infogan", "semisupervised"]
@@ -27,7 +28,10 @@ def test_every_model_is_here():
     assert sorted(MODELS) == sorted(file.stem for file in (conf_dir() / "model").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("model", MODELS)
+TRACED = [model for model in MODELS if model not in RANDOM]
+
+
+@pytest.mark.parametrize("model", TRACED)
 def test_torch_exports_every_generator(model):
     gan = gan_of(*words_of(model))
     program = exported(gan.sampler, gan.fixed_latents(2)).module()
@@ -42,13 +46,22 @@ def test_torch_exports_a_generator_of_classes():
         assert torch.equal(images, gan.sampler(gan.fixed_latents(5)))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", TRACED)
 def test_onnx_draws_what_torch_draws(model):
     require_onnx()
     from ganlab.exporting.onnx import TOLERANCE, onnx_of, require_alike
 
     gan = gan_of(*words_of(model))
     assert 0 <= require_alike(gan, onnx_of(gan)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("model", RANDOM)
+def test_what_draws_as_it_goes_is_no_graph_and_that_is_said(model):
+    require_onnx()
+    from ganlab.exporting.onnx import onnx_of
+
+    with pytest.raises(ConfigError, match="onnx=false"):
+        onnx_of(gan_of(*words_of(model)))
 
 
 @pytest.mark.parametrize("conditioning", CONDITIONINGS)

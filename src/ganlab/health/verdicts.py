@@ -166,8 +166,21 @@ POSTERIOR_COLLAPSE = Ailment(
     "a lower model.beta, one that rises from 0 by a schedule, or model.free_bits=0.1",
     below={"active_units": 0.03},
 )
+OF_CHAINS = Ailment(
+    "chains-stand-still",
+    "a correlation of {chain_memory:.3f} is left after ten sweeps of the chains",
+    "a lower g_optimizer.lr, larger model.steps, model.weight_decay=0.001",
+    # Chains that learn MNIST well keep 0.97.
+    above={"chain_memory": 0.995},
+)
+OF_UNITS = Ailment(
+    "dead-units",
+    "{dead_units:.0%} of the hidden units are always on, or always off",
+    "a lower g_optimizer.lr, model.centre=true for an RBM, fewer hidden units",
+    above={"dead_units": 0.5},
+)
 # Of each group, only the first ailment that is found is reported.
-AILMENTS = (OF_PLAYERS, OF_SAMPLES, (MEMORISATION,), (POSTERIOR_COLLAPSE,))
+AILMENTS = (OF_PLAYERS, OF_SAMPLES, (MEMORISATION,), (POSTERIOR_COLLAPSE,), (OF_CHAINS,), (OF_UNITS,))
 
 
 class Detector:
