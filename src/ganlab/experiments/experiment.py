@@ -95,7 +95,8 @@ class Experiment(Settings):
     @property
     def _makers(self) -> dict[str, Callable[[], Any]]:
         """How each argument of a model's class is made, beside those that draw and its parts."""
-        return {
+        averaged = {"d_ema": lambda: self._average("d_ema")} if self.d_ema is not None else {}
+        return averaged | {  # only a model with a discriminator takes d_ema
             "loss": lambda: self._build("loss"),
             "g_rule": lambda: self._rule("g"),
             "d_rule": lambda: self._rule("d"),
@@ -104,7 +105,6 @@ class Experiment(Settings):
             "d_steps": lambda: self.d_steps,
             "ema": lambda: self._average("ema"),
             "ema_statistics": lambda: self.ema_statistics,
-            "d_ema": lambda: self._average("d_ema"),
             "iterations": lambda: self.length,
             "seed": lambda: self.seed,
         }
