@@ -24,6 +24,7 @@ from ganlab.boltzmann.likelihood import negative_free_energy
 from ganlab.boltzmann.units import Bernoulli, Gaussian
 from ganlab.latent import Gaussian as Latents
 from ganlab.models import RBM
+from ganlab.sampling.inversion import Inversion
 from ganlab.spec import ImageSpec, PointSpec
 from ganlab.training.chance import drawn, of_latents
 from ganlab.training.updates import UpdateRule
@@ -398,7 +399,7 @@ def test_units_are_an_exponential_family(units):
 
 SMALL = (
     *("model=rbm", "model.generator.hidden=12", "model.generator.scale=1"),
-    *("model.generator.sweeps=6", "model.chains=10"),
+    *("model.generator.sweeps=6", "model.chains=10", "callback.likelihood.n=20"),
 )
 GREY = ("model.generator.visible=gaussian", "model.binarise=none")
 
@@ -441,6 +442,11 @@ def test_a_run_is_sampled(tmp_path):
     torch.testing.assert_close(model.sample(3, seed=3), images[:3])
     assert images.abs().max() <= 1
     assert len(images.unique(dim=0)) > 10
+
+
+def test_no_latent_is_searched_for():
+    with pytest.raises(ValueError, match="no gradient leads to a z"):
+        Inversion(small_model())
 
 
 def test_readings_see_units_that_are_dead_and_chains_that_stand():

@@ -275,7 +275,7 @@ def test_a_large_network_is_not_enumerated():
 
 # Training ----------------------------------------------------------------------------------------
 
-SMALL = ("model=sbn", "model.generator.hidden=[6,4]", "latent.dim=3")
+SMALL = ("model=sbn", "model.generator.hidden=[6,4]", "latent.dim=3", "callback.likelihood.n=20")
 
 
 @pytest.mark.parametrize(

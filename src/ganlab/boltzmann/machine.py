@@ -38,7 +38,7 @@ class BoltzmannMachine(Generator):
         ValueError: a number is out of range, or the data is points and the units are binary.
     """
 
-    takes_points = True
+    takes_points, differentiable = True, False
 
     def __init__(
         self,

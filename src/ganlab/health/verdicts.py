@@ -180,7 +180,14 @@ OF_UNITS = Ailment(
     above={"dead_units": 0.5},
 )
 # Of each group, only the first ailment that is found is reported.
-AILMENTS = (OF_PLAYERS, OF_SAMPLES, (MEMORISATION,), (POSTERIOR_COLLAPSE,), (OF_CHAINS,), (OF_UNITS,))
+AILMENTS = (
+    OF_PLAYERS,
+    OF_SAMPLES,
+    (MEMORISATION,),
+    (POSTERIOR_COLLAPSE,),
+    (OF_CHAINS,),
+    (OF_UNITS,),
+)
 
 
 class Detector:

@@ -29,10 +29,12 @@ class Generator(Network):
     A subclass is constructed as `Generator(spec, latent_dim, ...)`; `latent_dim` includes the noise
     and the code of conditioning, which follows the noise in z.
 
+    `differentiable`: whether images change smoothly with z, so that a z can be searched for.
     `takes_code_dim`: whether its constructor has a parameter `code_dim`, the width of the code, to
     treat code and noise separately.
     """
 
+    differentiable: ClassVar[bool] = True
     takes_code_dim: ClassVar[bool] = False
 
     def generate(self, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

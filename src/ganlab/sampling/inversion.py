@@ -78,7 +78,7 @@ class Inversion:
         seed: of the starts and the noise.
 
     Raises:
-        ValueError: a number is out of range, or the model has no such space.
+        ValueError: a number is out of range, or the model has no such space, or no gradient.
     """
 
     gan: Sampler
@@ -94,6 +94,9 @@ class Inversion:
         at_least(1, starts=self.starts)
         at_least(0, steps=self.steps, features=self.features, prior=self.prior)
         positive(rate=self.rate)
+        if not getattr(self.gan.generator, "differentiable", True):
+            kind = type(self.gan.generator).__name__
+            raise ValueError(f"gan: a {kind} draws as it goes, so no gradient leads to a z")
         if self.space is not None:
             one_of(("z", "w", "w+"), space=self.space)
         if self.space in ("w", "w+") and not isinstance(self.gan.generator, StyleGenerator):
