@@ -26,9 +26,9 @@ def draw(logits: Tensor, chance: Chance) -> Tensor:
     return (chance(logits.shape[1]).to(logits) < torch.sigmoid(logits)).to(logits)
 
 
-def layers(widths: Sequence[int]) -> nn.ModuleList:
+def layers(widths: Sequence[int]) -> list[nn.Linear]:
     """Linear layers between neighbouring widths, Glorot & Bengio's weights, no bias at first."""
-    made = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
+    made = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
     for layer in made:
         nn.init.xavier_uniform_(layer.weight)
         nn.init.zeros_(layer.bias)
@@ -71,7 +71,8 @@ class BeliefNetwork(Generator):
         self.spec, self.latent_dim = spec, latent_dim
         widths = widths_of(spec, hidden)
         self.prior = nn.Parameter(torch.zeros(widths[-1]))
-        self.layers = layers(widths[::-1])  # from the top down
+        # From the top down; typed as what is used of them.
+        self.layers: list[nn.Linear] = nn.ModuleList(layers(widths[::-1]))  # type: ignore[assignment]
 
     @property
     def widths(self) -> list[int]:
@@ -134,7 +135,9 @@ class Recognition(Network):
 
     def __init__(self, spec: Spec, hidden: Sequence[int] = (200, 200)) -> None:
         super().__init__()
-        self.layers = layers(widths_of(spec, hidden))
+        # From the bottom up; typed as what is used of them.
+        found = nn.ModuleList(layers(widths_of(spec, hidden)))
+        self.layers: list[nn.Linear] = found  # type: ignore[assignment]
 
     @torch.no_grad()
     def draw(self, v: Tensor, chance: Chance) -> list[Tensor]:

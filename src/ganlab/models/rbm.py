@@ -184,8 +184,8 @@ class RBM(Generative):
         machine = self.machine
         parameters = (machine.weight, machine.visible_bias, machine.hidden_bias)
         if self.centre:
-            found = [p.grad for p in parameters if p.grad is not None]
-            moved = centred(*found, machine.visible_mean, machine.hidden_mean)
+            w, b, c = found = [p.grad for p in parameters if p.grad is not None]
+            moved = centred(w, b, c, machine.visible_mean, machine.hidden_mean)
             torch._foreach_copy_(found, list(moved))
         if self.weight_decay and machine.weight.grad is not None:
             machine.weight.grad.add_(machine.weight, alpha=self.weight_decay)
@@ -208,8 +208,8 @@ class RBM(Generative):
             told = {**about, **way.protocol(name)}
             one = LogLikelihood.of(unnormalised - log_z.value, f"{name}{suffix}", kind, **told)
             if kind != "exact":
-                ends = (one.nats + end - log_z.value for end in (log_z.low, log_z.high))
-                one = replace(one, interval=tuple(ends))
+                low, high = (one.nats + end - log_z.value for end in (log_z.low, log_z.high))
+                one = replace(one, interval=(low, high))
             found.append(one)
         return found
 
