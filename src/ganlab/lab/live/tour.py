@@ -98,7 +98,7 @@ TOUR = (
         "Raise D's rate to 0.005 and set the momentum to 0: D then rejects what there is too much "
         "of, and both modes fill.",
         change={"d_rate": 5e-3, "momentum": 0.0},
-        then=800,
+        then=1200,
         layers=("real", "generated", "heat", "densities"),
     ),
     Stop(
