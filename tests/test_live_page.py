@@ -17,6 +17,7 @@ from tornado.websocket import websocket_connect
 
 from browsers import PHONE
 from commands import run_main
+from event_loops import Loop
 from ganlab.errors import ConfigError
 from ganlab.health.verdicts import Verdict
 from ganlab.lab.__main__ import main
@@ -27,7 +28,6 @@ from ganlab.lab.live.link import SWITCHED, Link
 from ganlab.lab.live.picture import SOURCES, Picture
 from ganlab.lab.live.server import PATH, Laboratory
 from ganlab.pages import loopback
-from event_loops import Loop
 
 PATIENCE = 60_000  # milliseconds
 SMALL = "g_width=8&d_width=8&batch=16"  # quick

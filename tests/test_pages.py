@@ -15,9 +15,9 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 import ganlab
+from event_loops import Loop
 from ganlab.errors import ConfigError
 from ganlab.pages import document, images, loopback, plots
-from event_loops import Loop
 
 SOURCE = Path(ganlab.__file__).parent
 HOSTILE = "</script><script>document.title = 'taken'</script><img src=x onerror=alert(1)>\u2028'\"&"

@@ -27,6 +27,7 @@ from tornado.httpserver import HTTPServer
 import ganlab
 from browsers import PHONE
 from commands import run_main, run_train, runs_in, trained
+from event_loops import Loop
 from ganlab.commands import command_line
 from ganlab.commands import questions as asking
 from ganlab.commands.questions import Asked, questions
@@ -41,7 +42,6 @@ from ganlab.quizzing.statistics import error_rate
 from ganlab.quizzing.trials import Design
 from ganlab.runs.folder import Run
 from ganlab.spec import ImageSpec
-from event_loops import Loop
 from test_pages import HOSTILE
 
 SPEC = ImageSpec(3, 8)
