@@ -126,18 +126,18 @@ LEGEND: Mapping[str, tuple[str, str, str]] = {
 # what the loss takes D's output for -> how D is drawn then: in the plane, and on the line
 SCALES: Mapping[Scale, tuple[str, str]] = {
     "probability": (
-        "Blue: it takes it for real. Orange: for generated. Clear: it is unsure.",
-        "1: it takes it for real. 0: for generated. One half: it is unsure.",
+        "A probability: blue for real, orange for generated, clear where it is unsure.",
+        "A probability: 1 for real, 0 for generated, one half where it is unsure.",
     ),
     "regression": (
-        "It learns to say 1 (blue) of real points and 0 (orange) of generated ones; clear: 1/2.",
-        "It learns to say 1 of real points and 0 of generated ones.",
+        "A number without a sigmoid: near 1 (blue) for real, near 0 (orange) for generated points.",
+        "A number without a sigmoid: near 1 for real, near 0 for generated points.",
     ),
     "critic": (
-        "With this loss D is a critic, whose output is any number: blue is the highest in the "
-        "picture, orange the lowest, clear half way. Only differences count.",
-        "With this loss D is a critic, whose output is any number: it is drawn from 0, the lowest "
-        "in the picture, to 1, the highest. Only differences count.",
+        "A critic without a sigmoid says any number: blue is the highest in the picture, orange "
+        "the lowest, clear half way; only differences count.",
+        "A critic without a sigmoid says any number: 1 is the highest in the picture, 0 the "
+        "lowest; only differences count.",
     ),
 }
 SPEEDS = {"0": "as fast as it can", "100": "100 a second", "30": "30 a second", "10": "10 a second"}

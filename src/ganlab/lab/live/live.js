@@ -170,6 +170,7 @@
   const draw = (open) => {
     by("drawing").hidden = !open;
     by("draw").setAttribute("aria-pressed", String(open));
+    if (open) by("drawing").scrollIntoView({ block: "nearest" });
   };
   on("draw", "click", () => draw(by("drawing").hidden));
   on("drawn", "click", () => draw(false));

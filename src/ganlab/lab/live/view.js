@@ -98,7 +98,7 @@ const LiveView = (() => {
     fill(by("problems"), view.problems, () => view.problems.map((text) => element("div", text)));
     by("problems").hidden = !view.problems.length;
     const scales = [...new Set(view.scales)].join(" ");
-    Object.assign(by("stage").dataset, { dim: view.dim, sides: view.sides.length, scales });
+    Object.assign(by("stage").dataset, { dim: view.dim, sides: view.sides.length, stop: view.stop, scales });
     showPlaying(view);
     showLines(view);
     showChoices(view);

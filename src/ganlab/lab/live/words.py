@@ -15,7 +15,7 @@ LABELS: Mapping[str, str] = {
     "g_rate": "Learning rate of G",
     "d_rate": "Learning rate of D",
     "momentum": "Momentum (Adam: β₁)",
-    "k": "Updates of D for one of G (k)",
+    "k": "D updates per G update (k)",
     "g_width": "Width of G",
     "g_depth": "Hidden layers of G",
     "d_width": "Width of D",
@@ -24,7 +24,7 @@ LABELS: Mapping[str, str] = {
     "latent": "Noise z",
     "latent_dim": "Dimensions of z",
     "batch": "Points in a minibatch (m)",
-    "ema": "Decay of G's average (0: none)",
+    "ema": "G's average (0: none)",
     "seed": "Seed",
     "health": "Health",
 }
@@ -75,12 +75,12 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "W1": Measure(
         "Wasserstein distance W1",
-        "{value:.2f} of the axis",
+        "{value:.2f} units",
         "How far p_g's mass has to be moved, on average, to become p_data, in units of the axis.",
     ),
     "sliced W1": Measure(
         "Sliced Wasserstein distance",
-        "{value:.2f} of the axes",
+        "{value:.2f} units",
         "How far generated points have to be moved to lie as real ones do, seen along one line "
         "after another, on average, in units of the axes.",
     ),
