@@ -505,7 +505,7 @@ def test_data_is_drawn_by_hand(live, served, way):
     page.locator("#drawing").wait_for(state="hidden")
     page.click("#play")
     says(page, "#play", "Play")
-    setup = Setup.from_query(urlsplit(page.url).query.replace("%2C", ","))
+    setup = Link.from_query(urlsplit(page.url).query).setup
     assert setup == served.desk(page).setups[0]
 
 

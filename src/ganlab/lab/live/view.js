@@ -92,9 +92,9 @@ const LiveView = (() => {
 
   /** @param {View} view */
   function show(view) {
+    const turned = latest?.stop === view.stop && latest.sides.length !== view.sides.length;
     latest = view;
     const place = by("beside").getBoundingClientRect().top;
-    const turned = by("stage").dataset.sides !== String(view.sides.length);
     fill(by("problems"), view.problems, () => view.problems.map((text) => element("div", text)));
     by("problems").hidden = !view.problems.length;
     const scales = [...new Set(view.scales)].join(" ");
