@@ -134,10 +134,8 @@ SCALES: Mapping[Scale, tuple[str, str]] = {
         "A number without a sigmoid: near 1 for real, near 0 for generated points.",
     ),
     "critic": (
-        "A critic without a sigmoid says any number: blue is the highest in the picture, orange "
-        "the lowest, clear half way; only differences count.",
-        "A critic without a sigmoid says any number: 1 is the highest in the picture, 0 the "
-        "lowest; only differences count.",
+        "A critic, without a sigmoid, says any number: blue is its highest, orange its lowest.",
+        "A critic, without a sigmoid, says any number: 1 is its highest, 0 its lowest in the picture.",
     ),
 }
 SPEEDS = {"0": "as fast as it can", "100": "100 a second", "30": "30 a second", "10": "10 a second"}
