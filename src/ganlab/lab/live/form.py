@@ -135,7 +135,7 @@ SCALES: Mapping[Scale, tuple[str, str]] = {
     ),
     "critic": (
         "A critic, without a sigmoid, says any number: blue is its highest, orange its lowest.",
-        "A critic, without a sigmoid, says any number: 1 is its highest, 0 its lowest in the picture.",
+        "A critic, without a sigmoid, says any number: 1 is its highest, 0 its lowest.",
     ),
 }
 SPEEDS = {"0": "as fast as it can", "100": "100 a second", "30": "30 a second", "10": "10 a second"}
