@@ -112,7 +112,7 @@ def shot(browser, url: str, name: str, folder: Path) -> None:
     page = opened(browser, f"{url}?{state}", viewport=window, color_scheme=theme)
     if stop:
         page.click(f"[data-tour={stop}]")
-        expect(page.locator("#stop")).to_be_visible()
+        expect(page.locator("#stop")).to_be_visible(timeout=60_000)
     expect(page.locator("#iterations")).to_have_text(re.compile("[1-9].*"), timeout=60_000)
     expect(page.locator("#play")).to_have_text("Play", timeout=600_000)
     page.wait_for_timeout(500)  # Bokeh draws the last frame
