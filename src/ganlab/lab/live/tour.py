@@ -105,13 +105,9 @@ TOUR = (
         "Raise D's learning rate and set the momentum to 0.",
         number="modes",
         change={"d_rate": 5e-3, "momentum": 0.0},
-<<<<<<< HEAD
-        then=1200,
-=======
         after="D now learns quickly enough to reject what there is too much of, so G has to share "
         "its points between both modes.",
-        then=800,
->>>>>>> h-live
+        then=1200,
         layers=("real", "generated", "heat", "densities"),
     ),
     Stop(
