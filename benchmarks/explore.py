@@ -11,17 +11,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from exports import built
 from ganlab.commands import exploration
 from ganlab.commands.exploration import Asked
 from ganlab.errors import ConfigError
 from ganlab.exploring.networks import networks_of
+from onnx_exports import built
 from options import asked
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # after: both have an exports.py
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from browsers import CHROMIUM, FLAGS, Firefox
-from loops import Loop
+from event_loops import Loop
 
 OPTIONS = {"models": "vanilla,dcgan,resnet,biggan,stylegan2", "images": "20"}
 HEADS = ["model", "multiplications", "engine", "file", "Chromium", "Firefox"]

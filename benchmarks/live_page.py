@@ -32,7 +32,7 @@ COUNT = """() => {
   const room = Bokeh.documents[0].all_roots.find((root) => root.properties.wish);
   room.properties.view.change.connect(() => { window.frames_seen += 1; });
 }"""
-DESKTOP, PHONE = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 LINE = "data=two_gaussians_1d&latent_dim=1&iterations=300"
 LINE += "&layers=real,generated,heat,optimal,warp,gradients,densities"
 # file -> (state, stop of the tour, window, theme)
@@ -79,7 +79,7 @@ def opened(browser, url: str, **options) -> Page:
     """The page, when it shows its first frame."""
     page = browser.new_context(**options).new_page()
     page.goto(url)
-    page.locator("#command:not(:empty)").wait_for(timeout=60_000)
+    page.locator("#state").wait_for(state="hidden", timeout=60_000)
     return page
 
 
@@ -112,9 +112,10 @@ def shot(browser, url: str, name: str, folder: Path) -> None:
     page = opened(browser, f"{url}?{state}", viewport=window, color_scheme=theme)
     if stop:
         page.click(f"[data-tour={stop}]")
-        expect(page.locator("#stop")).to_be_visible()
+        expect(page.locator("#stop")).to_be_visible(timeout=60_000)
     expect(page.locator("#iterations")).to_have_text(re.compile("[1-9].*"), timeout=60_000)
     expect(page.locator("#play")).to_have_text("Play", timeout=600_000)
+    page.wait_for_timeout(500)  # Bokeh draws the last frame
     file = folder / f"{name}.png"
     page.screenshot(path=file, animations="disabled")
     Image.open(file).convert("RGB").quantize(256).save(file, optimize=True)

@@ -168,10 +168,12 @@ class Firefox:
 
     def close(self) -> None:
         """Ends it."""
-        self.loop.run(closed(self.socket))
-        self.process.terminate()
-        self.process.wait(timeout=30)
-        self.profile.cleanup()
+        try:
+            self.loop.run(closed(self.socket))
+        finally:
+            self.process.terminate()
+            self.process.wait(timeout=30)
+            self.profile.cleanup()
 
 
 async def connected(port: int):

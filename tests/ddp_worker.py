@@ -10,7 +10,6 @@ import torch
 from pytorch_lightning import Callback
 
 from conftest import fit, small_gan
-from extractors import Patches
 from ganlab.callbacks import Checkpoints, Interruption, Journal, Minutes, Scores
 from ganlab.data import Digits
 from ganlab.devices.distributed import SynchronousDDP
@@ -24,6 +23,7 @@ from ganlab.training import stopwatch
 from ganlab.training.ema import EMA
 from ganlab.training.stopwatch import Stopwatch
 from ganlab.training.updates import UpdateRule
+from small_extractors import Patches
 
 
 def made(norm: str):

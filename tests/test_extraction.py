@@ -20,7 +20,6 @@ from torch.utils._pytree import tree_leaves
 from torchvision.models import inception_v3
 
 from conftest import small_gan
-from extractors import Patches
 from ganlab.data import Digits
 from ganlab.data.progress import unwatched
 from ganlab.metrics import Tally
@@ -30,6 +29,7 @@ from ganlab.metrics.inceptionv3 import Inception
 from ganlab.metrics.resize import matrix
 from ganlab.scoring import Scorer, extraction
 from ganlab.scoring.extraction import at_once, extract, moved, tallied
+from small_extractors import Patches
 
 GPU, GIB = torch.device("cuda"), 2**30
 UNKNOWN = DataDependentOutputException, DynamicOutputShapeException

@@ -162,7 +162,7 @@ def test_a_detector_goes_on_from_its_state_as_if_it_had_never_stopped():
 
 
 def test_every_bound_is_of_a_reading_that_healthy_runs_have():
-    known = HEALTHY.keys() | {"memorised"}
+    known = HEALTHY.keys() | {"memorised", "active_units"}
     for ailment in (ailment for kind in AILMENTS for ailment in kind):
         assert ailment.above.keys() | ailment.below.keys() <= known
         assert ailment.says.format(**dict.fromkeys(known, 0.5))

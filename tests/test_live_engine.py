@@ -754,8 +754,11 @@ def test_the_gradient_vanishes_and_the_other_loss_has_one(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_modes_collapse_and_come_back(seed):
     training, layers = toured("mode-collapse", seed)
-    training.iterate(STOPS["mode-collapse"].iterations)
-    assert modes(layers) == 1
+    seen = []
+    for _ in range(STOPS["mode-collapse"].iterations // 50):
+        training.iterate(50)
+        seen.append(modes(layers))
+    assert sum(count <= 1 for count in seen) > 0.75 * len(seen)  # none while it jumps
     training.change(**STOPS["mode-collapse"].change)
     training.iterate(STOPS["mode-collapse"].then)
     assert modes(layers) == 2

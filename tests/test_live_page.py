@@ -27,6 +27,7 @@ from ganlab.lab.live.form import GROUPS, LEGEND
 from ganlab.lab.live.link import SWITCHED, Link
 from ganlab.lab.live.picture import SOURCES, Picture
 from ganlab.lab.live.server import PATH, Laboratory
+from ganlab.lab.live.words import LABELS, MEASURES
 from ganlab.pages import loopback
 
 PATIENCE = 60_000  # milliseconds
@@ -187,6 +188,8 @@ def test_the_form_says_what_applies_while_it_runs():
     named = {choice.name for _, group in GROUPS.values() for choice in group}
     assert Setup.__dataclass_fields__.keys() - named == {"strokes", "regularizers", "health"}
     assert LEGEND.keys() == set(SWITCHED)
+    assert LABELS.keys() == Setup.__dataclass_fields__.keys()
+    assert {stop.number for stop in TOUR} <= MEASURES.keys()
 
 
 @pytest.mark.parametrize("setup", [Setup(), Setup(data="gaussian_1d", latent_dim=1)])
@@ -290,11 +293,11 @@ def test_on_the_line_there_are_densities(live):
     for source in ("p_data", "p_g", "d", "best", "warp"):
         assert drawn(page, source) > 100
     assert drawn(page, "heat") == 0
-    says(page, "#left .numbers", "JSD")
+    says(page, "#left .numbers", re.compile("JSD.*nats"))
     assert page.is_visible("text=The densities of the data (blue) and of G (orange).")
     page.click("text=1 iteration")
     shown(page, 1)
-    assert page.is_visible("[data-chart=Value]") == ("V(D,G)" in page.inner_text("#left .numbers"))
+    assert page.is_visible("[data-chart=Value]") == ("V(D, G)" in page.inner_text("#left .numbers"))
 
 
 def test_slow_motion_goes_through_the_lines_of_algorithm_1(live):
@@ -320,10 +323,15 @@ def test_slow_motion_goes_through_the_lines_of_algorithm_1(live):
     until(page, lambda: drawn(page, "drawn_generated"))
     page.fill("#pace", "0.2")
     says(page, "#pace-shown", "0.2")
+    place = page.locator("#slow").bounding_box()
     page.click("#slow")
-    says(page, "#slow", "Pause")
+    says(page, "#play", "Pause")  # one state, whatever is played
+    assert page.get_attribute("#slow", "aria-pressed") == "true"
+    assert page.locator("#slow").bounding_box() == place
     reaches(page, 2)
-    page.click("#slow")
+    page.click("#play")
+    says(page, "#play", "Play")
+    assert page.get_attribute("#slow", "aria-pressed") == "false"
     page.click("text=1 iteration")
     until(page, lambda: page.locator("#lines .lit").count() == 0)
 
@@ -410,45 +418,72 @@ def test_regularizers_are_chosen_with_their_strength(live, served):
     page.keyboard.press("Tab")
     says(page, "#regularizers-shown", "gradient_penalty 0.5")
     assert served.desk(page).setups[0].regularizers == (("gradient_penalty", 0.5),)
+    page.fill("[data-strength=gradient_penalty]", "-1")
+    page.keyboard.press("Tab")
+    says(page, "#wrong-regularizers", "gradient_penalty expected a number from 0")
+    assert page.get_attribute("[data-strength=gradient_penalty]", "aria-invalid") == "true"
+    page.click("[data-restore=regularizers]")
+    page.locator("#wrong-regularizers").wait_for(state="hidden")
+    assert page.input_value("[data-strength=gradient_penalty]") == "0.5"
     page.uncheck("[data-regularizer=gradient_penalty]")
     says(page, "#regularizers-shown", "none")
 
 
 def test_a_wrong_value_is_explained_and_the_page_goes_on(live, served):
     page = live()
+    page.click("#play")
     page.fill("[data-choice=k]", "99")
     page.keyboard.press("Tab")
-    says(page, "#problems", "k: expected a whole number from 1 to 20, got 99")
+    label = "D updates per G update (k)"
+    says(page, "#wrong-k", f"{label}: expected a whole number from 1 to 20, got 99. In force: 1.")
     assert page.get_attribute("[data-choice=k]", "aria-invalid") == "true"
+    assert page.get_attribute("[data-choice=k]", "aria-describedby") == "wrong-k"
     assert served.desk(page).setups[0].k == 1
+    page.fill("[data-choice=batch]", "8")
+    page.keyboard.press("Tab")
+    until(page, lambda: served.desk(page).setups[0].batch == 8)
+    reaches(page, number(page) + 10)
+    assert page.input_value("[data-choice=k]") == "99"  # what was typed stays, with its message
+    assert page.is_visible("#wrong-k")
     page.fill("[data-choice=k]", "")
     page.keyboard.press("Tab")
-    says(page, "#problems", "k: expected a whole number from 1 to 20, got ''")
+    says(page, "#wrong-k", "got ''")
     page.fill("[data-choice=k]", "2")
     page.keyboard.press("Tab")
-    page.locator("#problems").wait_for(state="hidden")
+    page.locator("#wrong-k").wait_for(state="hidden")
     assert page.get_attribute("[data-choice=k]", "aria-invalid") is None
-    page.click("text=1 iteration")
-    shown(page, 1)
+    for way in ("key", "button"):
+        page.fill("[data-choice=g_rate]", "11")
+        page.keyboard.press("Enter")
+        says(page, "#wrong-g_rate", "Learning rate of G (g_rate): expected a number from 0 to 10")
+        page.keyboard.press("Escape") if way == "key" else page.click("[data-restore=g_rate]")
+        page.locator("#wrong-g_rate").wait_for(state="hidden")
+        assert page.input_value("[data-choice=g_rate]") == "0.001"
+    assert served.desk(page).setups[0].k == 2
 
 
 def test_what_cannot_be_combined_is_explained(live, served):
     page = live()
     page.select_option("[data-choice=loss]", "ebgan")
-    page.locator("#problems").wait_for()
+    page.locator("#wrong-loss").wait_for()
     assert served.desk(page).setups[0].loss == Setup().loss
     page.click("text=1 iteration")
     shown(page, 1)
-    assert page.input_value("[data-choice=loss]") == Setup().loss
+    assert page.input_value("[data-choice=loss]") == "ebgan"
+    page.select_option("[data-choice=loss]", "hinge")
+    page.locator("#wrong-loss").wait_for(state="hidden")
+    assert served.desk(page).setups[0].loss == "hinge"
 
 
 @pytest.mark.parametrize("way", ["mouse", "touch"])
 def test_data_is_drawn_by_hand(live, served, way):
     page = live(**({"has_touch": True, "viewport": PHONE} if way == "touch" else {}))
-    page.click("#drawing summary")
-    pad = page.locator("#pad")
-    pad.scroll_into_view_if_needed()
-    box = pad.bounding_box()
+    picture = page.locator("[data-plot='left picture']").bounding_box()
+    page.click("#draw")
+    box = page.locator("#pad").bounding_box()
+    scrolled = page.evaluate("scrollY")
+    place = {**box, "y": box["y"] + scrolled}  # the pad lies in the picture's place
+    assert [place[name] for name in picture] == pytest.approx([*picture.values()], abs=4)
     places = [
         (box["x"] + box["width"] * x, box["y"] + box["height"] * 0.25) for x in (0.2, 0.5, 0.8)
     ]
@@ -466,8 +501,32 @@ def test_data_is_drawn_by_hand(live, served, way):
     assert points[:, 0].max() == pytest.approx(0.6, abs=0.1)
     assert points[:, 1].mean() == pytest.approx(0.5, abs=0.02)
     assert page.input_value("[data-choice=data]") == "drawn"
-    setup = Setup.from_query(urlsplit(page.url).query.replace("%2C", ","))
+    page.click("#play")
+    page.locator("#drawing").wait_for(state="hidden")
+    page.click("#play")
+    says(page, "#play", "Play")
+    setup = Link.from_query(urlsplit(page.url).query).setup
     assert setup == served.desk(page).setups[0]
+
+
+def test_a_touch_that_is_over_before_the_page_hears_of_it_draws(live, served):
+    """As on a page that is busy: the browser no longer knows the finger."""
+    page = live()
+    page.click("#draw")
+    page.evaluate(
+        """() => {
+          const pad = document.getElementById("pad");
+          const { left, top, width, height } = pad.getBoundingClientRect();
+          const send = (kind, share) => pad.dispatchEvent(new PointerEvent(kind, {
+            pointerId: 77, clientX: left + share * width, clientY: top + height / 2 }));
+          send("pointerdown", 0.2);
+          send("pointermove", 0.8);
+          send("pointerup", 0.8);
+        }"""
+    )
+    address(page, "data=drawn")
+    points = served.desk(page).sides[0].training.stage.points
+    assert points[:, 0].max() == pytest.approx(0.6, abs=0.1)
 
 
 def touch(page, places) -> None:
@@ -488,12 +547,20 @@ def test_the_menu_draws_something_until_somebody_draws(live, served):
 
 def test_two_side_by_side_from_the_same_seed(live, served):
     page = live(f"{SMALL}&seed=3")
+    assert "starts anew" in page.inner_text("label:has(#beside)")
+    page.locator("#beside").scroll_into_view_if_needed()
+    height = page.locator("#beside").bounding_box()["y"]
     page.check("#beside")
     page.locator("#right .plot >> nth=0").wait_for()
-    page.check("[name=which][value='1']")
+    assert page.locator("#beside").bounding_box()["y"] == pytest.approx(height, abs=2)
+    page.click("text=Choices of the right")
+    assert page.is_checked("[name=which][value='1']")
+    says(page, ".group >> nth=0", "right side")
     page.select_option("[data-choice=loss]", "wasserstein")
-    says(page, "#right .title", "wasserstein")
-    says(page, "#left .title", "nonsaturating")
+    says(page, "#right .title", "Loss = wasserstein")
+    says(page, "#left .title", "Loss = nonsaturating")
+    assert page.is_visible("#legend [data-scale=critic] .plane")  # what a critic's colours say
+    assert page.is_visible("#legend [data-scale=probability] .plane")
     page.fill("[data-choice=seed]", "4")
     page.keyboard.press("Tab")
     address(page, "seed=4")
@@ -516,11 +583,16 @@ def test_two_side_by_side_from_the_same_seed(live, served):
 
 
 def test_the_tour_leads_from_stop_to_stop(live, served):
-    page = live()
+    page = live(f"{SMALL}&layers=real,warp")
+    page.click("text=1 iteration")
+    shown(page, 1)
+    before = served.desk(page).sides
     for stop in TOUR[:2]:
         page.click(f"[data-tour={stop.name}]")
         says(page, "#stop-title", stop.title)
-        says(page, "#stop-text", " ".join(stop.sentences))
+        says(page, "#stop-text", stop.sentences[0])
+        says(page, "#stop-why", " ".join([*stop.sentences[1:], stop.advice]))
+        says(page, "#stop-number", MEASURES[stop.number].label)
         says(page, "#play", "Pause")
         desk = served.desk(page)
         assert (desk.setups[0], desk.until) == (stop.setup, stop.iterations)
@@ -532,6 +604,40 @@ def test_the_tour_leads_from_stop_to_stop(live, served):
     says(page, "#stop-title", TOUR[1].title)
     page.click("#leave")
     page.locator("#stop").wait_for(state="hidden")
+    shown(page, 1)  # what was there before
+    assert served.desk(page).sides is before
+    assert {box for box in SWITCHED if page.is_checked(f"#layer-{box}")} == {"real", "warp"}
+
+
+def test_drawing_in_the_tour_trains_with_the_settings_from_before():
+    desk = Desk(Link(Setup(g_width=8, d_width=8, seed=3)))
+    for act in (lambda: desk.draw([(0.0, 0.5)]), lambda: desk.choose(0, "data", "drawn")):
+        desk.tour("mode-collapse")
+        act()
+        assert desk.stop is None
+        assert replace(desk.setups[0], data="ring_2d", strokes="") == Setup(
+            g_width=8, d_width=8, seed=3
+        )
+
+
+@pytest.mark.parametrize("window", [{"width": 1280, "height": 900}, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("name", STOPS)
+def test_a_stop_is_seen_without_scrolling(live, window, name):
+    page = live(SMALL, viewport=window)
+    page.click(f"[data-tour={name}]")
+    says(page, "#stop-title", STOPS[name].title)
+    says(page, "#stop-number", re.compile(r"\d"))
+    last = "#cure" if STOPS[name].change else "#stop-number"
+    boxes = {
+        part: page.locator(part).bounding_box()
+        for part in ("#stop-number", last, "[data-plot='left picture']")
+    }
+    for box in boxes.values():
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= window["height"]
+    if window is PHONE:
+        gap = boxes["[data-plot='left picture']"]["y"] - boxes[last]["y"] - boxes[last]["height"]
+        assert gap < (40 if STOPS[name].beside is None else 170)  # titles tell two pictures apart
 
 
 def test_the_tour_pauses_where_there_is_something_to_see_and_has_a_cure(live, served):
@@ -544,11 +650,20 @@ def test_the_tour_pauses_where_there_is_something_to_see_and_has_a_cure(live, se
     served.do(setattr, desk, "until", desk.iterations + 20)  # sooner than the stop says
     says(page, "#play", "Play")
     page.click("#cure")
-    says(page, "#cure", "Cured")
+    says(page, "#cure", "Cured: Learning rate of D = 0.005, Momentum = 0")
+    says(page, "#stop-text", stop.after)
     (setup,) = desk.setups
     assert {key: getattr(setup, key) for key in stop.change} == dict(stop.change)
     assert desk.until > stop.then
     says(page, "#play", "Pause")
+    page.focus("#history")
+    page.keyboard.press("Home")  # before the cure
+    says(page, "#cure", "Cure:")
+    page.click("#play")
+    says(page, "#play", "Pause")
+    assert page.is_enabled("#cure")
+    says(page, "#cure", "Cure:")
+    says(page, "#stop-text", stop.sentences[0])
 
 
 # State, tabs, connections -------------------------------------------------------------------------
@@ -620,13 +735,37 @@ def test_a_page_without_a_connection_comes_back_by_itself(served, chromium):
     desk = served.desk(page)
     context.set_offline(True)
     page.evaluate("window.line.close()")
-    says(page, "#lost", "The connection is lost")
+    says(page, "#state", "The connection is lost")
+    assert page.is_disabled("#play")
     context.set_offline(False)
-    page.locator("#lost").wait_for(state="hidden")
+    page.locator("#state").wait_for(state="hidden")
     shown(ready(page), 1)
     assert served.desk(page) is desk
     page.click("text=1 iteration")
     shown(page, 2)
+    context.close()
+
+
+def test_nothing_is_shown_or_played_before_the_state_is_there(served, chromium):
+    context = chromium.new_context()
+    context.add_init_script(
+        "const Socket = WebSocket; window.WebSocket = class extends Socket {"
+        "set onmessage(act) { super.onmessage = (event) => { window.held ? window.held.then("
+        "() => act(event)) : act(event); }; } };"
+        "window.held = new Promise((done) => { window.release = done; });"
+    )
+    page = context.new_page()
+    page.goto(f"{served.url}?{SMALL}&k=3")
+    says(page, "#state", "Preparing")
+    assert page.is_disabled("#play")
+    assert page.is_disabled("[data-choice=k]")
+    for value in ("#iterations", "[data-choice=loss]", "#speed", "#layer-real"):
+        assert not page.is_visible(value)
+    page.keyboard.press("Space")
+    page.evaluate("window.release()")
+    page.locator("#state").wait_for(state="hidden")
+    assert page.input_value("[data-choice=k]") == "3"
+    says(page, "#play", "Play")
     context.close()
 
 
@@ -736,10 +875,35 @@ def test_the_page_is_played_by_keyboard(live):
 @pytest.mark.parametrize(("scheme", "sides"), [("light", ""), ("dark", "&beside=")])
 def test_a_phone_shows_it_without_scrolling_sideways(live, scheme, sides):
     page = live(SMALL + sides, viewport=PHONE, color_scheme=scheme)
+    assert page.is_visible("#about")
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     page.click(f"[data-tour={TOUR[0].name}]")
     says(page, "#stop-title", TOUR[0].title)
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+GROUND = """() => [...Bokeh.documents[0]._all_models.values()]
+  .filter((model) => model.type === "Figure").map((model) => model.background_fill_color)"""
+
+
+def test_plots_have_the_colours_of_the_theme(live):
+    page = live(color_scheme="dark")
+    (dark,) = set(page.evaluate(GROUND))
+    page.click("#theme")
+    assert dark not in page.evaluate(GROUND)
+    page.reload(wait_until="commit")
+    page.locator("#theme:not([hidden])").click()  # maybe before there are plots
+    ready(page)
+    assert set(page.evaluate(GROUND)) == {dark}
+
+
+def test_numbers_are_in_words_and_explained(live):
+    page = live()
+    says(page, "#left .numbers", re.compile("Modes reached.*of 8"))
+    says(page, "#left .numbers", re.compile("Generated points near a mode.*%"))
+    page.click("text=What these numbers mean")
+    assert page.is_visible(f"text={MEASURES['sliced W1'].meaning}")
+    assert not page.is_visible(f"text={MEASURES['V(D,G)'].meaning}")
 
 
 # Strangers ----------------------------------------------------------------------------------------
@@ -876,7 +1040,7 @@ def test_a_recorded_run_shows_what_the_training_was(recorded, opened):
 def test_two_recorded_runs_are_side_by_side(recorded, opened):
     page = opened(recorded["line"])
     page.locator("#right .numbers div").first.wait_for()
-    assert page.inner_text("#right .title") == "wasserstein"
+    assert page.inner_text("#right .title") == "Loss = wasserstein"
     assert drawn(page, "p_g", "left") == drawn(page, "p_g", "right") == 160
 
 

@@ -61,9 +61,8 @@ def test_the_wheel_has_every_yaml_and_module_and_nothing_else(wheel):
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     conf = {f"ganlab/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / "conf").rglob("*.yaml")}
     source = ROOT / "src"
-    modules = {p.relative_to(source).as_posix() for p in source.rglob("*.py")}
-    assert {name for name in names if name.endswith((".yaml", ".py"))} == conf | modules
-    assert names - conf - modules <= {"ganlab/py.typed"}
+    files = {path for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert names == conf | {path.relative_to(source).as_posix() for path in files}
 
 
 def test_an_installed_ganlab_trains_with_the_yaml_and_the_class_of_a_user(installed, tmp_path):

@@ -22,7 +22,6 @@ from torchmetrics.wrappers import FeatureShare
 import inception_weights
 import processes
 from conftest import ROOT
-from extractors import Patches
 from ganlab.data import Digits
 from ganlab.data.images import normalised
 from ganlab.errors import ConfigError
@@ -40,6 +39,7 @@ from ganlab.metrics import (
     neighbourhood,
 )
 from ganlab.metrics.features import Extractor, Features
+from small_extractors import Patches
 from test_readme import write_examples
 
 EXACT = 1e-10  # relative: the same sums in another order

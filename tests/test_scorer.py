@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from conftest import fit, same, small_gan, weights
-from extractors import Patches
 from ganlab.callbacks import Checkpoints, Journal, Scores
 from ganlab.conditioning import Concat
 from ganlab.data import Digits, ImageData, Images
@@ -33,6 +32,7 @@ from ganlab.scoring.reference import reference
 from ganlab.spec import ImageSpec
 from ganlab.storage import cache
 from ganlab.storage.cache import hash_of
+from small_extractors import Patches
 
 
 @pytest.fixture(scope="module")

@@ -106,3 +106,9 @@ def test_plugins_of_others_may_warn_and_tests_may_not(tmp_path):
     assert "UserWarning: collects" in said
     assert "test_that_warns - UserWarning: of the test itself" in said
     assert " 1 failed, 1 passed" in said
+
+
+def test_modules_of_tests_and_benchmarks_have_different_names():
+    """Both folders are searched for modules: of two of one name the second is never found."""
+    tests, benchmarks = ({p.name for p in (ROOT / f).glob("*.py")} for f in ("tests", "benchmarks"))
+    assert tests & benchmarks == set()

@@ -16,6 +16,7 @@ from commands import rows, run_evaluate, run_sample, run_train, runs_in, trained
 from conftest import adam, differing, fit, same, weights
 from ganlab.data import Digits
 from ganlab.errors import CombinationError
+from ganlab.health.verdicts import Detector, Watch
 from ganlab.latent import Gaussian, Uniform
 from ganlab.models import VAE, Bernoulli, Normal
 from ganlab.models.vae import importance_weighted, kl_to_prior, reparametrised
@@ -308,7 +309,12 @@ def test_a_collapsed_posterior_has_no_active_units():
         for parameter in model.encoder.parameters():
             parameter.zero_()
     images = Digits().read().images[:50].float() / 127.5 - 1
-    assert model.own_readings(images)["active_units"] == 0
+    unused = model.own_readings(images)["active_units"]
+    assert unused == 0
+    for share, said in ((unused.item(), ["posterior-collapse"]), (0.3, [])):
+        detector = Detector(Watch(warmup=0))
+        readings = [{"active_units": share, "iterations": 50 * i} for i in range(1, 20)]
+        assert [v.ailment for one in readings for v in detector.read(one)] == said
 
 
 @pytest.mark.parametrize("options", [{}, {"samples": 3}], ids=["elbo", "iwae"])

@@ -118,7 +118,7 @@ def test_without_a_network_the_sentence_says_what_to_do(home, server):
     server.close = lambda: None
     sentence = refused(weights.fetch)
     file = home / "cache" / weights.NAME
-    assert sentence.startswith(f"cannot download the Inception weights from {server.url} (")
+    assert sentence.startswith(f"cannot download the Inception weights from {weights.URL} (")
     assert sentence.endswith(
         f"; run `ganlab fetch-weights` where there is a network, or put the file at '{file}'"
     )
@@ -134,7 +134,6 @@ def test_a_folder_that_cannot_be_written_is_refused(home, server):
 FETCH = """
 import sys
 from ganlab.storage import weights
-from serving import Server
 weights.URL, weights.SHA256 = sys.argv[1:]
 print(weights.fetch())
 """

@@ -10,6 +10,8 @@ class Picture {
     this.status = element("status", HTMLElement);
     this.drawing = false;
     this.wanted = false;
+    /** The address that was read or written last; another one is about to be followed. */
+    this.address = location.hash;
     explorer.onChange(() => this.draw());
     addEventListener("hashchange", () => this.follow());
     element("png", HTMLButtonElement).addEventListener("click", () => {
@@ -53,16 +55,26 @@ class Picture {
     Painter.put(this.canvas, Painter.pixels(answer.output, this.explorer.about.image));
     const link = point.link(this.explorer.about.codes);
     this.canvas.dataset.shown = link;
-    if (location.hash !== `#${link}`) history.replaceState(null, "", `#${link}`);
+    if (location.hash === this.address) this.note(link);
     const { milliseconds } = answer;
     const digits = milliseconds < 10 ? 1 : 0;
     this.status.textContent = `${milliseconds.toFixed(digits)} ms an image`;
     this.canvas.dispatchEvent(new Event("drawn"));
   }
 
+  /**
+   * Puts a link into the address.
+   * @param {string} link
+   */
+  note(link) {
+    history.replaceState(null, "", `#${link}`);
+    this.address = location.hash;
+  }
+
   /** Shows the point that the address names, if it names one. */
   follow() {
-    const link = location.hash.slice(1);
+    this.address = location.hash;
+    const link = this.address.slice(1);
     if (!link || link === this.canvas.dataset.shown) return;
     const point = Point.of(link, this.explorer.space.expected);
     if (point) this.explorer.show(point);

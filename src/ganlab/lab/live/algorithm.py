@@ -75,6 +75,5 @@ def updating(player: str, how: str) -> str:
     """'Update the generator by ascending its stochastic gradient: ...'."""
     way, _, summand = how.partition(": ")
     theta = "θ_d" if player == "discriminator" else "θ_g"
-    return (
-        f"Update the {player} by {way} its stochastic gradient: ∇ {theta} {AVERAGED} [{summand}]."
-    )
+    gradient = f"∇\N{NO-BREAK SPACE}{theta} {AVERAGED} [{summand}]"
+    return f"Update the {player} by {way} its stochastic gradient: {gradient}."

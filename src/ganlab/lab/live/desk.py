@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
+
 from ganlab.data.strokes import MOST, written
 from ganlab.errors import ConfigError
 from ganlab.lab.live import setup as choices
@@ -16,6 +18,7 @@ from ganlab.lab.live.match import SHARED, Match
 from ganlab.lab.live.setup import DRAWN, NAMES, WHILE_IT_RUNS, Setup
 from ganlab.lab.live.tour import TOUR, Stop
 from ganlab.lab.live.training import LiveTraining
+from ganlab.lab.live.words import measured, named
 
 FRAME = 0.1  # seconds from one picture to the next while it plays
 FASTEST, SLOWEST = 1000.0, 10.0  # iterations a second, seconds a line
@@ -42,7 +45,10 @@ class Side:
         """The layers of these names, as they are now; the measures are noted if asked for."""
         found = self.layers.frame([*names, *["measures"] * measure])
         if measure:
-            self._note(found.pop("measures"), self.training.iterations)
+            numbers = found.pop("measures")
+            if "gradients" in found:
+                numbers["gradient"] = np.linalg.norm(found["gradients"].force, axis=1).mean()
+            self._note(numbers, self.training.iterations)
         return found
 
     def _note(self, numbers: dict[str, float], now: int) -> None:
@@ -74,7 +80,7 @@ class Desk:
         self.until = 0  # iterations at which it pauses; 0: it does not
         self.slowly = False  # whether the last thing done was a line
         self.stop: Stop | None = None
-        self.cured = False
+        self.before: tuple[list[Side], list[str]] | None = None  # the tour: sides, and layers shown
         self._train(link.setup, link.beside)
         if link.iterations:
             self.play(link.iterations)
@@ -235,8 +241,10 @@ class Desk:
             raise ConfigError([f"{choices.shown(name)}: unknown"])
         taken = {name: choices.read(name, text)}
         setups = self.setups
-        if taken.get("data") == DRAWN and not setups[0].strokes:
-            taken["strokes"] = EIGHT
+        if taken.get("data") == DRAWN:
+            self._leave_the_tour()
+            setups = self.setups
+            taken["strokes"] = setups[0].strokes or EIGHT
         changed = [
             replace(one, **taken) if at == side or name in SHARED else one
             for at, one in enumerate(setups)
@@ -247,7 +255,11 @@ class Desk:
             self._train(*changed)
 
     def draw(self, points: Sequence[Sequence[float]]) -> None:
-        """Takes a distribution drawn by hand: points in [-1, 1]^2; without any, the figure of 8."""
+        """Takes a distribution drawn by hand: points in [-1, 1]^2; without any, the figure of 8.
+
+        It leaves the tour, whose settings are for the data of its stop.
+        """
+        self._leave_the_tour()
         strokes = written((x, y) for x, y in points[:MOST]) or EIGHT
         self._train(*(replace(setup, data=DRAWN, strokes=strokes) for setup in self.setups))
 
@@ -262,18 +274,40 @@ class Desk:
         self.shown = [*kept, name] if on and name in SWITCHED else kept
 
     def tour(self, name: str) -> None:
-        """Goes to a stop of the tour, and plays until there is something to see; "": leaves it."""
-        self.stop, self.cured = STOPS.get(name), False
-        if self.stop is not None:
-            self._train(self.stop.setup, self.stop.beside)
-            self.shown = list(self.stop.layers)
-            self.play(self.stop.iterations)
+        """Goes to a stop of the tour, and plays until there is something to see.
+
+        Args:
+            name: of the stop; "": leaves the tour, and brings back what was there before.
+        """
+        stop = STOPS.get(name)
+        if stop is None:
+            self._leave_the_tour()
+            return
+        if self.before is None:
+            self.before = self.sides, self.shown
+        self._train(stop.setup, stop.beside)
+        self.stop, self.shown = stop, list(stop.layers)
+        self.play(stop.iterations)
+
+    def _leave_the_tour(self) -> None:
+        if self.before is not None:
+            self.pause()
+            self.sides, self.shown = self.before
+            self.until, self.slowly = 0, False
+        self.stop = self.before = None
+
+    @property
+    def cured(self) -> bool:
+        """Whether what the stop of the tour tells to change is in force."""
+        if self.stop is None or not self.stop.change:
+            return False
+        setup = self.setups[0]
+        return all(getattr(setup, name) == value for name, value in self.stop.change.items())
 
     def cure(self) -> None:
         """Mends what the stop of the tour shows, and plays until that can be seen, or on."""
         if self.stop is not None and self.stop.change:
             self.sides[0].training.change(**self.stop.change)
-            self.cured = True
             self.play(self.iterations + self.stop.then if self.stop.then else 0)
 
     # What a page asks for ------------------------------------------------------------------------
@@ -311,6 +345,7 @@ class Desk:
             "repeatable": self.repeatable,
             "layers": self.shown,
             "dim": left.layers.dim,
+            "scales": [side.layers.scale for side in self.sides],
             "choices": [written_out(setup) for setup in self.setups],
             "sides": [report(side) for side in self.sides],
             "titles": titles(self.setups),
@@ -349,10 +384,7 @@ def report(side: Side) -> dict[str, Any]:
     """What a training says of itself: plain data."""
     training, modes = side.training, side.layers.modes
     return {
-        "numbers": {
-            name: f"{value:.0f} of {len(modes)}" if name == "modes" and modes else f"{value:.3g}"
-            for name, value in side.numbers.items()
-        },
+        "numbers": measured(side.numbers, len(modes) if modes is not None else 0),
         "failure": training.failure,
         "ailing": training.ailing,
         "verdicts": [
@@ -366,15 +398,7 @@ def titles(setups: Sequence[Setup]) -> list[str]:
     """What tells sides from each other; their losses if nothing does."""
     differing = [name for name in NAMES if len({getattr(setup, name) for setup in setups}) > 1]
     return [
-        ", ".join(name_of(name, getattr(setup, name)) for name in differing) or setup.loss
+        ", ".join(named(name, getattr(setup, name)) for name in differing)
+        or named("loss", setup.loss)
         for setup in setups
     ]
-
-
-def name_of(name: str, value: Any) -> str:
-    """A choice in few words."""
-    if name == "loss":
-        return str(value)
-    if name == "regularizers":
-        return " + ".join(f"{one} {strength:g}" for one, strength in value) or "no regularizer"
-    return f"{name} = {choices.written(value)}"

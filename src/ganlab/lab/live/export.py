@@ -91,8 +91,8 @@ def page(desk: Desk, stops: Sequence[int], layers: Sequence[str]) -> str:
         sides=SIDES[: len(pictures)],
         titles=titles(desk.setups),
         charts=shown,
-        legend=parts["legend"],
-        colours=parts["colours"],
+        scales_shown=[side.layers.scale for side in desk.sides],
+        **{name: parts[name] for name in ("legend", "scales", "colours", "measures")},
         dim=desk.sides[0].layers.dim,
         commands=[side.training.command for side in desk.sides],
         tape={

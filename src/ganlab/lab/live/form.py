@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganlab.lab.live.charts import CHARTS
-from ganlab.lab.live.desk import name_of
+from ganlab.lab.live.layers import Scale
 from ganlab.lab.live.link import SWITCHED
 from ganlab.lab.live.picture import COLOURS
 from ganlab.lab.live.setup import (
@@ -20,6 +20,7 @@ from ganlab.lab.live.setup import (
     usual_strength,
 )
 from ganlab.lab.live.tour import TOUR
+from ganlab.lab.live.words import LABELS, MEASURES, named
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,18 @@ class Choice:
 
     Args:
         name: of the choice.
-        label: what the page calls it.
         options: of a menu; empty: it is a number.
         step: of a number, for its arrows.
     """
 
     name: str
-    label: str
     options: tuple[str, ...] = ()
     step: str = "1"
+
+    @property
+    def label(self) -> str:
+        """What the page calls it."""
+        return LABELS[self.name]
 
     @property
     def range(self) -> Range:
@@ -49,39 +53,39 @@ GROUPS: Mapping[str, tuple[bool, tuple[Choice, ...]]] = {
     "Game": (
         True,
         (
-            Choice("loss", "Loss", LOSSES),
-            Choice("k", "k: updates of D for one of G"),
-            Choice("batch", "m: points in a minibatch"),
+            Choice("loss", LOSSES),
+            Choice("k"),
+            Choice("batch"),
         ),
     ),
     "Optimizers": (
         True,
         (
-            Choice("d_optimizer", "Optimizer of D", OPTIMIZERS),
-            Choice("d_rate", "Learning rate of D", step="any"),
-            Choice("g_optimizer", "Optimizer of G", OPTIMIZERS),
-            Choice("g_rate", "Learning rate of G", step="any"),
-            Choice("momentum", "Momentum (Adam's first beta)", step="any"),
+            Choice("d_optimizer", OPTIMIZERS),
+            Choice("d_rate", step="any"),
+            Choice("g_optimizer", OPTIMIZERS),
+            Choice("g_rate", step="any"),
+            Choice("momentum", step="any"),
         ),
     ),
     "Data and noise": (
         False,
         (
-            Choice("data", "Data", tuple(DATA)),
-            Choice("latent", "Noise z", LATENTS),
-            Choice("latent_dim", "Dimensions of z"),
-            Choice("seed", "Seed"),
+            Choice("data", tuple(DATA)),
+            Choice("latent", LATENTS),
+            Choice("latent_dim"),
+            Choice("seed"),
         ),
     ),
     "Networks": (
         False,
         (
-            Choice("g_width", "Width of G"),
-            Choice("g_depth", "Hidden layers of G"),
-            Choice("d_width", "Width of D"),
-            Choice("d_depth", "Hidden layers of D"),
-            Choice("activation", "Activation", ACTIVATIONS),
-            Choice("ema", "Decay of G's average (0: none)", step="any"),
+            Choice("g_width"),
+            Choice("g_depth"),
+            Choice("d_width"),
+            Choice("d_depth"),
+            Choice("activation", ACTIVATIONS),
+            Choice("ema", step="any"),
         ),
     ),
 }
@@ -99,8 +103,8 @@ LEGEND: Mapping[str, tuple[str, str, str]] = {
     ),
     "heat": (
         "D",
-        "What D says of each place: blue for real, orange for generated, clear where it is unsure.",
-        "What D says of each x: 1 for real, 0 for generated, one half where it is unsure.",
+        "What D says of each place.",
+        "What D says of each x.",
     ),
     "optimal": (
         "D*, the best D",
@@ -119,6 +123,21 @@ LEGEND: Mapping[str, tuple[str, str, str]] = {
         "Lines from z, below, to G(z), above: they meet where G makes many points.",
     ),
 }
+# what the loss takes D's output for -> how D is drawn then: in the plane, and on the line
+SCALES: Mapping[Scale, tuple[str, str]] = {
+    "probability": (
+        "A probability: blue for real, orange for generated, clear where it is unsure.",
+        "A probability: 1 for real, 0 for generated, one half where it is unsure.",
+    ),
+    "regression": (
+        "A number without a sigmoid: near 1 (blue) for real, near 0 (orange) for generated points.",
+        "A number without a sigmoid: near 1 for real, near 0 for generated points.",
+    ),
+    "critic": (
+        "A critic, without a sigmoid, says any number: blue is its highest, orange its lowest.",
+        "A critic, without a sigmoid, says any number: 1 is its highest, 0 its lowest.",
+    ),
+}
 SPEEDS = {"0": "as fast as it can", "100": "100 a second", "30": "30 a second", "10": "10 a second"}
 SPEEDS |= {"3": "3 a second", "1": "1 a second"}
 
@@ -129,7 +148,9 @@ def parts() -> dict[str, Any]:
         "groups": GROUPS,
         "regularizers": {name: usual_strength(name) for name in REGULARIZERS},
         "legend": {name: LEGEND[name] for name in SWITCHED},
+        "scales": SCALES,
         "colours": COLOURS,
+        "measures": MEASURES,
         "charts": tuple(CHARTS),
         "speeds": SPEEDS,
         "tour": [tour_of(number) for number in range(len(TOUR))],
@@ -144,5 +165,7 @@ def tour_of(number: int) -> dict[str, Any]:
         "title": stop.title,
         "sentences": stop.sentences,
         "advice": stop.advice,
-        "cure": ", ".join(name_of(name, value) for name, value in stop.change.items()),
+        "number": stop.number,
+        "after": stop.after,
+        "cure": ", ".join(named(name, value) for name, value in stop.change.items()),
     }

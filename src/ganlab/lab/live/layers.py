@@ -20,7 +20,7 @@ that sees only the cell of a point, and a lower bound of the JSD of the points.
 import functools
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ from ganlab.losses import LeastSquares, Minimax
 from ganlab.training.terms import Generation
 
 Array = np.ndarray[Any, Any]
+Scale = Literal["probability", "regression", "critic"]
 LAYERS = ("real", "generated", "heat", "optimal", "warp", "gradients", "densities", "measures")
 SHOWN, CELLS, CELLS_1D = 400, 40, 160  # points; cells along an axis of the plane, and of the line
 MIDDLE = slice(CELLS_1D, 2 * CELLS_1D)  # the cells of the line that are shown
@@ -147,6 +148,14 @@ class Layers:
         """Of a cell."""
         return (self.edges[1] - self.edges[0]).item()
 
+    @property
+    def scale(self) -> Scale:
+        """What the loss in force takes D's output for."""
+        loss = self.gan.loss
+        if isinstance(loss, Minimax):
+            return "probability"
+        return "regression" if isinstance(loss, LeastSquares) else "critic"
+
     @functools.cached_property
     def masses(self) -> Tensor:
         """Of p_data in the cells, float64 (cells,) or (cells^2,)."""
@@ -190,10 +199,10 @@ class _Frame:
 
     @functools.cached_property
     def heat(self) -> Heat:
-        values, loss = self.gan.loss.score(self.logits), self.gan.loss
-        if isinstance(loss, Minimax):
+        values, scale = self.gan.loss.score(self.logits), self.of.scale
+        if scale == "probability":
             return Heat(self._shaped(values), "D(x): the probability that x is real", 0.0, 1.0)
-        if isinstance(loss, LeastSquares):
+        if scale == "regression":
             name = "D(x): 1 for real, 0 for generated"
             return Heat(self._shaped(values.clamp(0, 1)), name, 0.0, 1.0)
         low, high = values.min().item(), values.max().item()

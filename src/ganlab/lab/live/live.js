@@ -4,6 +4,7 @@
 
 (() => {
   const { by, field, all, say, side, stops, show } = LiveView;
+  const controls = /** @type {HTMLFieldSetElement} */ (by("controls"));
   /** @type {any} */
   const Bokeh = /** @type {any} */ (window).Bokeh;
   const { token, path } = JSON.parse(by("connection").textContent || "");
@@ -21,6 +22,13 @@
     if (room) room.wish = JSON.stringify({ ...what, number: ++wishes });
   };
 
+  /** @param {string} why the page cannot be used now; "": it can */
+  const wait = (why) => {
+    controls.disabled = why !== "";
+    by("state").hidden = !why;
+    say(by("state"), why);
+  };
+
   const drawn = () => {
     if (!view) return;
     const frame = view.frame;
@@ -29,8 +37,12 @@
   };
 
   const arrived = () => {
+    const stop = view?.stop;
     view = /** @type {View} */ (JSON.parse(room.view));
     show(view);
+    wait("");
+    controls.classList.remove("preparing");
+    if (stop !== undefined && view.stop && view.stop !== stop) look();
     const address = `${location.pathname}${view.url ? `?${view.url}` : ""}`;
     if (history.state?.key !== view.key || location.pathname + location.search !== address) {
       history.replaceState({ key: view.key }, "", address);
@@ -38,6 +50,14 @@
     going = false;
     travel();
     drawn();
+  };
+
+  /** Where the screen is small, the card of a stop goes to the top, so that the picture is seen, too. */
+  const look = () => {
+    by("why").toggleAttribute("open", window.matchMedia("(min-width: 60rem)").matches);
+    if (by("pictures").getBoundingClientRect().bottom > window.innerHeight) {
+      if (window.matchMedia("(max-width: 60rem)").matches) by("stop").scrollIntoView();
+    }
   };
 
   const travel = () => {
@@ -50,8 +70,7 @@
   /** Asks for the server until it answers, then loads the page again: the training is kept there. */
   const lost = async () => {
     room = null;
-    by("lost").hidden = false;
-    say(by("lost"), "The connection is lost. The training is kept, and the page tries to reach it.");
+    wait("Preparing… The connection is lost. The training is kept, and the page tries to reach it.");
     for (;;) {
       try {
         if ((await fetch(location.pathname)).ok) break;
@@ -67,14 +86,20 @@
 
   /** @param {string} id @param {string} event @param {() => void} act */
   const on = (id, event, act) => by(id).addEventListener(event, act);
-  const play = () => wish({ do: view?.playing === "iterations" ? "pause" : "play" });
+  const play = () => {
+    if (!view?.playing) draw(false);
+    wish({ do: view?.playing ? "pause" : "play" });
+  };
 
   for (const button of all("[data-do]")) {
     button.addEventListener("click", () => wish({ do: button.dataset.do }));
   }
   on("play", "click", play);
   on("slow", "click", () => wish({ do: view?.playing === "lines" ? "pause" : "slow" }));
-  on("speed", "change", () => wish({ do: "speed", value: Number(field("speed").value) }));
+  on("speed", "change", () => {
+    field("speed").dataset.wish = String(wishes + 1);
+    wish({ do: "speed", value: Number(field("speed").value) });
+  });
   on("pace", "input", () => wish({ do: "pace", value: Number(field("pace").value) }));
   on("history", "input", () => {
     goal = view?.kept[Number(field("history").value)] ?? null;
@@ -82,6 +107,13 @@
   });
   on("beside", "change", () => wish({ do: "beside", on: field("beside").checked }));
   for (const radio of all("[name=which]")) radio.addEventListener("change", () => view && show(view));
+  for (const button of all("[data-whose]")) {
+    button.addEventListener("click", () => {
+      /** @type {HTMLInputElement} */ (all("[name=which]")[Number(button.dataset.whose)]).checked = true;
+      if (view) show(view);
+      by("choices").scrollIntoView();
+    });
+  }
 
   for (const box of all("[data-layer]")) {
     box.addEventListener("change", () => {
@@ -90,14 +122,35 @@
     });
   }
 
-  /** @type {HTMLElement | null} The control that made the last choice. */
-  let chooser = null;
   /** @param {HTMLElement} input @param {string} name @param {string} text */
   const choose = (input, name, text) => {
-    for (const invalid of all("[aria-invalid]")) invalid.removeAttribute("aria-invalid");
-    chooser = input;
-    wish({ do: "choose", side: side(), name, text });
+    delete input.dataset.typed;
+    input.dataset.wish = String(wishes + 1);
+    wish({ do: "choose", side: side(), name, text, field: `${side()} ${name}` });
   };
+  /** @param {string} name of a choice that goes back to what is in force */
+  const restore = (name) => {
+    const force = view?.choices[side()][name] ?? "";
+    if (name === "regularizers") {
+      for (const input of all("[data-strength]")) delete input.dataset.typed;
+      choose(by(name), name, force);
+    } else {
+      const [input] = /** @type {HTMLInputElement[]} */ (all(`[data-choice="${name}"]`));
+      input.value = force;
+      choose(input, name, force);
+    }
+  };
+  by("choices").addEventListener("input", (event) => {
+    /** @type {HTMLElement} */ (event.target).dataset.typed = "";
+  });
+  for (const button of all("[data-restore]")) {
+    button.addEventListener("click", () => restore(button.dataset.restore ?? ""));
+  }
+  by("choices").addEventListener("keydown", (event) => {
+    const input = /** @type {HTMLElement} */ (event.target);
+    const name = input.dataset.choice ?? (input.matches("[data-regularizer], [data-strength]") ? "regularizers" : "");
+    if (event.key === "Escape" && name) restore(name);
+  });
   for (const input of all("[data-choice]")) {
     input.addEventListener("change", () => {
       choose(input, input.dataset.choice ?? "", /** @type {HTMLInputElement} */ (input).value);
@@ -113,6 +166,14 @@
   }
 
   const pad = drawingPad(/** @type {HTMLCanvasElement} */ (by("pad")), (points) => wish({ do: "draw", points }));
+  /** @param {boolean} open whether the pad lies over the picture */
+  const draw = (open) => {
+    by("drawing").hidden = !open;
+    by("draw").setAttribute("aria-pressed", String(open));
+    if (open) by("drawing").scrollIntoView({ block: "nearest" });
+  };
+  on("draw", "click", () => draw(by("drawing").hidden));
+  on("drawn", "click", () => draw(false));
   on("wipe", "click", () => pad.wipe());
 
   // Tour and link ---------------------------------------------------------------------------------
@@ -140,7 +201,7 @@
 
   document.addEventListener("keydown", (event) => {
     const target = /** @type {HTMLElement} */ (event.target);
-    if (target.closest("input, select, button, summary, textarea") || event.ctrlKey || event.metaKey) return;
+    if (controls.disabled || target.closest("input, select, button, summary, textarea") || event.ctrlKey || event.metaKey) return;
     if (event.key === " ") play();
     else if (event.key === ".") wish({ do: "iterate" });
     else return;
@@ -153,16 +214,17 @@
     Bokeh.set_log_level("warn");
     const query = location.search;
     const address = `${location.protocol.replace("http", "ws")}//${location.host}${path}`;
-    await Bokeh.embed.add_document_from_session(address, token, document.body, all("[data-plot]"));
+    try {
+      await Bokeh.embed.add_document_from_session(address, token, document.body, all("[data-plot]"));
+    } catch {
+      return lost();
+    }
     const [opened] = Bokeh.documents;
     opened.on_event("connection_lost", lost);
     room = opened.all_roots.find((/** @type {any} */ root) => root.properties.wish);
-    room.properties.view.change.connect(() => {
-      arrived();
-      if (chooser && view?.problems.length) chooser.setAttribute("aria-invalid", "true");
-      chooser = null;
-    });
-    wish({ do: "open", key: history.state?.key ?? null, query });
+    document.dispatchEvent(new Event("plot"));
+    room.properties.view.change.connect(arrived);
+    return wish({ do: "open", key: history.state?.key ?? null, query });
   };
   void connect();
 })();

@@ -14,6 +14,8 @@ function drawingPad(canvas, done) {
   let points = [];
   /** @type {number[] | null} */
   let last = null;
+  /** @type {number | null} The mouse, pen or finger that draws; others are not heard meanwhile. */
+  let pointer = null;
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
 
   /** @param {number[]} point */
@@ -50,16 +52,23 @@ function drawingPad(canvas, done) {
   };
 
   canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    last = null;
+    if (pointer !== null) return;
+    pointer = event.pointerId;
+    try {
+      canvas.setPointerCapture(pointer);
+    } catch {
+      // a busy page hears of a touch when it is already over; its end follows
+    }
     reach(at(event));
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (last && canvas.hasPointerCapture(event.pointerId)) reach(at(event));
+    if (event.pointerId === pointer) reach(at(event));
   });
-  const lift = () => {
-    if (last) done(points);
-    last = null;
+  /** @param {PointerEvent} event */
+  const lift = (event) => {
+    if (event.pointerId !== pointer) return;
+    done(points);
+    [pointer, last] = [null, null];
   };
   canvas.addEventListener("pointerup", lift);
   canvas.addEventListener("pointercancel", lift);

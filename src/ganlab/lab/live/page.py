@@ -4,6 +4,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable
+from typing import Any, TypedDict
 
 from bokeh.core.properties import Int, String
 from bokeh.document import Document
@@ -15,11 +16,21 @@ from ganlab.lab.live.desk import FRAME, Desk
 from ganlab.lab.live.link import Link
 from ganlab.lab.live.picture import Picture
 from ganlab.lab.live.setup import Setup
+from ganlab.lab.live.words import relabelled
 from ganlab.pages.document import finite
 
 MOST = 8  # desks that are kept, the oldest is dropped
 AHEAD = 1  # frames that are sent before the page has drawn the one before
 MEASURED_EVERY = 0.5  # seconds, as long as it plays
+OWN = ("frame", "key", "answered", "problems", "refused")  # what a page adds to the desk's view
+ELSEWHERE = ("tour", "beside", "draw")  # wishes after which all fields show other choices
+
+
+class Refusal(TypedDict):
+    """A choice that is not in force: what was chosen, and why it cannot be."""
+
+    text: str
+    sentences: list[str]
 
 
 class Room(DataModel):
@@ -103,6 +114,9 @@ class Page:
         self.frame, self.scheduled = 0, False
         self.drawing, self.measured = 0.0, 0.0  # seconds that a frame takes; when it was measured
         self.titles = list[str]()
+        self.answered = 0  # the number of the last wish
+        self.problems = list[str]()  # of the last wish
+        self.refused = dict[str, Refusal]()  # by the field that the choice was made in
         self._fill()
 
     def _fill(self) -> None:
@@ -121,17 +135,31 @@ class Page:
         self.room.on_change("seen", self._seen)
 
     def _wished(self, _name: str, _old: str, new: str) -> None:
-        wish, mistakes = json.loads(new), list[str]()
-        wish.pop("number", None)  # it only makes each wish differ from the one before
+        wish = json.loads(new)
+        self.answered = wish.pop("number", 0)
         if wish.get("do") == "open":
-            self.key, self.desk, mistakes = self.desks.take(self, wish.get("key"), wish["query"])
+            key, query = wish.get("key"), wish["query"]
+            self.key, self.desk, self.problems = self.desks.take(self, key, query)
         elif self.desk is not None:
-            try:
-                self.desk.act(wish)
-            except ConfigError as error:
-                mistakes = error.problems
-        self._draw(mistakes, whole=True)
+            self._grant(self.desk, wish, wish.pop("field", None))
+        self._draw(whole=True)
         self._schedule()
+
+    def _grant(self, desk: Desk, wish: dict[str, Any], field: str | None) -> None:
+        """Does what is wished; what is wrong with a field's choice stays with the field."""
+        mistakes = list[str]()
+        try:
+            desk.act(wish)
+        except ConfigError as error:
+            mistakes = [relabelled(sentence) for sentence in error.problems]
+        if wish.get("do") in ELSEWHERE:
+            self.refused.clear()
+        if field is None:
+            self.problems = mistakes
+        elif mistakes:
+            self.refused[field] = {"text": str(wish.get("text")), "sentences": mistakes}
+        else:
+            self.refused.pop(field, None)
 
     def _seen(self, _name: str, _old: int, _new: int) -> None:
         self._schedule()
@@ -152,7 +180,7 @@ class Page:
         self.drawing = min(time.perf_counter() - started, FRAME / 2)
         self._schedule(max(0.0, wait - self.drawing))
 
-    def _draw(self, mistakes: list[str] | None = None, *, whole: bool = False) -> None:
+    def _draw(self, *, whole: bool = False) -> None:
         """Sends a frame; a whole one has new measures and curves, too."""
         desk = self.desk
         if desk is None:
@@ -165,5 +193,6 @@ class Page:
             self.titles = self.charts.show([s.curves() for s in desk.sides], desk.iterations)
             self.measured = now
         self.frame += 1
-        view = {"frame": self.frame, "key": self.key, "charts": self.titles, **desk.view()}
-        self.room.view = json.dumps(finite({**view, "problems": mistakes or []}), allow_nan=False)
+        own = {name: getattr(self, name) for name in OWN}
+        view = {**own, "charts": self.titles, **desk.view()}
+        self.room.view = json.dumps(finite(view), allow_nan=False)

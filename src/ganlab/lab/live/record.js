@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const { by, all, field, say, showSide, showLayers } = LiveView;
+  const { by, all, field, say, showSide, showMeanings, showLayers } = LiveView;
   /** @type {{iterations: number[], reports: Side[][], layers: string[], of: Record<string, string>}} */
   const tape = JSON.parse(by("tape").textContent || "");
   const last = tape.iterations.length - 1;
@@ -34,6 +34,7 @@
     }
     now.location = tape.iterations[frame];
     tape.reports[frame].forEach((report, at) => showSide(report, by(["left", "right"][at])));
+    showMeanings(tape.reports[frame]);
     showLayers(layers, dim);
     say(by("iterations"), `${tape.iterations[frame]} of ${tape.iterations[last]}`);
     field("history").value = String(frame);

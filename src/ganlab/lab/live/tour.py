@@ -21,7 +21,9 @@ class Stop:
         iterations: after which the phenomenon shows.
         sentences: what there is to see: three.
         advice: what to change, in words.
-        change: the same for `LiveTraining.change`; empty: nothing.
+        number: the measure to look at, a name in `words.MEASURES`.
+        change: the advice for `LiveTraining.change`; empty: nothing.
+        after: what there is to see after the change; "": there is none.
         then: iterations after the change until its effect shows.
         beside: what is trained beside it, from the same seed; None: nothing.
         layers: those to look at.
@@ -33,7 +35,9 @@ class Stop:
     iterations: int
     sentences: tuple[str, str, str]
     advice: str
+    number: str
     change: Mapping[str, Any] = field(default_factory=dict)
+    after: str = ""
     then: int = 0
     beside: Setup | None = None
     layers: tuple[str, ...] = ("real", "generated", "heat")
@@ -78,8 +82,11 @@ TOUR = (
             G stays where it started, although it could hardly be worse.
             """
         ),
-        "Change the loss to nonsaturating: for the same D, the arrows are long again at once.",
+        "Change the loss to nonsaturating.",
+        number="gradient",
         change={"loss": "nonsaturating"},
+        after="G ascends log D(G(z)), which is steep where D is sure: for the same D the arrows "
+        "are long at once, and G moves.",
         layers=("real", "generated", "heat", "gradients"),
     ),
     Stop(
@@ -89,16 +96,18 @@ TOUR = (
         600,
         sentences(
             """
-            The data has two modes, and G makes points of one of them, whatever the noise.
+            The data has two modes, and G makes points of one of them alone, whatever the noise.
             D learns too slowly to stop it, and nothing in G's loss asks for the other mode: each
             point by itself looks real enough.
             Now and then D has learned to reject the place, and all points jump to the other mode.
             """
         ),
-        "Raise D's rate to 0.005 and set the momentum to 0: D then rejects what there is too much "
-        "of, and both modes fill.",
+        "Raise D's learning rate and set the momentum to 0.",
+        number="modes",
         change={"d_rate": 5e-3, "momentum": 0.0},
-        then=800,
+        after="D now learns quickly enough to reject what there is too much of, so G has to share "
+        "its points between both modes.",
+        then=1200,
         layers=("real", "generated", "heat", "densities"),
     ),
     Stop(
@@ -113,8 +122,11 @@ TOUR = (
             The losses swing, and neither player gets anywhere.
             """
         ),
-        "Raise D's rate to 0.005: D then says no quickly enough, and all eight modes fill up.",
+        "Raise D's learning rate.",
+        number="modes",
         change={"d_rate": 5e-3},
+        after="D now rejects a place before all points are there, so they spread over all eight "
+        "modes and stay.",
         then=500,
     ),
     Stop(
@@ -131,9 +143,11 @@ TOUR = (
             Small learning rates make the circles slower, not smaller.
             """
         ),
-        "Add the regularizer r1 with strength 1: it damps D, and the swing dies out.  Or choose "
-        "extra_sgd for both optimizers.",
+        "Add the regularizer r1, or choose extra_sgd for both optimizers.",
+        number="W1",
         change={"regularizers": (("r1", 1.0),)},
+        after="r1 punishes D's slope and so damps it: the swing dies out, and G comes to rest at "
+        "the data.",
         then=240,
         layers=("real", "generated", "densities", "gradients"),
     ),
@@ -152,6 +166,7 @@ TOUR = (
             """
         ),
         "Raise k on the right: a better critic helps there, and harms on the left.",
+        number="sliced W1",
         beside=WASSERSTEIN,
         layers=("real", "generated", "heat", "gradients"),
     ),

@@ -5,10 +5,14 @@
 /**
  * @typedef {{kind: string, text: string, step: number}} Line
  * @typedef {{iteration: number, ailment: string, text: string}} Verdict
- * @typedef {{numbers: Record<string, string>, failure: string | null, ailing: string[],
+ * @typedef {{name: string, label: string, text: string}} Measure
+ * @typedef {{numbers: Measure[], failure: string | null, ailing: string[],
  *   verdicts: Verdict[]}} Side
- * @typedef {{name: string, title: string, sentences: string[], advice: string, cure: string}} Stop
- * @typedef {{frame: number, key: string, problems: string[], charts: string[], iterations: number,
+ * @typedef {{name: string, title: string, sentences: string[], advice: string, number: string,
+ *   after: string, cure: string}} Stop
+ * @typedef {{text: string, sentences: string[]}} Refusal
+ * @typedef {{frame: number, key: string, problems: string[], answered: number,
+ *   refused: Record<string, Refusal>, scales: string[], charts: string[], iterations: number,
  *   playing: "" | "iterations" | "lines", speed: number, pace: number, kept: number[],
  *   lines: Line[], line: number | null, url: string, link: string, commands: string[],
  *   repeatable: boolean, layers: string[], dim: number, choices: Record<string, string>[],
@@ -69,9 +73,17 @@ const LiveView = (() => {
     where.replaceChildren(...make());
   }
 
-  /** @param {HTMLInputElement | HTMLSelectElement} input @param {string} value */
+  /** @type {View | null} */
+  let latest = null;
+
+  /**
+   * Shows a value in a field, unless somebody types there or the server has yet to answer it.
+   * @param {HTMLInputElement | HTMLSelectElement} input
+   * @param {string} value
+   */
   function put(input, value) {
-    if (input.getAttribute("aria-invalid") === "true" || input === document.activeElement) return;
+    const waits = Number(input.dataset.wish ?? 0) > (latest?.answered ?? 0);
+    if (waits || input.dataset.typed !== undefined) return;
     if (input.value !== value) input.value = value;
   }
 
@@ -80,9 +92,13 @@ const LiveView = (() => {
 
   /** @param {View} view */
   function show(view) {
+    const turned = latest?.stop === view.stop && latest.sides.length !== view.sides.length;
+    latest = view;
+    const place = by("beside").getBoundingClientRect().top;
     fill(by("problems"), view.problems, () => view.problems.map((text) => element("div", text)));
     by("problems").hidden = !view.problems.length;
-    Object.assign(by("stage").dataset, { dim: view.dim, sides: view.sides.length });
+    const scales = [...new Set(view.scales)].join(" ");
+    Object.assign(by("stage").dataset, { dim: view.dim, sides: view.sides.length, stop: view.stop, scales });
     showPlaying(view);
     showLines(view);
     showChoices(view);
@@ -91,6 +107,7 @@ const LiveView = (() => {
       say(/** @type {HTMLElement} */ (where.querySelector(".title")), view.titles[at] ?? "");
       showSide(side, where);
     });
+    showMeanings(view.sides);
     showLayers(view.layers, view.dim);
     for (const chart of all("[data-chart]")) {
       chart.hidden = !view.charts.includes(chart.dataset.chart ?? "");
@@ -101,6 +118,8 @@ const LiveView = (() => {
     say(by("repeats"), view.repeatable
       ? "This command trains the same weights, bit for bit:"
       : "You have intervened while it ran, so no command repeats it exactly. This one trains with the choices in force now:");
+    // Where one picture becomes two, the switch stays under the finger.
+    if (turned) window.scrollBy(0, by("beside").getBoundingClientRect().top - place);
   }
 
   /** @param {string[]} layers @param {number} dim of the data */
@@ -113,8 +132,8 @@ const LiveView = (() => {
 
   /** @param {View} view */
   function showPlaying(view) {
-    say(by("play"), view.playing === "iterations" ? "Pause" : "Play");
-    say(by("slow"), view.playing === "lines" ? "Pause" : "Slow motion");
+    say(by("play"), view.playing ? "Pause" : "Play");
+    by("slow").setAttribute("aria-pressed", String(view.playing === "lines"));
     put(/** @type {any} */ (by("speed")), String(view.speed));
     const last = view.kept[view.kept.length - 1];
     const past = view.iterations < last;
@@ -175,18 +194,56 @@ const LiveView = (() => {
     const two = view.sides.length === 2;
     field("beside").checked = two;
     by("which").hidden = !two;
+    by("choices").dataset.sides = String(view.sides.length);
+    for (const name of all("[data-title]")) say(name, view.titles[Number(name.dataset.title)] ?? "");
+    for (const whose of all("[data-side]")) say(whose, ["left", "right"][side()]);
+    all(".side").forEach((one, at) => one.classList.toggle("chosen", two && at === side()));
     const choices = view.choices[side()];
-    for (const input of all("[data-choice]")) {
-      put(/** @type {HTMLInputElement} */ (input), choices[input.dataset.choice ?? ""]);
+    /** @param {string} name */
+    const refusal = (name) => /** @type {Refusal | undefined} */ (view.refused[`${side()} ${name}`]);
+    for (const where of all("[data-wrong]")) {
+      const name = where.dataset.wrong ?? "";
+      showWrong(where, refusal(name), name === "regularizers" ? "" : choices[name]);
     }
-    const chosen = choices.regularizers ? choices.regularizers.split(",").map((one) => one.split(":")) : [];
+    for (const input of all("[data-choice]")) {
+      const name = input.dataset.choice ?? "";
+      mark(input, refusal(name) !== undefined, `wrong-${name}`);
+      put(/** @type {HTMLInputElement} */ (input), refusal(name)?.text ?? choices[name]);
+    }
+    const wrong = refusal("regularizers");
+    const listed = wrong?.text ?? choices.regularizers;
+    const chosen = listed ? listed.split(",").map((one) => one.split(":")) : [];
     say(by("regularizers-shown"), chosen.map(([name, strength]) => `${name} ${Number(strength)}`).join(", ") || "none");
     for (const box of all("[data-regularizer]")) {
       const found = chosen.find(([name]) => name === box.dataset.regularizer);
       /** @type {HTMLInputElement} */ (box).checked = found !== undefined;
       const strength = all(`[data-strength="${box.dataset.regularizer}"]`)[0];
-      if (found) put(/** @type {HTMLInputElement} */ (strength), String(Number(found[1])));
+      mark(strength, found !== undefined && wrong !== undefined, "wrong-regularizers");
+      if (found) put(/** @type {HTMLInputElement} */ (strength), found[1] && String(Number(found[1])));
     }
+  }
+
+  /** @param {HTMLElement} input @param {boolean} wrong @param {string} why the id of what says it */
+  function mark(input, wrong, why) {
+    if (wrong === (input.getAttribute("aria-invalid") === "true")) return;
+    if (wrong) {
+      input.setAttribute("aria-invalid", "true");
+      input.setAttribute("aria-describedby", why);
+    } else {
+      input.removeAttribute("aria-invalid");
+      input.removeAttribute("aria-describedby");
+    }
+  }
+
+  /**
+   * @param {HTMLElement} where
+   * @param {Refusal | undefined} refusal
+   * @param {string} force the value in force; "": not said
+   */
+  function showWrong(where, refusal, force) {
+    where.hidden = refusal === undefined;
+    const text = refusal ? refusal.sentences.join(" ") : "";
+    say(/** @type {HTMLElement} */ (where.firstElementChild), text && force ? `${text}. In force: ${force}.` : text);
   }
 
   /**
@@ -196,14 +253,14 @@ const LiveView = (() => {
   function showSide(side, where) {
     /** @param {string} name */
     const part = (name) => /** @type {HTMLElement} */ (where.querySelector(name));
-    const names = Object.keys(side.numbers);
-    fill(part(".numbers"), names, () => names.map((name) => {
+    const labels = side.numbers.map((one) => one.label);
+    fill(part(".numbers"), labels, () => labels.map((label) => {
       const pair = document.createElement("div");
-      pair.append(element("dt", name), element("dd", ""));
+      pair.append(element("dt", label), element("dd", ""));
       return pair;
     }));
     const values = [...part(".numbers").querySelectorAll("dd")];
-    values.forEach((value, at) => say(value, side.numbers[names[at]]));
+    values.forEach((value, at) => say(value, side.numbers[at].text));
     fill(part(".verdicts"), [side.verdicts, side.failure], () => {
       const items = side.verdicts.map((verdict) => {
         const item = document.createElement("li");
@@ -220,6 +277,13 @@ const LiveView = (() => {
     }
   }
 
+  /** @param {Side[]} sides */
+  function showMeanings(sides) {
+    for (const one of all("[data-meaning]")) {
+      one.hidden = !sides[0].numbers.some((number) => number.name === one.dataset.meaning);
+    }
+  }
+
   /** @param {View} view */
   function showStop(view) {
     for (const button of all("[data-tour]")) {
@@ -230,14 +294,26 @@ const LiveView = (() => {
     if (at < 0) return;
     const stop = stops[at];
     say(by("stop-title"), stop.title);
-    say(by("stop-text"), stop.sentences.join(" "));
-    say(by("stop-advice"), stop.advice);
+    say(by("stop-text"), view.cured ? stop.after : stop.sentences[0]);
+    say(by("stop-why"), [...stop.sentences.slice(1), stop.advice].join(" "));
+    showNumber(view.sides, stop.number);
     by("cure").hidden = !stop.cure;
-    say(by("cure"), view.cured ? `Cured: ${stop.cure}` : `The cure: ${stop.cure}`);
+    say(by("cure"), view.cured ? `Cured: ${stop.cure}` : `Cure: ${stop.cure}`);
     /** @type {HTMLButtonElement} */ (by("cure")).disabled = view.cured;
     /** @type {HTMLButtonElement} */ (by("before")).disabled = at === 0;
     /** @type {HTMLButtonElement} */ (by("after")).disabled = at === stops.length - 1;
   }
 
-  return { by, field, all, say, side, stops, show, showSide, showLayers };
+  /** @param {Side[]} sides @param {string} name of the measure that a stop is about */
+  function showNumber(sides, name) {
+    const found = sides.map((side) => side.numbers.find((one) => one.name === name));
+    const texts = found.map((one) => one?.text ?? "");
+    const label = found[0]?.label ?? "";
+    fill(by("stop-number"), [label, texts], () => [
+      element("span", `${label}: `),
+      element("b", texts.length === 1 ? texts[0] : `left ${texts[0]}, right ${texts[1]}`),
+    ]);
+  }
+
+  return { by, field, all, say, side, stops, show, showSide, showMeanings, showLayers };
 })();

@@ -1,6 +1,6 @@
 """Sizes of exported generators, and how far ONNX Runtime is from PyTorch: a row for each model.
 
-    python benchmarks/exports.py [models=dcgan,stylegan2] [conditioning=none]
+    python benchmarks/onnx_exports.py [models=dcgan,stylegan2] [conditioning=none]
 
 The networks have the sizes of conf/model for the images of MNIST or CIFAR-10, the weights of the
 seed.  Nothing is trained, and no data is read.
