@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the checkout that 
 
 from ganlab.commands.composition import Composer, without_hydra
 from ganlab.commands.preflight import checked
-from ganlab.experiments.experiment import PLAYERS, Experiment
+from ganlab.experiments.experiment import Experiment
 from ganlab.gan import GAN
 from ganlab.training.batch import Batch
 from options import asked
@@ -138,8 +138,10 @@ def without_trainer(gan: GAN) -> None:
 
 def in_bf16(experiment: Experiment) -> bool:
     """Whether most of a recipe's FLOPs are in bfloat16: by the trainer, or by its networks."""
-    low = [experiment.model[player].get("bf16_stages", 0) for player in PLAYERS]
-    return experiment.trainer.get("precision") == "bf16-mixed" or all(low)
+    networks = (experiment.model["generator"], experiment.model["discriminator"])
+    return experiment.trainer.get("precision") == "bf16-mixed" or all(
+        network.get("bf16_stages", 0) for network in networks
+    )
 
 
 def cost_of(recipe: str, overrides: list[str], tflops: float | None) -> list[str]:
