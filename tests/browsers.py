@@ -75,7 +75,7 @@ def opened(chromium) -> Iterator:
         if context is None:
             context = chromium.new_context(**options)
             contexts.append(context)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         page = context.new_page()
         url = where.absolute().as_uri() if isinstance(where, Path) else where
         server = "/".join(url.split("/")[:3]) if url.startswith("http") else None

@@ -25,6 +25,7 @@ def test_iterations_follow_from_the_images_and_from_k_and_m(images):
     assert completed(of(images))[ITERATIONS] == 46_875
     assert completed(of(images), "d_steps=5")[ITERATIONS] == 9_375
     assert completed("batch_size=100", "d_steps=2", of(images))[ITERATIONS] == 15_000
+    assert completed("batch_size=100", "model=vae", of(images))[ITERATIONS] == 30_000
 
 
 @pytest.mark.parametrize(("images", "expected"), [("1", 1), ("64", 1), ("65", 2), ("128", 2)])
@@ -67,7 +68,6 @@ def test_the_config_is_shown_with_the_number():
         (["d_steps=0"], ["d_steps must be at least 1, got 0"]),
         (["batch_size=-1"], ["batch_size must be at least 1, got -1"]),
         (["batch_size=many"], ["batch_size: expected int, got 'many'"]),
-        (["d_steps=null"], ["d_steps: expected int, got None"]),
         (["d_steps=???"], ["d_steps: missing; set d_steps=..."]),
     ],
 )
@@ -75,6 +75,12 @@ def test_what_is_wrong_with_k_or_m_is_said_of_these(words, sentences):
     with pytest.raises(ConfigError) as caught:
         completed(of("3e6"), *words)
     assert caught.value.problems == sentences
+
+
+def test_a_game_needs_a_k(tmp_path):
+    outcome = run_train(*smoke(tmp_path), of("3e6"), "d_steps=null")
+    assert outcome.code == 2
+    assert "d_steps: expected int, got None" in outcome.err
 
 
 @pytest.mark.parametrize("images", ["", "abc", "0", "-5", "1,2", "null", "[1]", "1e400", "nan"])

@@ -137,9 +137,9 @@ def test_jobs_share_what_they_have_in_common(tmp_path, monkeypatch):
     built, composed = Counter[str](), 0
     build = Experiment._build
 
-    def counted(self, path, **given):
+    def counted(self, path, *node, **given):
         built[path] += 1
-        return build(self, path, **given)
+        return build(self, path, *node, **given)
 
     loaded = Composer._choices_loaded
 

@@ -22,8 +22,9 @@ def iterations(*given: Any, _root_: DictConfig) -> int:
 
     Args:
         given: the number of images, at least 1.
-        _root_: the config, with d_steps and batch_size.  Where one of them is no number of at least
-            1 the result is 1, and the check of the config says what is wrong.
+        _root_: the config, with d_steps and batch_size.  A model without a discriminator has no
+            d_steps and sees one minibatch in an iteration.  Where one of them is no number of at
+            least 1 the result is 1, and the check of the config says what is wrong.
 
     Raises:
         ConfigError: it is not one number of at least 1.
@@ -32,6 +33,7 @@ def iterations(*given: Any, _root_: DictConfig) -> int:
         said = ",".join(map(str, given))
         raise ConfigError([f"${{images:{said}}}: expected one number of images, at least 1"])
     sizes = [_root_.get(key, DEFAULTS[key]) for key in PER_ITERATION]
+    sizes = [1 if size is None else size for size in sizes]
     if not all(map(is_count, sizes)):
         return 1
     return math.ceil(given[0] / math.prod(sizes))

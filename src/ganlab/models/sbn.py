@@ -30,10 +30,10 @@ Estimator = Literal["vimco", "reweighted", "wake_sleep"]
 class SBN(Generative):
     """A belief network p(v, h) and a recognition network q(h | v).
 
-    vimco: both follow the gradient of the k-sample bound (Mnih & Rezende 2016).
-    reweighted: reweighted wake-sleep (Bornschein & Bengio 2015): p and q learn from samples of q
-        with the weights p / q, and q also from dreams of p.
-    wake_sleep: p learns from samples of q, and q from dreams of p (Hinton et al. 1995).
+    - vimco: both follow the gradient of the k-sample bound (Mnih & Rezende 2016).
+    - reweighted: reweighted wake-sleep (Bornschein & Bengio 2015): p and q learn from samples of q
+      with the weights p / q, and q also from dreams of p.
+    - wake_sleep: p learns from samples of q, and q from dreams of p (Hinton et al. 1995).
 
     Args:
         generator: p.

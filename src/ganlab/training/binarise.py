@@ -18,12 +18,12 @@ def binarised(
 ) -> Tensor:
     """Pixels in [0, 1] of images in [-1, 1]; 0 or 1 if they are binarised.
 
-    none: grey values.
-    dynamic: each pixel is drawn anew, 1 with the probability of its grey value (Salakhutdinov &
-        Murray 2008, section 4).
-    fixed: the same drawn once: the draw is a function of the seed and of the image, so that every
-        epoch, every process and every evaluation sees the same pixels.
-    threshold: 1 where the grey value is at least 1/2.
+    - none: grey values.
+    - dynamic: each pixel is drawn anew, 1 with the probability of its grey value (Salakhutdinov &
+      Murray 2008, section 4).
+    - fixed: the same drawn once: the draw is a function of the seed and of the image, so that every
+      epoch, every process and every evaluation sees the same pixels.
+    - threshold: 1 where the grey value is at least 1/2.
 
     Args:
         images: (N, ...) of 8 bits per value.
