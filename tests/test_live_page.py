@@ -552,6 +552,9 @@ def test_two_side_by_side_from_the_same_seed(live, served):
     height = page.locator("#beside").bounding_box()["y"]
     page.check("#beside")
     page.locator("#right .plot >> nth=0").wait_for()
+    boxes = [page.locator(f"#{side} .plot >> nth=0").bounding_box() for side in ("left", "right")]
+    assert boxes[0]["y"] == boxes[1]["y"]
+    assert page.is_visible("#left .heading")
     assert page.locator("#beside").bounding_box()["y"] == pytest.approx(height, abs=2)
     page.click("text=Choices of the right")
     assert page.is_checked("[name=which][value='1']")
