@@ -17,7 +17,7 @@ from ganlab.schedules import Number
 from ganlab.spec import Spec, at_least, one_of
 from ganlab.training.batch import Batch, RealImages
 from ganlab.training.binarise import Binarise
-from ganlab.training.chance import Chance, drawn
+from ganlab.training.chance import Chance, of_rank
 from ganlab.training.labels import labelled
 from ganlab.training.likelihood import LogLikelihood
 from ganlab.training.streams import Stream, stream
@@ -144,9 +144,8 @@ class SBN(Generative):
         return -self.recognition.log_probability(dreamt, hidden).mean()
 
     def of_all_ranks(self, rows: int) -> Chance:
-        """This rank's rows of uniform numbers; all ranks together draw what one alone would."""
-        every = drawn(rows * self.trainer.world_size, self.noise)
-        return lambda n: every(n).narrow(0, rows * self.trainer.global_rank, rows)
+        """This rank's rows of uniform numbers."""
+        return of_rank(rows, self.noise, self.trainer.global_rank, self.trainer.world_size)
 
     # Likelihood ----------------------------------------------------------------------------------
 

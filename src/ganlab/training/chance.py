@@ -15,6 +15,19 @@ def drawn(rows: int, generator: torch.Generator) -> Chance:
     return lambda n: torch.rand(rows, n, generator=generator, device=generator.device)
 
 
+def of_rank(rows: int, generator: torch.Generator, rank: int, ranks: int) -> Chance:
+    """Draws for so many rows of a process; all processes together draw what one alone would.
+
+    Args:
+        rows: of this process.
+        generator: in the same state in all processes.
+        rank: number of this process.
+        ranks: how many there are.
+    """
+    every = drawn(rows * ranks, generator)
+    return lambda n: every(n).narrow(0, rows * rank, rows)
+
+
 def of_latents(z: Tensor) -> Chance:
     """Draws that are a function of latents z (N, dim), row by row: each seeds its own generator.
 
