@@ -30,7 +30,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))
 COUNT = """() => {
   window.frames_seen = 0;
   const room = Bokeh.documents[0].all_roots.find((root) => root.properties.wish);
-  room.properties.view.change.connect(() => { window.frames_seen += 1; });
+  room.properties.frame.change.connect(() => { window.frames_seen += 1; });
 }"""
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 LINE = "data=two_gaussians_1d&latent_dim=1&iterations=300"

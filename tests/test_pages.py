@@ -86,6 +86,7 @@ def test_the_theme_is_the_systems_until_the_reader_chooses(made, opened, scheme)
     assert page.evaluate(theme) == other
 
 
+@pytest.mark.long
 def test_plots_draw_from_the_file_alone_in_the_pages_colours(made, opened):
     from bokeh.plotting import figure
 
@@ -104,6 +105,7 @@ def test_plots_draw_from_the_file_alone_in_the_pages_colours(made, opened):
     page.wait_for_function(f"{colour} === '#ffffff'")
 
 
+@pytest.mark.long
 def test_firefox_opens_the_same_file(made, firefox):
     firefox.open(made(said=HOSTILE))
     assert firefox.value("document.getElementById('said').textContent") == HOSTILE
@@ -247,6 +249,7 @@ def test_serving_ends_by_itself_when_its_work_is_done():
 SCRIPTS = sorted(SOURCE.rglob("*.js"))
 
 
+@pytest.mark.long
 def test_scripts_are_typed():
     """TypeScript checks the JSDoc types of all scripts."""
     if (tsc := shutil.which("tsc")) is None:
