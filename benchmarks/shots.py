@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from options import asked
 
@@ -33,7 +33,6 @@ def main() -> None:
             size, theme = windows()[name]
             file = folder / f"{options['name'] or page.stem}-{name}.png"
             shot(browser, page, file, size, theme, options["at"])
-            print(f"{file}  {file.stat().st_size / 1000:.0f} kB")
 
 
 def windows() -> dict[str, tuple[dict[str, int], str]]:
@@ -44,7 +43,7 @@ def windows() -> dict[str, tuple[dict[str, int], str]]:
 def shot(
     browser: Browser, page: Path, file: Path, size: dict[str, int], theme: str, at: str
 ) -> None:
-    """Makes a picture of what the window shows, in 256 colours."""
+    """Makes a picture of a page in a window of this size."""
     opened = browser.new_context(viewport=size, color_scheme=theme).new_page()
     opened.goto(page.as_uri())
     if at:
@@ -52,9 +51,15 @@ def shot(
     opened.wait_for_timeout(500)  # what comes into view begins to be drawn
     opened.wait_for_function(DRAWN, timeout=60_000)
     opened.wait_for_timeout(500)
-    opened.screenshot(path=file, animations="disabled")
-    Image.open(file).convert("RGB").quantize(256).save(file, optimize=True)
+    saved(opened, file)
     opened.context.close()
+
+
+def saved(page: Page, file: Path) -> None:
+    """What the window shows of a page, as PNG in 256 colours; prints its size."""
+    page.screenshot(path=file, animations="disabled")
+    Image.open(file).convert("RGB").quantize(256).save(file, optimize=True)
+    print(f"{file}  {file.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

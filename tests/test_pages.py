@@ -15,6 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 import ganlab
+from browsers import PHONE
 from event_loops import Loop
 from ganlab.errors import ConfigError
 from ganlab.pages import document, images, loopback, plots
@@ -50,6 +51,14 @@ def made(tmp_path, monkeypatch):
 
     yield write
     document.environment.cache_clear()
+
+
+@pytest.mark.parametrize("title", ["digits-dcgan-nonsaturating/0b34ac31", "0" * 300])
+def test_a_long_title_leaves_the_buttons_in_sight(made, opened, title):
+    page = opened(made(title=title), viewport=PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    button = page.locator("#theme").bounding_box()
+    assert button["x"] + button["width"] <= PHONE["width"]
 
 
 def test_texts_are_shown_and_run_nothing(made, opened):
