@@ -5,7 +5,7 @@ from the columns health/... of metrics.csv.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import inf
 from statistics import fmean
@@ -240,17 +240,20 @@ def diagnosis(window: Sequence[Reading], *, warm: bool, fewest: int = FEWEST) ->
         fewest: readings that a mean needs.
     """
     later = window[len(window) // 2 :]
+    of_window, of_later = (functools.cache(functools.partial(means, w)) for w in (window, later))
     shown = []
     for kind in AILMENTS:
         known = [ailment for ailment in kind if warm or ailment.early]
-        whole, half = first(known, window, fewest), first(known, later, min(fewest, len(later)))
+        whole = first(known, of_window, fewest)
+        half = first(known, of_later, min(fewest, len(later)))
         shown += [whole] if whole is not None and whole is half else []
     return shown
 
 
-def first(known: Sequence[Ailment], window: Sequence[Reading], fewest: int) -> Ailment | None:
-    """The first of `known` ailments that the means over a window show."""
-    found = functools.cache(functools.partial(means, window))
+def first(
+    known: Sequence[Ailment], found: Callable[[int], Mapping[str, float]], fewest: int
+) -> Ailment | None:
+    """The first of `known` ailments that `found` shows: means of what was taken so often."""
     return next((a for a in known if a.found(found(min(fewest, a.takes)))), None)
 
 

@@ -9,8 +9,8 @@ from ganlab.health.verdicts import Detector, Verdict, Watch, diagnosis
 from ganlab.lab.live.stage import Stage
 
 # A live run is looked at for a minute, not for thousands of iterations: a verdict takes the mean
-# over 300 iterations in place of 500, from iteration 300 on in place of 1,000.
-WATCH = Watch(every=20, patience=300, warmup=300, memorisation_every=2**40)
+# of ten readings over 300 iterations in place of 500, from iteration 300 on in place of 1,000.
+WATCH = Watch(every=30, patience=300, warmup=300, memorisation_every=2**40)
 
 
 class Doctor:
