@@ -12,11 +12,11 @@ from ganlab.boltzmann.units import Bernoulli
 from ganlab.errors import CombinationError
 from ganlab.generative import Generative
 from ganlab.latent import Latent
-from ganlab.models.binary import bits, dead, held_out_bits
+from ganlab.models.binary import bits, dead
 from ganlab.schedules import Number
 from ganlab.spec import Spec, at_least
 from ganlab.training.batch import Batch, RealImages
-from ganlab.training.binarise import Binarise
+from ganlab.training.binarise import Binarise, binarised_each
 from ganlab.training.chance import Chance, drawn, of_rank
 from ganlab.training.labels import labelled
 from ganlab.training.likelihood import Kind, LogLikelihood
@@ -215,7 +215,7 @@ class RBM(Generative):
     def held_out(self, images: Tensor, seed: int) -> Tensor:
         """v (N, visible) of held-out images or points."""
         if isinstance(self.machine.visible, Bernoulli):
-            return held_out_bits(images, self.binarise, seed, self.seed)
+            return binarised_each(images, self.binarise, seed, self.seed).flatten(1)
         return self.machine.units_of(images)
 
     # Health --------------------------------------------------------------------------------------

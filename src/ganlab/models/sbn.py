@@ -12,11 +12,11 @@ from ganlab.belief.likelihood import MOST, bounds, exact, log_probabilities
 from ganlab.errors import CombinationError
 from ganlab.generative import Generative
 from ganlab.latent import Latent
-from ganlab.models.binary import bits, dead, held_out_bits
+from ganlab.models.binary import bits, dead
 from ganlab.schedules import Number
 from ganlab.spec import Spec, at_least, one_of
 from ganlab.training.batch import Batch, RealImages
-from ganlab.training.binarise import Binarise
+from ganlab.training.binarise import Binarise, binarised_each
 from ganlab.training.chance import Chance, of_rank
 from ganlab.training.labels import labelled
 from ganlab.training.likelihood import LogLikelihood
@@ -155,15 +155,12 @@ class SBN(Generative):
 
         Every image has samples of its own, so its bound does not depend on the others.
         """
-        v = held_out_bits(images, self.binarise, seed, self.seed)
+        v = binarised_each(images, self.binarise, seed, self.seed).flatten(1)
         about = {"binarise": self.binarise, "weights": "trained"}
         random = functools.partial(stream, v.device, seed, Stream.LIKELIHOOD)
-        bound = [
-            bounds(self.model, self.recognition, row, samples, random(number))
-            for number, row in enumerate(v.split(1))
-        ]
+        bound = bounds(self.model, self.recognition, v, samples, random)
         told = {**about, "samples": samples, "seed": seed}
-        found = [LogLikelihood.of(torch.cat(bound), f"iwae-{samples}", "lower bound", **told)]
+        found = [LogLikelihood.of(bound, f"iwae-{samples}", "lower bound", **told)]
         if self.model.hidden_units <= MOST:
             truth = torch.cat([exact(self.model, part) for part in v.split(100)])
             found.append(LogLikelihood.of(truth, "exact", "exact", **about))

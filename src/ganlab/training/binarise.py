@@ -43,6 +43,23 @@ def binarised(
     return (unit < grey).to(grey.dtype)
 
 
+def binarised_each(images: Tensor, how: Binarise, seed: int, of_fixed: int) -> Tensor:
+    """As `binarised`, of held-out images: all that is drawn is a function of seeds and of each.
+
+    Args:
+        images: (N, ...) of 8 bits per value.
+        how: to binarise.
+        seed: of dynamic pixels, together with the image's number.
+        of_fixed: the seed of fixed pixels.
+    """
+    if how != "dynamic":
+        return binarised(images, how, seed=of_fixed)
+    random = (stream(images.device, seed, Stream.BINARISED, i) for i in range(len(images)))
+    return torch.cat(
+        [binarised(image, how, own) for image, own in zip(images.split(1), random, strict=True)]
+    )
+
+
 def drawn_once(images: Tensor, seed: int) -> Tensor:
     """Uniform numbers in [0, 1) of the images' shape, a function of the seed and of each image.
 

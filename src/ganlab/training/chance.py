@@ -1,6 +1,6 @@
 """Where a random network takes its random numbers from: a generator, or its latents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -28,6 +28,13 @@ def of_rank(rows: int, generator: torch.Generator, rank: int, ranks: int) -> Cha
     return lambda n: every(n).narrow(0, rows * rank, rows)
 
 
+def of_each(generators: Sequence[torch.Generator], rows: int = 1) -> Chance:
+    """Draws for so many rows of each generator in turn, a function of that generator alone."""
+    return lambda n: torch.cat(
+        [torch.rand(rows, n, generator=g, device=g.device) for g in generators]
+    )
+
+
 def of_latents(z: Tensor) -> Chance:
     """Draws that are a function of latents z (N, dim), row by row: each seeds its own generator.
 
@@ -35,5 +42,5 @@ def of_latents(z: Tensor) -> Chance:
     on the other rows nor on the device.
     """
     bits = z.detach().float().cpu().numpy().view("uint32").tolist()
-    generators = [stream("cpu", 0, Stream.ANCESTRY, *row) for row in bits]
-    return lambda n: torch.stack([torch.rand(n, generator=g) for g in generators]).to(z.device)
+    own = of_each([stream("cpu", 0, Stream.ANCESTRY, *row) for row in bits])
+    return lambda n: own(n).to(z.device)
