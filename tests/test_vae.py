@@ -24,6 +24,7 @@ from ganlab.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from ganlab.runs.folder import Run
 from ganlab.spec import ImageSpec, PointSpec
 from ganlab.storage import checkpoint
+from ganlab.training import chance as chances
 from ganlab.training.binarise import binarised
 from ganlab.training.importance import bounds, importance_weighted
 from ganlab.training.streams import Stream, stream
@@ -59,6 +60,10 @@ def vae():
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def chance(rows, seed=0):
+    return chances.drawn(rows, generator(seed))
 
 
 @pytest.fixture
@@ -252,7 +257,7 @@ def test_fixed_pixels_are_a_function_of_the_seed_and_the_image(grey):
 @pytest.mark.parametrize("how", ["fixed", "dynamic"])
 def test_a_pixel_is_1_as_often_as_its_grey_value_says(how, grey):
     probability = (grey + 1) / 2
-    drawn = binarised(grey, how, generator())
+    drawn = binarised(grey, how, chance(len(grey)))
     assert set(drawn.unique().tolist()) == {0.0, 1.0}
     n = drawn.numel()
     off = (drawn - probability).mean().item()
@@ -268,8 +273,10 @@ def test_a_pixel_is_1_as_often_as_its_grey_value_says(how, grey):
 
 
 def test_dynamic_pixels_are_drawn_anew_and_grey_ones_stay(grey):
-    random = generator()
+    random = chance(len(grey))
     assert not torch.equal(binarised(grey, "dynamic", random), binarised(grey, "dynamic", random))
+    with pytest.raises(ValueError, match="dynamic pixels need random numbers"):
+        binarised(grey, "dynamic")
     assert torch.equal(binarised(grey, "none"), (grey + 1) / 2)
 
 

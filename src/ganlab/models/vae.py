@@ -132,23 +132,26 @@ class VAE(Generative):
         """Moves decoder and encoder up the bound's gradient."""
         self.optimizer(G).zero_grad()
         for real in minibatch.chunk(self.players[G].rule.accumulate):
-            pixels = self.seen(real.images, self.noise)
+            pixels = self.seen(real.images)
             self.manual_backward(real.size / minibatch.size * self.loss(pixels))
         self.update(G)
 
-    def seen(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def seen(self, images: Tensor) -> Tensor:
         """What is modelled: pixels in [0, 1] of images in [-1, 1], binarised or not; or points."""
         if isinstance(self.spec, PointSpec):
             return images
-        return binarised(images, self.binarise, generator, self.seed)
+        return binarised(images, self.binarise, self.of_all_ranks(len(images)), self.seed)
 
     @labelled("losses")
     def loss(self, x: Tensor) -> Tensor:
         """Minus the bound in nats, the mean over x (N, ...), as `seen` gives them."""
         mean, log_variance = self.posterior(x)
-        noise = self.shared(self.samples * len(x), mean.shape[1]).view(self.samples, *mean.shape)
+        rows = self.shared(len(x), self.samples * mean.shape[1])
+        noise = rows.view(len(x), self.samples, -1).transpose(0, 1)
         if self.samples > 1:
-            bound = importance_weighted(self.log_weights(x, mean, log_variance, noise), dim=0).mean()
+            bound = importance_weighted(
+                self.log_weights(x, mean, log_variance, noise), dim=0
+            ).mean()
             self.observations.add("loss/g", -bound)
             return -bound
         fit = self.fit(x, reparametrised(mean, log_variance, noise))[0].mean()

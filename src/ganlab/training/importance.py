@@ -16,7 +16,7 @@ LogWeights = Callable[[Tensor, int, Sequence[torch.Generator]], Tensor]
 
 
 def importance_weighted(log_weights: Tensor, dim: int) -> Tensor:
-    """The bound in nats of log weights, with a dimension for samples: the log of the mean weight."""
+    """The bound in nats of log weights, of which one dimension is the samples: log of the mean."""
     return log_weights.logsumexp(dim=dim) - math.log(log_weights.shape[dim])
 
 
