@@ -26,7 +26,7 @@ from ganlab.latent import Gaussian as Latents
 from ganlab.models import RBM
 from ganlab.sampling.inversion import Inversion
 from ganlab.spec import ImageSpec, PointSpec
-from ganlab.training.chance import drawn, of_latents
+from ganlab.training.chance import Ahead, drawn, of_latents
 from ganlab.training.updates import UpdateRule
 from training_in_parts import QUICK, assert_goes_on, ended
 
@@ -170,6 +170,13 @@ def test_draws_of_a_latent_are_uniform_and_differ_between_latents():
     both = torch.cat([first, second], dim=1)
     assert both.mean().item() == pytest.approx(0.5, abs=0.01)
     assert (torch.corrcoef(both) - torch.eye(200)).abs().max() < 0.45
+
+
+@pytest.mark.parametrize("block", [1, 4, 100])
+def test_numbers_that_are_drawn_ahead_are_the_same(block):
+    plain, ahead = chance(1), Ahead(chance(1), block)
+    for n in (3, 1, 7, 4, 90, 2):
+        assert torch.equal(ahead(n), plain(n))
 
 
 # Gradients ---------------------------------------------------------------------------------------
@@ -410,8 +417,9 @@ GREY = ("model.generator.visible=gaussian", "model.binarise=none")
         ["model.weight_decay=0.001", "g_optimizer.momentum=0.9"],
         ["model.persistent=false", "model.steps=2", "model.centre=false", "model.binarise=fixed"],
         [*GREY, "ema=null"],
+        [*GREY, "data=grid_2d", "log_every=9", "sample_every=9"],
     ],
-    ids=["persistent", "from the data", "grey"],
+    ids=["persistent", "from the data", "grey", "points"],
 )
 def test_a_machine_goes_on_bit_for_bit(tmp_path, words):
     saved = assert_goes_on(tmp_path, *SMALL, *words)["state_dict"]

@@ -23,7 +23,7 @@ def log_bernoulli(units: Tensor, logits: Tensor) -> Tensor:
 
 def draw(logits: Tensor, chance: Chance) -> Tensor:
     """Binary units of log-odds (..., n), by random numbers for as many rows."""
-    unit = chance(logits.shape[-1]).view(logits.shape).to(logits)
+    unit = chance(logits.shape[-1]).reshape(logits.shape).to(logits)
     return (unit < torch.sigmoid(logits)).to(logits)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from ganlab.training.streams import Stream, stream
 
 Chance = Callable[[int], Tensor]  # n -> the next (N, n) draws of U[0, 1), a row for each image
+BLOCK = 4096  # numbers that a latent's generator draws at once
 
 
 def drawn(rows: int, generator: torch.Generator) -> Chance:
@@ -42,5 +43,20 @@ def of_latents(z: Tensor) -> Chance:
     on the other rows nor on the device.
     """
     bits = z.detach().float().cpu().numpy().view("uint32").tolist()
-    own = of_each([stream("cpu", 0, Stream.ANCESTRY, *row) for row in bits])
+    own = Ahead(of_each([stream("cpu", 0, Stream.ANCESTRY, *row) for row in bits]))
     return lambda n: own(n).to(z.device)
+
+
+class Ahead:
+    """The same draws of a chance, made in blocks: a generator takes its time for each call."""
+
+    def __init__(self, chance: Chance, block: int = BLOCK) -> None:
+        self.chance, self.block = chance, block
+        self.left: Tensor | None = None
+
+    def __call__(self, n: int) -> Tensor:
+        while self.left is None or self.left.shape[1] < n:
+            more = self.chance(max(n, self.block))
+            self.left = more if self.left is None else torch.cat([self.left, more], dim=1)
+        found, self.left = self.left[:, :n], self.left[:, n:]
+        return found
