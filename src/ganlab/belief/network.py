@@ -65,7 +65,7 @@ class BeliefNetwork(Generator):
         ValueError: the data is points, or there are not 1 to 3 layers of at least one unit.
     """
 
-    differentiable = False
+    differentiable = traceable = False
 
     def __init__(self, spec: Spec, latent_dim: int, hidden: Sequence[int] = (200, 200)) -> None:
         super().__init__()

@@ -38,7 +38,8 @@ class BoltzmannMachine(Generator):
         ValueError: a number is out of range, or the data is points and the units are binary.
     """
 
-    takes_points, differentiable = True, False
+    takes_points = True
+    differentiable = traceable = False
 
     def __init__(
         self,
