@@ -132,9 +132,10 @@ def test_a_sweep_leaves_its_distribution_as_it_is(beta):
     torch.testing.assert_close(moved, p)
 
 
+@pytest.mark.parametrize("rise", [0.0, 0.5])
 @pytest.mark.parametrize("kind", ["bernoulli", "gaussian"])
-def test_long_chains_have_the_moments_of_exact_draws(kind):
-    made = machine(hidden=4, visible=kind, scale=0.4, sweeps=60)
+def test_long_chains_have_the_moments_of_exact_draws(kind, rise):
+    made = machine(hidden=4, visible=kind, scale=0.4, sweeps=60, rise=rise)
     exact = exact_draws(made, chance(20_000))
     chains, _ = made.annealed(chance(20_000, seed=1))
     error = (exact.var(dim=0) / 10_000).sqrt()
@@ -373,6 +374,7 @@ def test_densities_are_of_pixels_in_the_unit_interval():
     [
         ({"hidden": 0}, "hidden must be at least 1"),
         ({"sweeps": 1}, "sweeps must be at least 2"),
+        ({"rise": 1.5}, "rise must be at least 0 and at most 1, got 1.5"),
         ({"visible": "real"}, "visible must be one of bernoulli, gaussian"),
         ({"visible": "gaussian", "deviation": 0}, "deviation must be greater than 0"),
         ({"spec": PointSpec(2)}, "the data is points; set gaussian"),
