@@ -1,21 +1,26 @@
-"""One rank of two: trains GANs and writes weights, scores and what a signal did (test_ddp.py)."""
+"""One rank of two: trains models and writes weights, scores and what a signal did (test_ddp.py)."""
 
 import json
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from pytorch_lightning import Callback
+from torch import nn
 
 from conftest import fit, small_gan
+from ganlab.belief import BeliefNetwork, Recognition
+from ganlab.boltzmann import BoltzmannMachine
 from ganlab.callbacks import Checkpoints, Interruption, Journal, Minutes, Scores
 from ganlab.data import Digits
 from ganlab.devices.distributed import SynchronousDDP
-from ganlab.gan import GAN
-from ganlab.generative import ENDLESS
-from ganlab.networks import DCGANDiscriminator, DCGANGenerator
+from ganlab.generative import ENDLESS, Generative
+from ganlab.latent import Gaussian
+from ganlab.models import RBM, SBN, VAE, Bernoulli
+from ganlab.networks import DCGANDiscriminator, DCGANGenerator, MLPDecoder, MLPEncoder
 from ganlab.regularizers import R1
 from ganlab.scoring import ByClassifier, Scorer
 from ganlab.scoring.reference import reference
@@ -44,6 +49,44 @@ def made(norm: str):
     )
 
 
+def networks(kind: str) -> dict[str, nn.Module]:
+    """What a model other than a GAN is made of."""
+    spec = Digits().spec
+    torch.manual_seed(0)
+    if kind == "vae":
+        parts = {"encoder": MLPEncoder(spec, 3, [8]), "likelihood": Bernoulli(spec)}
+        return {"generator": MLPDecoder(spec, 3, [8]), **parts}
+    if kind == "sbn":
+        return {
+            "generator": BeliefNetwork(spec, 3, [6, 4]),
+            "recognition": Recognition(spec, [6, 4]),
+        }
+    return {"generator": BoltzmannMachine(spec, 3, 12, scale=0.5, sweeps=4)}
+
+
+KINDS: dict[str, tuple[type[Generative], dict[str, Any]]] = {
+    "vae": (VAE, {"samples": 3, "ema": 0.9}),
+    "rbm": (RBM, {"steps": 2, "ema": 0.9}),
+    "rbm-from-data": (RBM, {"persistent": False, "weight_decay": 0.01}),
+    "sbn": (SBN, {"samples": 3}),
+    "sbn-dreaming": (SBN, {"estimator": "reweighted"}),
+}
+
+
+def other(name: str) -> Generative:
+    """A model of another kind, with dynamic pixels; its updates are large, too."""
+    kind, options = KINDS[name]
+    return kind(
+        **networks(name.partition("-")[0]),
+        spec=Digits().spec,
+        latent=Gaussian(3),
+        g_rule=UpdateRule(lambda p: torch.optim.SGD(p, lr=0.05), clip=1.0),
+        binarise="dynamic",
+        iterations=3,
+        **options,
+    )
+
+
 def scores(folder: Path) -> Scores:
     """Two scorings of 300 images, of which each rank makes its share."""
     extractor = Patches()
@@ -61,7 +104,7 @@ class Signalled(Callback):
             os.kill(os.getpid(), signal.SIGUSR2)
 
 
-def in_two(gan: GAN, callbacks: list[Callback], **options) -> None:
+def in_two(gan: Generative, callbacks: list[Callback], **options) -> None:
     """Trains on two processes, this one and one that the first call has started."""
     strategy = SynchronousDDP(start_method="popen")
     fit(gan, callbacks=callbacks, devices=2, strategy=strategy, **options)
@@ -75,6 +118,12 @@ def trained(folder: Path, norm: str) -> None:
     card = folder / f"{norm}-{gan.global_rank}.json"
     card.write_text(json.dumps(scored.state_dict()))
     torch.save(gan.state_dict(), folder / f"{norm}-{gan.global_rank}.pt")
+
+
+def other_trained(folder: Path, name: str) -> None:
+    """Writes final weights."""
+    in_two(model := other(name), [], precision="64-true")
+    torch.save(model.state_dict(), folder / f"{name}-{model.global_rank}.pt")
 
 
 def stopped(folder: Path) -> None:
@@ -119,6 +168,8 @@ def timed(folder: Path) -> None:
 def main(folder: Path) -> None:
     for norm in ("layer", "batch"):
         trained(folder, norm)
+    for name in KINDS:
+        other_trained(folder, name)
     stopped(folder / "stopped")
     timed(folder / "timed")
 

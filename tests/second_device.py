@@ -174,10 +174,12 @@ class OnSecondDevice(SingleDeviceStrategy):
 def second_device() -> Iterator[SecondDevice]:
     """Everything on the second device: tensors, and random numbers that are asked for there."""
 
-    def generator(device: Any = "cpu") -> torch.Generator:
-        return There() if torch.device(device).type == THERE.type else made()
-
     made = torch.Generator
+
+    class Generator(made):  # a class: annotations of modules that are imported now name it
+        def __new__(cls, device: Any = "cpu") -> torch.Generator:
+            return There() if torch.device(device).type == THERE.type else made()
+
     with pytest.MonkeyPatch.context() as patch, SecondDevice() as mode:
-        patch.setattr(torch, "Generator", generator)
+        patch.setattr(torch, "Generator", Generator)
         yield mode

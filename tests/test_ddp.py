@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from conftest import ROOT, fit, same, small_gan
-from ddp_worker import made, scores
+from ddp_worker import KINDS, made, other, scores
 from ganlab.callbacks import Checkpoints
 from ganlab.scoring import Scorecard
 
@@ -68,6 +68,18 @@ def test_two_processes_equal_one(ends):
     one = alone("layer")
     for name, tensor in ends["layer", 0].items():
         torch.testing.assert_close(tensor, one[name], rtol=1e-9, atol=1e-11, msg=name)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_two_processes_equal_one_for_other_models(name, written):
+    """Same pixels, same noise, same chains and offsets."""
+    fit(one := other(name), precision="64-true")
+    ranks = [torch.load(written / f"{name}-{rank}.pt", weights_only=True) for rank in (0, 1)]
+    assert same(*ranks)
+    start = other(name).state_dict()
+    for key, tensor in one.state_dict().items():
+        torch.testing.assert_close(ranks[0][key], tensor, rtol=1e-9, atol=1e-11, msg=key)
+    assert not all(torch.equal(start[key].double(), ranks[0][key]) for key in start)
 
 
 @pytest.mark.parametrize("norm", ["layer", "batch"])

@@ -14,7 +14,7 @@ import yaml
 
 import ganlab
 from commands import run_evaluate, run_main, run_sample, run_train, runs_in, smoke, trained
-from exports import MODELS, SMALL, gan_of, run_of
+from exports import MODELS, RANDOM, SMALL, gan_of, run_of
 from ganlab.commands import command_line
 from ganlab.errors import ConfigError
 from ganlab.export import export
@@ -422,6 +422,19 @@ def test_mistakes_are_one_message(words, message, tmp_path):
     assert outcome.code == 2
     assert message in outcome.err
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("model", RANDOM)
+def test_a_generator_that_is_no_graph_is_refused_and_its_weights_are_given(model, tmp_path):
+    for library in needs.ONNX:
+        pytest.importorskip(library, reason=f"no {library}: pip install 'ganlab[export]'")
+    run, to = run_of(tmp_path / "run", f"model={model}", *MODELS[model], *SMALL), tmp_path / "new"
+    refused = run_export(f"run={run}", f"to={to}")
+    assert refused.code == 2
+    assert re.search(r"onnx: a \w+ draws random numbers .* onnx=false\n$", refused.err)
+    assert not to.exists()
+    assert run_export(f"run={run}", f"to={to}", "onnx=false").code == 0
+    assert ganlab.load(to).sample(2).shape == (2, 1, 16, 16)
 
 
 # What it can, and what it cannot -----------------------------------------------------------------

@@ -4,6 +4,7 @@ import csv
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -175,3 +176,19 @@ def test_a_model_without_a_discriminator_resumes_to_the_bit(trained, tmp_path, m
     run, _ = trained(MATCHING)
     assert run.summary()["status"] == "finished"
     assert same(torch.load(run.last_checkpoint(), weights_only=True)["state_dict"], expected)
+
+
+def test_a_kind_with_a_config_of_its_own(trained):
+    """It has no discriminator, and says so of all that makes one."""
+    mine = ["--config-dir", "my_conf", "model=imle", "model.samples=64", "g_optimizer.lr=0.05"]
+    without = [word for word in SMALL if "discriminator" not in word]
+    refused = run_train(*without, *mine, "loss=hinge")
+    assert (refused.code, "loss: IMLE has no use for it" in refused.err) == (2, True)
+    outcome = run_train(*without, *mine)
+    assert (outcome.code, outcome.err) == (0, "")
+    (run,) = runs_in(Path("outputs"))
+    assert run.parent.name == "digits-imle"
+    with (run / "metrics.csv").open(newline="") as file:
+        losses = numbers(list(csv.DictReader(file)), "loss/g")
+    assert losses[-1] < losses[0]
+    assert ganlab.load(run, trust=True).sample(3, seed=1).shape == (3, 1, 16, 16)

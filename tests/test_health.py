@@ -41,11 +41,11 @@ HEALTHY = {
     "duplicates": 0.3,
     "drift": 0.1,
     "active_units": 0.6,
-    "chain_memory": 0.9,
+    "chain_memory": 0.97,
     "dead_units": 0.1,
 }
 ILL = {
-    "chains-stand-still": {"chain_memory": 0.999},
+    "chains-stand-still": {"chain_memory": 0.989},
     "dead-units": {"dead_units": 0.8},
     "discriminator-won": {"D(x)": 0.999, "D(G(z))": 0.001, "d_accuracy": 1.0, "logit_gap": 20.0},
     "one-image": {"diversity": 0.02, "modes": 0.05, "duplicates": 1.0},

@@ -26,7 +26,7 @@ from ganlab.latent import Gaussian as Latents
 from ganlab.models import RBM
 from ganlab.sampling.inversion import Inversion
 from ganlab.spec import ImageSpec, PointSpec
-from ganlab.training.chance import drawn, of_latents
+from ganlab.training.chance import Ahead, drawn, of_latents
 from ganlab.training.updates import UpdateRule
 from training_in_parts import QUICK, assert_goes_on, ended
 
@@ -132,9 +132,10 @@ def test_a_sweep_leaves_its_distribution_as_it_is(beta):
     torch.testing.assert_close(moved, p)
 
 
+@pytest.mark.parametrize("rise", [0.0, 0.5])
 @pytest.mark.parametrize("kind", ["bernoulli", "gaussian"])
-def test_long_chains_have_the_moments_of_exact_draws(kind):
-    made = machine(hidden=4, visible=kind, scale=0.4, sweeps=60)
+def test_long_chains_have_the_moments_of_exact_draws(kind, rise):
+    made = machine(hidden=4, visible=kind, scale=0.4, sweeps=60, rise=rise)
     exact = exact_draws(made, chance(20_000))
     chains, _ = made.annealed(chance(20_000, seed=1))
     error = (exact.var(dim=0) / 10_000).sqrt()
@@ -170,6 +171,13 @@ def test_draws_of_a_latent_are_uniform_and_differ_between_latents():
     both = torch.cat([first, second], dim=1)
     assert both.mean().item() == pytest.approx(0.5, abs=0.01)
     assert (torch.corrcoef(both) - torch.eye(200)).abs().max() < 0.45
+
+
+@pytest.mark.parametrize("block", [1, 4, 100])
+def test_numbers_that_are_drawn_ahead_are_the_same(block):
+    plain, ahead = chance(1), Ahead(chance(1), block)
+    for n in (3, 1, 7, 4, 90, 2):
+        assert torch.equal(ahead(n), plain(n))
 
 
 # Gradients ---------------------------------------------------------------------------------------
@@ -367,6 +375,7 @@ def test_densities_are_of_pixels_in_the_unit_interval():
     [
         ({"hidden": 0}, "hidden must be at least 1"),
         ({"sweeps": 1}, "sweeps must be at least 2"),
+        ({"rise": 1.5}, "rise must be at least 0 and at most 1, got 1.5"),
         ({"visible": "real"}, "visible must be one of bernoulli, gaussian"),
         ({"visible": "gaussian", "deviation": 0}, "deviation must be greater than 0"),
         ({"spec": PointSpec(2)}, "the data is points; set gaussian"),
@@ -412,8 +421,9 @@ GREY = ("model.generator.visible=gaussian", "model.binarise=none")
         ["model.weight_decay=0.001", "g_optimizer.momentum=0.9"],
         ["model.persistent=false", "model.steps=2", "model.centre=false", "model.binarise=fixed"],
         [*GREY, "ema=null"],
+        [*GREY, "data=grid_2d", "log_every=9", "sample_every=9"],
     ],
-    ids=["persistent", "from the data", "grey"],
+    ids=["persistent", "from the data", "grey", "points"],
 )
 def test_a_machine_goes_on_bit_for_bit(tmp_path, words):
     saved = assert_goes_on(tmp_path, *SMALL, *words)["state_dict"]

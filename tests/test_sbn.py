@@ -1,5 +1,6 @@
 """The sigmoid belief network against enumeration: likelihood, bounds, gradients of estimators."""
 
+import functools
 import math
 
 import pytest
@@ -16,6 +17,7 @@ from ganlab.belief.network import draw, log_bernoulli
 from ganlab.boltzmann.enumeration import states
 from ganlab.spec import ImageSpec, PointSpec
 from ganlab.training.chance import drawn
+from ganlab.training.streams import Stream, stream
 from training_in_parts import QUICK, assert_goes_on, ended
 
 PIXELS = ImageSpec(1, 2)  # 4 visible units
@@ -80,11 +82,12 @@ def test_dreams_have_the_model_s_probabilities(hidden):
 def test_recognition_draws_what_its_probability_says():
     _, recognition = pair([2, 2])
     v = states(4)[6].expand(40_000, -1)
-    h = recognition.draw(v, drawn(40_000, generator()))
-    number = (torch.cat(h, dim=1) @ 2 ** torch.arange(4, dtype=torch.float64)).long()
+    h, log_q = recognition.sample(v[:1], 40_000, drawn(40_000, generator()))
+    number = (torch.cat(h, dim=2)[0] @ 2 ** torch.arange(4, dtype=torch.float64)).long()
     share = number.bincount(minlength=16) / 40_000
     p = recognition.log_probability(v[:16], every([2, 2])).exp()
     assert ((share - p).abs() < 4.5 * (p * (1 - p) / 40_000).sqrt()).all()
+    torch.testing.assert_close(log_q[0].exp(), p[number])
 
 
 def test_a_latent_s_image_depends_on_nothing_else():
@@ -95,6 +98,12 @@ def test_a_latent_s_image_depends_on_nothing_else():
     assert whole.abs().max() <= 1
     torch.testing.assert_close(model(z[3:4]), whole[3:4])
     assert len(whole.unique(dim=0)) > 1
+
+
+@pytest.fixture
+def random():
+    """The generator of an image, by its number."""
+    return functools.partial(stream, "cpu", 0, Stream.LIKELIHOOD)
 
 
 # Bounds ------------------------------------------------------------------------------------------
@@ -111,20 +120,20 @@ def expected_bound(model, recognition, v, k):
     return (log_q[tuples].sum(dim=1).exp() * found).sum()
 
 
-def test_bounds_rise_with_the_samples_towards_the_truth():
+def test_bounds_rise_with_the_samples_towards_the_truth(random):
     model, recognition = pair([3])
     for v in states(4)[::5].unsqueeze(1):
         truth = exact(model, v).item()
         found = [expected_bound(model, recognition, v, k).item() for k in (1, 2, 3)]
         assert found[0] < found[1] < found[2] < truth
-        sampled = bounds(model, recognition, v.expand(2000, -1), 3, generator())
+        sampled = bounds(model, recognition, v.expand(2000, -1), 3, random)
         assert sampled.mean().item() == pytest.approx(found[2], abs=0.2)
     (model, recognition), v = pair([3], scale=0.3), states(4)
-    many = bounds(model, recognition, v, 5000, generator(), rows=1000)
+    many = bounds(model, recognition, v, 5000, random)
     torch.testing.assert_close(many, exact(model, v).detach(), atol=0.05, rtol=0)
 
 
-def test_a_recognition_that_is_the_posterior_makes_the_bound_tight():
+def test_a_recognition_that_is_the_posterior_makes_the_bound_tight(random):
     """One hidden unit: the posterior's log-odds are linear in v."""
     model, recognition = pair([1])
     layer, q = model.layers[0], recognition.layers[0]
@@ -134,18 +143,18 @@ def test_a_recognition_that_is_the_posterior_makes_the_bound_tight():
         )
         q.weight.copy_(layer.weight.T)
         q.bias.copy_(model.prior - on.sum() + off.sum())
-    found = bounds(model, recognition, states(4), 1, generator())
+    found = bounds(model, recognition, states(4), 1, random)
     torch.testing.assert_close(found, exact(model, states(4)).detach())
 
 
-def test_parts_of_the_samples_are_all_counted():
+def test_parts_of_the_samples_are_all_counted(random):
     model, recognition = pair([3])
     v = states(4)
     with pytest.raises(ValueError, match="samples must be at least 1"):
-        bounds(model, recognition, v, 0, generator())
+        bounds(model, recognition, v, 0, random)
     parted, whole = (
-        bounds(model, recognition, v[:1].expand(400, -1), 64, generator(), rows=rows)
-        for rows in (16, 64)
+        bounds(model, recognition, v[:1].expand(400, -1), 64, random, at_once=at_once)
+        for at_once in (16, 640)
     )
     assert parted.mean().item() == pytest.approx(whole.mean().item(), abs=0.1)
     assert parted.std().item() == pytest.approx(whole.std().item(), rel=0.4)

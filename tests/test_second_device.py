@@ -114,6 +114,34 @@ RUNS = {
     ),
     "began": ("experiment=znxlwm/began", "data=digits", "metrics=none"),
     "snapshots of what ails": (*NARROW, "health.action=snapshot", "g_optimizer.lr=1e-9"),
+    "vae": (
+        *("model=vae", "model.generator.hidden=[8]", "model.encoder.hidden=[8]"),
+        *("model.binarise=fixed", "callback.likelihood.every=6", "callback.likelihood.n=20"),
+    ),
+    "vae of colours": (
+        *("model=vae_conv", "model.generator.width=4", "model.encoder.width=4", "latent.dim=3"),
+        *("model.samples=2", "callback.likelihood.samples=2", "callback.likelihood.n=20"),
+    ),
+    "rbm": (
+        *("model=rbm", "model.generator.hidden=22", "model.generator.sweeps=4"),
+        *("callback.likelihood.samples=2", "callback.likelihood.n=20"),
+    ),
+    "rbm of few units": (
+        *("model=rbm", "model.generator.hidden=4", "model.generator.sweeps=4"),
+        *("model.persistent=false", "model.centre=false", "callback.likelihood.n=20"),
+    ),
+    "rbm of points": (
+        *("model=rbm", "data=ring_2d", "model.generator.hidden=5", "model.generator.sweeps=4"),
+        *("model.generator.visible=gaussian", "model.binarise=none", "callback.likelihood.n=20"),
+    ),
+    "sbn": (
+        *("model=sbn", "model.generator.hidden=[6,4]", "callback.likelihood.n=20"),
+        "callback.likelihood.every=6",
+    ),
+    "sbn that dreams": (
+        *("model=sbn", "model.generator.hidden=[22]", "model.estimator=reweighted"),
+        "callback.likelihood.n=20",
+    ),
     "scores": (*NARROW, "metrics=classifier", "metrics.n=100", "metrics.every=6"),
     "profile": (*NARROW, "profile=true"),
 }

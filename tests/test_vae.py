@@ -19,12 +19,15 @@ from ganlab.errors import CombinationError
 from ganlab.health.verdicts import Detector, Watch
 from ganlab.latent import Gaussian, Uniform
 from ganlab.models import VAE, Bernoulli, Normal
-from ganlab.models.vae import importance_weighted, kl_to_prior, reparametrised
+from ganlab.models.vae import kl_to_prior, reparametrised
 from ganlab.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from ganlab.runs.folder import Run
 from ganlab.spec import ImageSpec, PointSpec
 from ganlab.storage import checkpoint
+from ganlab.training import chance as chances
 from ganlab.training.binarise import binarised
+from ganlab.training.importance import bounds, importance_weighted
+from ganlab.training.streams import Stream, stream
 from ganlab.training.updates import UpdateRule
 
 TINY = ImageSpec(1, 2)  # four pixels
@@ -57,6 +60,10 @@ def vae():
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def chance(rows, seed=0):
+    return chances.drawn(rows, generator(seed))
 
 
 @pytest.fixture
@@ -146,12 +153,12 @@ def test_the_bound_rises_with_k_to_the_true_log_likelihood(vae, x):
     log_weights = vae.log_weights(x, mean, log_variance, noise)
     ks = (1, 2, 5, 50)
     groups = {k: log_weights.view(k, -1, 3) for k in ks}
-    bounds = {k: importance_weighted(groups[k]).mean(dim=0) for k in ks}
+    bounds = {k: importance_weighted(groups[k], dim=0).mean(dim=0) for k in ks}
     truth = true_log_likelihood(vae, x)
     for low, high in itertools.pairwise(ks):
         assert (bounds[low] < bounds[high]).all()
     assert (bounds[50] < truth + 1e-3).all()
-    assert torch.allclose(importance_weighted(log_weights), truth, atol=5e-3)
+    assert torch.allclose(importance_weighted(log_weights, dim=0), truth, atol=5e-3)
     of_sum = log_weights.view(50, -1, 3).logsumexp(dim=0).mean(dim=0)  # wrong: no mean
     assert (of_sum > truth + 1).all()
     of_logs = log_weights.mean(dim=0)  # wrong: the ELBO for any k
@@ -250,7 +257,7 @@ def test_fixed_pixels_are_a_function_of_the_seed_and_the_image(grey):
 @pytest.mark.parametrize("how", ["fixed", "dynamic"])
 def test_a_pixel_is_1_as_often_as_its_grey_value_says(how, grey):
     probability = (grey + 1) / 2
-    drawn = binarised(grey, how, generator())
+    drawn = binarised(grey, how, chance(len(grey)))
     assert set(drawn.unique().tolist()) == {0.0, 1.0}
     n = drawn.numel()
     off = (drawn - probability).mean().item()
@@ -266,8 +273,10 @@ def test_a_pixel_is_1_as_often_as_its_grey_value_says(how, grey):
 
 
 def test_dynamic_pixels_are_drawn_anew_and_grey_ones_stay(grey):
-    random = generator()
+    random = chance(len(grey))
     assert not torch.equal(binarised(grey, "dynamic", random), binarised(grey, "dynamic", random))
+    with pytest.raises(ValueError, match="dynamic pixels need random numbers"):
+        binarised(grey, "dynamic")
     assert torch.equal(binarised(grey, "none"), (grey + 1) / 2)
 
 
@@ -293,8 +302,16 @@ def test_a_bound_of_an_image_depends_on_no_other_and_leaves_training_alone():
     images = Digits().read().images[:6].float() / 127.5 - 1
     state, before = torch.get_rng_state(), weights(model)
     (all_six,) = model.log_likelihoods(images, 7, seed=1)
-    singles = [model.bound(images[i : i + 1], 7, 1, i) for i in range(6)]
-    assert all_six.nats == pytest.approx(-torch.cat(singles).double().mean().item(), rel=1e-6)
+    (first_two,) = model.log_likelihoods(images[:2], 7, seed=1)
+    (others,) = model.log_likelihoods(torch.cat([images[:2], -images[2:]]), 7, seed=1)
+    assert others.nats != pytest.approx(all_six.nats)
+    x = model.held_out(torch.cat([images[:2], -images[2:]]), 1)
+    assert torch.equal(x[:2], model.held_out(images, 1)[:2])
+    random = functools.partial(stream, "cpu", 1, Stream.LIKELIHOOD)
+    each = bounds(model.eval().drawn_log_weights, x, 7, random)
+    model.train()
+    assert first_two.nats == pytest.approx(-each[:2].mean().item(), rel=1e-6)
+    assert others.nats == pytest.approx(-each.mean().item(), rel=1e-6)
     assert torch.equal(torch.get_rng_state(), state)
     assert same(weights(model), before)
     assert model.training

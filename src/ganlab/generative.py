@@ -16,6 +16,7 @@ from ganlab.sampler import Sampler
 from ganlab.schedules import Clock, Number, at
 from ganlab.spec import Spec, at_least
 from ganlab.training.batch import RealImages
+from ganlab.training.chance import Chance, of_rank
 from ganlab.training.ema import EMA, Statistics
 from ganlab.training.labels import labelled
 from ganlab.training.likelihood import LogLikelihood
@@ -172,6 +173,10 @@ class Generative(Sampler, LightningModule):
             return self._draw(labels, self.noise).to(self.dtype)
         z = self._draw(labels.repeat(ranks), self.noise)
         return z.narrow(0, n * self.trainer.global_rank, n).to(self.dtype)
+
+    def of_all_ranks(self, rows: int) -> Chance:
+        """This rank's rows of uniform numbers; all ranks together draw what one alone would."""
+        return of_rank(rows, self.noise, self.trainer.global_rank, self.trainer.world_size)
 
     def own_readings(self, images: Tensor) -> dict[str, Tensor]:
         """Health readings that only models of this kind have, by name.

@@ -4,15 +4,15 @@ All take log p(v, h) and log q(h | v), (N, K) with K samples h of q for each v, 
 weights; the samples are constants.
 """
 
-import math
-
 import torch
 from torch import Tensor
+
+from ganlab.training.importance import importance_weighted
 
 
 def log_mean_weight(log_p: Tensor, log_q: Tensor) -> Tensor:
     """log 1/K sum over k of p(v, h_k) / q(h_k | v): (N,); a lower bound of log p(v) on average."""
-    return torch.logsumexp(log_p - log_q, dim=1) - math.log(log_p.shape[1])
+    return importance_weighted(log_p - log_q, dim=1)
 
 
 def vimco(log_p: Tensor, log_q: Tensor) -> Tensor:

@@ -1,23 +1,17 @@
 """The log-likelihood under a belief network: bounds by sampling, and the truth if it is small."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ganlab.belief.estimators import log_mean_weight
 from ganlab.belief.network import BeliefNetwork, Recognition
-from ganlab.spec import at_least
-from ganlab.training.chance import Chance, drawn
+from ganlab.training import importance
+from ganlab.training.chance import Chance, of_each
 
 MOST = 20  # hidden units that are enumerated
 PART = 2**12  # states at once
-
-
-def repeated(v: Tensor, samples: int) -> Tensor:
-    """(N, visible) -> (N * samples, visible), each row so often."""
-    return v.repeat_interleave(samples, dim=0)
 
 
 def log_probabilities(
@@ -31,46 +25,33 @@ def log_probabilities(
         samples: K.
         chance: random numbers for N * K rows.
     """
-    rows = repeated(v, samples)
-    hidden = recognition.draw(rows, chance)
-    of_p, of_q = model.log_joint(rows, hidden), recognition.log_probability(rows, hidden)
-    return of_p.view(-1, samples), of_q.view(-1, samples)
+    hidden, of_q = recognition.sample(v, samples, chance)
+    return model.log_joint(v.unsqueeze(1), hidden), of_q
 
 
-@torch.no_grad()
 def bounds(
     model: BeliefNetwork,
     recognition: Recognition,
     v: Tensor,
     samples: int,
-    generator: torch.Generator,
-    rows: int = 20_000,
+    random: Callable[[int], torch.Generator],
+    at_once: int = importance.AT_ONCE,
 ) -> Tensor:
-    """The K-sample bound of log p(v) in nats for each v (N, visible): (N,), float64.
-
-    Its mean rises with K towards log p(v) (Burda et al. 2016, theorem 1).
+    """The bound of log p(v) with so many samples of q for each v (N, visible): (N,), float64.
 
     Args:
         model, recognition: p and q.
         v: binary units.
         samples: K, at least 1.
-        generator: of the samples.
-        rows: samples computed at once.
+        random: the generator of the samples of a v, by its number.
+        at_once: samples that are computed together.
     """
-    at_least(1, samples=samples, rows=rows)
 
-    def parts(one: Tensor) -> Iterator[Tensor]:
-        """log weights of all samples of a few v, in parts of these samples."""
-        width = max(1, rows // len(one))
-        for begin in range(0, samples, width):
-            k = min(width, samples - begin)
-            chance = drawn(len(one) * k, generator)
-            of_p, of_q = log_probabilities(model, recognition, one, k, chance)
-            yield (of_p - of_q).double()
+    def log_weights(few: Tensor, k: int, generators: Sequence[torch.Generator]) -> Tensor:
+        of_p, of_q = log_probabilities(model, recognition, few, k, of_each(generators, k))
+        return of_p - of_q
 
-    at_once = max(1, rows // samples)
-    found = [torch.cat(list(parts(few)), dim=1) for few in v.split(at_once)]
-    return torch.cat([log_mean_weight(logs, torch.zeros_like(logs)) for logs in found])
+    return importance.bounds(log_weights, v, samples, random, at_once)
 
 
 def exact(model: BeliefNetwork, v: Tensor) -> Tensor:

@@ -22,8 +22,9 @@ def log_bernoulli(units: Tensor, logits: Tensor) -> Tensor:
 
 
 def draw(logits: Tensor, chance: Chance) -> Tensor:
-    """Binary units of log-odds (N, n)."""
-    return (chance(logits.shape[1]).to(logits) < torch.sigmoid(logits)).to(logits)
+    """Binary units of log-odds (..., n), by random numbers for as many rows."""
+    unit = chance(logits.shape[-1]).reshape(logits.shape).to(logits)
+    return (unit < torch.sigmoid(logits)).to(logits)
 
 
 def layers(widths: Sequence[int]) -> list[nn.Linear]:
@@ -64,7 +65,7 @@ class BeliefNetwork(Generator):
         ValueError: the data is points, or there are not 1 to 3 layers of at least one unit.
     """
 
-    differentiable = False
+    differentiable = traceable = False
 
     def __init__(self, spec: Spec, latent_dim: int, hidden: Sequence[int] = (200, 200)) -> None:
         super().__init__()
@@ -139,14 +140,23 @@ class Recognition(Network):
         found = nn.ModuleList(layers(widths_of(spec, hidden)))
         self.layers: list[nn.Linear] = found  # type: ignore[assignment]
 
-    @torch.no_grad()
-    def draw(self, v: Tensor, chance: Chance) -> list[Tensor]:
-        """h_1, ..., h_L given v (N, visible)."""
-        hidden = []
+    def sample(self, v: Tensor, samples: int, chance: Chance) -> tuple[list[Tensor], Tensor]:
+        """K samples h_1, ..., h_L (N, K, width) for each v (N, visible), and log q(h | v) (N, K).
+
+        Samples are constants; log q is a function of the weights.
+
+        Args:
+            v: binary units.
+            samples: K.
+            chance: random numbers for N * K rows.
+        """
+        below, hidden, terms = v.unsqueeze(1), [], []
         for layer in self.layers:
-            v = draw(layer(v), chance)
-            hidden.append(v)
-        return hidden
+            logits = layer(below).expand(-1, samples, -1)
+            below = draw(logits.detach(), chance)
+            hidden.append(below)
+            terms.append(log_bernoulli(below, logits))
+        return hidden, torch.stack(terms).sum(dim=0)
 
     def log_probability(self, v: Tensor, hidden: Sequence[Tensor]) -> Tensor:
         """log q(h | v) (...)."""

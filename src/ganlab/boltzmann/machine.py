@@ -22,7 +22,7 @@ class BoltzmannMachine(Generator):
         p_beta(v) ~ base(v) exp(((1 - beta) a + beta b)'v) prod_j (1 + exp(beta (c + v'W)_j))
 
     As a generator it anneals: it follows this path from base rates to beta = 1 by block Gibbs
-    sampling for half of its sweeps, and stays there for the others.  The image is the mean of v
+    sampling for a few of its sweeps, and stays there for the others.  The image is the mean of v
     given the last h.  All random numbers are a function of z (training/chance.py).
 
     Args:
@@ -32,13 +32,15 @@ class BoltzmannMachine(Generator):
         visible: bernoulli: pixels are black or white; gaussian: real numbers.
         deviation: of a Gaussian visible unit given h, in the data's units.
         sweeps: of Gibbs sampling for an image.
+        rise: the share of them that follow the path, in [0, 1].
         scale: deviation of the initial weights (Hinton 2010, section 8).
 
     Raises:
         ValueError: a number is out of range, or the data is points and the units are binary.
     """
 
-    takes_points, differentiable = True, False
+    takes_points = True
+    differentiable = traceable = False
 
     def __init__(
         self,
@@ -48,16 +50,19 @@ class BoltzmannMachine(Generator):
         visible: str = "bernoulli",
         deviation: float = 0.3,
         sweeps: int = 200,
+        rise: float = 0.1,
         scale: float = 0.01,
     ) -> None:
         super().__init__()
         at_least(1, hidden=hidden)
         at_least(2, sweeps=sweeps)
         positive(scale=scale)
+        if not 0 <= rise <= 1:
+            raise ValueError(f"rise must be at least 0 and at most 1, got {rise}")
         one_of(("bernoulli", "gaussian"), visible=visible)
         if visible == "bernoulli" and not isinstance(spec, ImageSpec):
             raise ValueError("visible: bernoulli is for images, the data is points; set gaussian")
-        self.spec, self.latent_dim, self.sweeps = spec, latent_dim, sweeps
+        self.spec, self.latent_dim, self.sweeps, self.rise = spec, latent_dim, sweeps, rise
         self.kind = visible
         self.visible = Bernoulli() if visible == "bernoulli" else Gaussian(deviation)
         size = math.prod(spec.shape)
@@ -138,7 +143,7 @@ class BoltzmannMachine(Generator):
     @torch.no_grad()
     def annealed(self, chance: Chance) -> tuple[Tensor, Tensor]:
         """v (N, visible) and h (N, hidden) after all sweeps."""
-        rising = self.sweeps // 2
+        rising = max(1, round(self.rise * self.sweeps))
         v = self.base_draw(chance)
         h = v.new_empty(0)
         for step in range(self.sweeps):

@@ -18,6 +18,7 @@ from ganlab.spec import ImageSpec
 TOLERANCE = 1e-4  # of a value in [-1, 1]; a grey level is 8e-3
 SIZES = (1, 2, 7, 16)  # numbers of images that the check draws at once
 INPUT = "z"
+WITHOUT = "`ganlab export` can do without: onnx=false"
 
 
 class Picture(nn.Module):
@@ -65,8 +66,12 @@ def onnx_of(sampler: Sampler) -> bytes:
         sampler: a GAN, or what else draws samples; it stays as it is, on any device.
 
     Raises:
-        ConfigError: PyTorch cannot export this network.
+        ConfigError: it draws random numbers, or PyTorch cannot export this network.
     """
+    if not getattr(sampler.generator, "traceable", True):
+        kind = type(sampler.generator).__name__
+        reason = f"a {kind} draws random numbers on its way to an image, and ONNX cannot"
+        raise ConfigError([f"onnx: {reason}; {WITHOUT}"])
     z = sampler.fixed_latents(2).cpu().float()
     kind = "in [-1, 1]" if output_of(sampler) == "images" else "in the data's own units"
     noise, code = sampler.latent, sampler.conditioning.code_dim
@@ -101,10 +106,9 @@ def exported(network: nn.Module, example: Tensor, output: str, said: tuple[str, 
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
-        why = str(error).strip().splitlines()[0]
-        without = "`ganlab export` can do without: onnx=false"
+        why = str(error.__cause__ or error).strip().splitlines()[0]
         raise ConfigError(
-            [f"onnx: PyTorch cannot export this generator ({why}); {without}"]
+            [f"onnx: PyTorch cannot export this generator ({why}); {WITHOUT}"]
         ) from error
     if program is None:  # only the older exporter returns nothing
         raise TypeError("torch.onnx.export made no program")

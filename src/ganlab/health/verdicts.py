@@ -170,8 +170,9 @@ OF_CHAINS = Ailment(
     "chains-stand-still",
     "a correlation of {chain_memory:.3f} is left after ten sweeps of the chains",
     "a lower g_optimizer.lr, larger model.steps, model.weight_decay=0.001",
-    # Chains that learn MNIST well keep 0.97.
-    above={"chain_memory": 0.995},
+    # Machines that learn MNIST well keep 0.69 to 0.97; one whose chains stay reads 0.989
+    # (docs/generative.md).
+    above={"chain_memory": 0.98},
 )
 OF_UNITS = Ailment(
     "dead-units",

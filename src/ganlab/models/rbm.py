@@ -12,12 +12,12 @@ from ganlab.boltzmann.units import Bernoulli
 from ganlab.errors import CombinationError
 from ganlab.generative import Generative
 from ganlab.latent import Latent
-from ganlab.models.binary import bits, dead, held_out_bits
+from ganlab.models.binary import dead
 from ganlab.schedules import Number
 from ganlab.spec import Spec, at_least
 from ganlab.training.batch import Batch, RealImages
-from ganlab.training.binarise import Binarise
-from ganlab.training.chance import Chance, drawn, of_rank
+from ganlab.training.binarise import Binarise, binarised, binarised_each
+from ganlab.training.chance import Chance, drawn
 from ganlab.training.labels import labelled
 from ganlab.training.likelihood import Kind, LogLikelihood
 from ganlab.training.streams import Stream, stream
@@ -147,7 +147,9 @@ class RBM(Generative):
         """v (N, visible) of images (N, C, H, W) or points (N, d)."""
         machine = self.machine
         if isinstance(machine.visible, Bernoulli):
-            return bits(images, self.binarise, self.noise, self.seed)
+            return binarised(
+                images, self.binarise, self.of_all_ranks(len(images)), self.seed
+            ).flatten(1)
         return machine.units_of(images)
 
     @labelled("Gibbs sampling")
@@ -165,17 +167,15 @@ class RBM(Generative):
             v, _ = self.machine.sweep(v, chance)
         return v
 
-    def of_all_ranks(self, rows: int) -> Chance:
-        """This rank's rows of uniform numbers."""
-        return of_rank(rows, self.noise, self.trainer.global_rank, self.trainer.world_size)
-
     @torch.no_grad()
     def follow(self, v: Tensor) -> None:
         """Moves the averages of visible and hidden units towards those of v (N, visible)."""
         machine = self.machine
-        machine.visible_mean.lerp_(v.mean(dim=0), self.slide)
-        hidden = torch.sigmoid(machine.hidden_field(v)).mean(dim=0)
-        machine.hidden_mean.lerp_(hidden, self.slide)
+        means = [v.mean(dim=0), torch.sigmoid(machine.hidden_field(v)).mean(dim=0)]
+        if self.trainer.world_size > 1:  # a centred gradient is linear only if all have its offsets
+            average_over_ranks(means)
+        machine.visible_mean.lerp_(means[0], self.slide)
+        machine.hidden_mean.lerp_(means[1], self.slide)
 
     @torch.no_grad()
     def condition_gradient(self) -> None:
@@ -215,7 +215,7 @@ class RBM(Generative):
     def held_out(self, images: Tensor, seed: int) -> Tensor:
         """v (N, visible) of held-out images or points."""
         if isinstance(self.machine.visible, Bernoulli):
-            return held_out_bits(images, self.binarise, seed, self.seed)
+            return binarised_each(images, self.binarise, seed, self.seed).flatten(1)
         return self.machine.units_of(images)
 
     # Health --------------------------------------------------------------------------------------

@@ -12,12 +12,11 @@ from ganlab.belief.likelihood import MOST, bounds, exact, log_probabilities
 from ganlab.errors import CombinationError
 from ganlab.generative import Generative
 from ganlab.latent import Latent
-from ganlab.models.binary import bits, dead, held_out_bits
+from ganlab.models.binary import dead
 from ganlab.schedules import Number
 from ganlab.spec import Spec, at_least, one_of
 from ganlab.training.batch import Batch, RealImages
-from ganlab.training.binarise import Binarise
-from ganlab.training.chance import Chance, of_rank
+from ganlab.training.binarise import Binarise, binarised, binarised_each
 from ganlab.training.labels import labelled
 from ganlab.training.likelihood import LogLikelihood
 from ganlab.training.streams import Stream, stream
@@ -125,7 +124,9 @@ class SBN(Generative):
 
     def seen(self, images: Tensor) -> Tensor:
         """v (N, visible) of images (N, C, H, W) in [-1, 1]."""
-        return bits(images, self.binarise, self.noise, self.seed)
+        return binarised(images, self.binarise, self.of_all_ranks(len(images)), self.seed).flatten(
+            1
+        )
 
     @labelled("losses")
     def loss(self, v: Tensor) -> Tensor:
@@ -143,10 +144,6 @@ class SBN(Generative):
         dreamt, hidden = self.model.dream(rows, self.of_all_ranks(rows))
         return -self.recognition.log_probability(dreamt, hidden).mean()
 
-    def of_all_ranks(self, rows: int) -> Chance:
-        """This rank's rows of uniform numbers."""
-        return of_rank(rows, self.noise, self.trainer.global_rank, self.trainer.world_size)
-
     # Likelihood ----------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -155,15 +152,12 @@ class SBN(Generative):
 
         Every image has samples of its own, so its bound does not depend on the others.
         """
-        v = held_out_bits(images, self.binarise, seed, self.seed)
+        v = binarised_each(images, self.binarise, seed, self.seed).flatten(1)
         about = {"binarise": self.binarise, "weights": "trained"}
         random = functools.partial(stream, v.device, seed, Stream.LIKELIHOOD)
-        bound = [
-            bounds(self.model, self.recognition, row, samples, random(number))
-            for number, row in enumerate(v.split(1))
-        ]
+        bound = bounds(self.model, self.recognition, v, samples, random)
         told = {**about, "samples": samples, "seed": seed}
-        found = [LogLikelihood.of(torch.cat(bound), f"iwae-{samples}", "lower bound", **told)]
+        found = [LogLikelihood.of(bound, f"iwae-{samples}", "lower bound", **told)]
         if self.model.hidden_units <= MOST:
             truth = torch.cat([exact(self.model, part) for part in v.split(100)])
             found.append(LogLikelihood.of(truth, "exact", "exact", **about))

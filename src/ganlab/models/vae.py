@@ -1,6 +1,7 @@
 """Variational autoencoders: a decoder, and an encoder that bounds its likelihood from below."""
 
-import math
+import functools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,9 @@ from ganlab.networks.variational import Decoder, Encoder
 from ganlab.schedules import Number
 from ganlab.spec import PointSpec, Spec, at_least
 from ganlab.training.batch import Batch, RealImages
-from ganlab.training.binarise import Binarise, binarised
+from ganlab.training.binarise import Binarise, binarised, binarised_each
 from ganlab.training.ema import Statistics
+from ganlab.training.importance import bounds, importance_weighted
 from ganlab.training.labels import labelled
 from ganlab.training.likelihood import LogLikelihood
 from ganlab.training.streams import Stream, stream
@@ -22,7 +24,6 @@ from ganlab.training.terms import Scalar, Term
 from ganlab.training.updates import Player, UpdateRule
 
 G = "g"  # the one player: decoder, encoder and likelihood together
-AT_ONCE = 1000  # latents of an image that are decoded together
 ACTIVE = 0.01  # variance of the posterior mean above which a latent is in use (Burda et al. 2016)
 
 
@@ -131,23 +132,26 @@ class VAE(Generative):
         """Moves decoder and encoder up the bound's gradient."""
         self.optimizer(G).zero_grad()
         for real in minibatch.chunk(self.players[G].rule.accumulate):
-            pixels = self.seen(real.images, self.noise)
+            pixels = self.seen(real.images)
             self.manual_backward(real.size / minibatch.size * self.loss(pixels))
         self.update(G)
 
-    def seen(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def seen(self, images: Tensor) -> Tensor:
         """What is modelled: pixels in [0, 1] of images in [-1, 1], binarised or not; or points."""
         if isinstance(self.spec, PointSpec):
             return images
-        return binarised(images, self.binarise, generator, self.seed)
+        return binarised(images, self.binarise, self.of_all_ranks(len(images)), self.seed)
 
     @labelled("losses")
     def loss(self, x: Tensor) -> Tensor:
         """Minus the bound in nats, the mean over x (N, ...), as `seen` gives them."""
         mean, log_variance = self.posterior(x)
-        noise = self.shared(self.samples * len(x), mean.shape[1]).view(self.samples, *mean.shape)
+        rows = self.shared(len(x), self.samples * mean.shape[1])
+        noise = rows.view(len(x), self.samples, -1).transpose(0, 1)
         if self.samples > 1:
-            bound = importance_weighted(self.log_weights(x, mean, log_variance, noise)).mean()
+            bound = importance_weighted(
+                self.log_weights(x, mean, log_variance, noise), dim=0
+            ).mean()
             self.observations.add("loss/g", -bound)
             return -bound
         fit = self.fit(x, reparametrised(mean, log_variance, noise))[0].mean()
@@ -198,27 +202,30 @@ class VAE(Generative):
         training = self.training
         self.eval()
         try:
-            bounds = [
-                self.bound(image, samples, seed, number)
-                for number, image in enumerate(images.split(1))
-            ]
+            x = self.held_out(images, seed)
+            random = functools.partial(stream, x.device, seed, Stream.LIKELIHOOD)
+            found = bounds(self.drawn_log_weights, x, samples, random)
         finally:
             self.train(training)
         points = isinstance(self.spec, PointSpec)
         protocol = {"binarise": "points" if points else self.binarise, "seed": seed}
         protocol |= {"likelihood": self.likelihood.words, "samples": samples, "weights": "trained"}
-        return [LogLikelihood.of(torch.cat(bounds), f"iwae-{samples}", "lower bound", **protocol)]
+        return [LogLikelihood.of(found, f"iwae-{samples}", "lower bound", **protocol)]
 
-    def bound(self, image: Tensor, samples: int, seed: int, number: int) -> Tensor:
-        """The bound (1,) of one image (1, ...); `number` and the seed decide what is drawn."""
-        x = self.seen(image, stream(image.device, seed, Stream.BINARISED, number))
+    def held_out(self, images: Tensor, seed: int) -> Tensor:
+        """As `seen`, of held-out images: what is drawn for each is a function of its number."""
+        if isinstance(self.spec, PointSpec):
+            return images
+        return binarised_each(images, self.binarise, seed, self.seed)
+
+    def drawn_log_weights(
+        self, x: Tensor, samples: int, generators: Sequence[torch.Generator]
+    ) -> Tensor:
+        """The log weights (N, samples) of latents that each x's own generator draws."""
         mean, log_variance = self.posterior(x)
-        random = stream(image.device, seed, Stream.LIKELIHOOD, number)
-        totals = []
-        for part in parts_of(samples, AT_ONCE):
-            noise = torch.randn(part, 1, mean.shape[1], generator=random, device=image.device)
-            totals.append(self.log_weights(x, mean, log_variance, noise.to(mean)))
-        return importance_weighted(torch.cat(totals))
+        shape = samples, mean.shape[1]
+        noise = [torch.randn(shape, generator=own, device=own.device) for own in generators]
+        return self.log_weights(x, mean, log_variance, torch.stack(noise, dim=1).to(mean)).T
 
     # Health --------------------------------------------------------------------------------------
 
@@ -240,16 +247,6 @@ def reparametrised(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
 def kl_to_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(mean, exp(log_variance)) || N(0, 1)) in nats, of each entry."""
     return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1)
-
-
-def importance_weighted(log_weights: Tensor) -> Tensor:
-    """The bound (N,) in nats of log weights (k, N): the log of the mean weight."""
-    return log_weights.logsumexp(dim=0) - math.log(len(log_weights))
-
-
-def parts_of(n: int, size: int) -> list[int]:
-    """n in parts of at most `size`."""
-    return [min(size, n - start) for start in range(0, n, size)]
 
 
 def require_parts(generator: nn.Module, encoder: nn.Module, likelihood: nn.Module) -> None:

@@ -30,11 +30,14 @@ class Generator(Network):
     and the code of conditioning, which follows the noise in z.
 
     `differentiable`: whether images change smoothly with z, so that a z can be searched for.
+    `traceable`: whether images are a fixed graph of operations on z, which ONNX needs; false if z
+    seeds a generator of random numbers.
     `takes_code_dim`: whether its constructor has a parameter `code_dim`, the width of the code, to
     treat code and noise separately.
     """
 
     differentiable: ClassVar[bool] = True
+    traceable: ClassVar[bool] = True
     takes_code_dim: ClassVar[bool] = False
 
     def generate(self, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -1,10 +1,12 @@
 """Binary pixels: grey values as probabilities, drawn anew or once for each image; or cut at 1/2."""
 
+import functools
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from ganlab.training.chance import Chance, drawn
 from ganlab.training.streams import Stream, stream
 
 Binarise = Literal["none", "fixed", "dynamic", "threshold"]
@@ -13,9 +15,7 @@ FIRST, SECOND = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
 MANTISSA = 24  # bits of a float32 in [0, 1)
 
 
-def binarised(
-    images: Tensor, how: Binarise, generator: torch.Generator | None = None, seed: int = 0
-) -> Tensor:
+def binarised(images: Tensor, how: Binarise, chance: Chance | None = None, seed: int = 0) -> Tensor:
     """Pixels in [0, 1] of images in [-1, 1]; 0 or 1 if they are binarised.
 
     - none: grey values.
@@ -28,19 +28,40 @@ def binarised(
     Args:
         images: (N, ...) of 8 bits per value.
         how: to binarise.
-        generator: of dynamic pixels, on the device of the images.
+        chance: random numbers for dynamic pixels, a row for each image.
         seed: of fixed pixels.
+
+    Raises:
+        ValueError: dynamic pixels have no random numbers.
     """
     grey = (images + 1) / 2
     if how == "none":
         return grey
     if how == "threshold":
         return (grey >= 0.5).to(grey.dtype)
-    if how == "dynamic":
-        unit = torch.rand(grey.shape, generator=generator, device=grey.device)
-    else:
+    if how == "fixed":
         unit = drawn_once(images, seed)
+    elif chance is None:
+        raise ValueError("dynamic pixels need random numbers")
+    else:
+        unit = chance(images[0].numel()).view(images.shape)
     return (unit < grey).to(grey.dtype)
+
+
+def binarised_each(images: Tensor, how: Binarise, seed: int, of_fixed: int) -> Tensor:
+    """As `binarised`, of held-out images: all that is drawn is a function of seeds and of each.
+
+    Args:
+        images: (N, ...) of 8 bits per value.
+        how: to binarise.
+        seed: of dynamic pixels, together with the image's number.
+        of_fixed: the seed of fixed pixels.
+    """
+    if how != "dynamic":
+        return binarised(images, how, seed=of_fixed)
+    random = functools.partial(stream, images.device, seed, Stream.BINARISED)
+    each = enumerate(images.split(1))
+    return torch.cat([binarised(image, how, drawn(1, random(number))) for number, image in each])
 
 
 def drawn_once(images: Tensor, seed: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Where a random network takes its random numbers from: a generator, or its latents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -8,6 +8,7 @@ from torch import Tensor
 from ganlab.training.streams import Stream, stream
 
 Chance = Callable[[int], Tensor]  # n -> the next (N, n) draws of U[0, 1), a row for each image
+BLOCK = 4096  # numbers that a latent's generator draws at once
 
 
 def drawn(rows: int, generator: torch.Generator) -> Chance:
@@ -28,6 +29,13 @@ def of_rank(rows: int, generator: torch.Generator, rank: int, ranks: int) -> Cha
     return lambda n: every(n).narrow(0, rows * rank, rows)
 
 
+def of_each(generators: Sequence[torch.Generator], rows: int = 1) -> Chance:
+    """Draws for so many rows of each generator in turn, a function of that generator alone."""
+    return lambda n: torch.cat(
+        [torch.rand(rows, n, generator=g, device=g.device) for g in generators]
+    )
+
+
 def of_latents(z: Tensor) -> Chance:
     """Draws that are a function of latents z (N, dim), row by row: each seeds its own generator.
 
@@ -35,5 +43,20 @@ def of_latents(z: Tensor) -> Chance:
     on the other rows nor on the device.
     """
     bits = z.detach().float().cpu().numpy().view("uint32").tolist()
-    generators = [stream("cpu", 0, Stream.ANCESTRY, *row) for row in bits]
-    return lambda n: torch.stack([torch.rand(n, generator=g) for g in generators]).to(z.device)
+    own = Ahead(of_each([stream("cpu", 0, Stream.ANCESTRY, *row) for row in bits]))
+    return lambda n: own(n).to(z.device)
+
+
+class Ahead:
+    """The same draws of a chance, made in blocks: a generator takes its time for each call."""
+
+    def __init__(self, chance: Chance, block: int = BLOCK) -> None:
+        self.chance, self.block = chance, block
+        self.left: Tensor | None = None
+
+    def __call__(self, n: int) -> Tensor:
+        while self.left is None or self.left.shape[1] < n:
+            more = self.chance(max(n, self.block))
+            self.left = more if self.left is None else torch.cat([self.left, more], dim=1)
+        found, self.left = self.left[:, :n], self.left[:, n:]
+        return found
