@@ -142,7 +142,7 @@ class TrainingSession:
         """Counts modes if the data is a known mixture."""
         known = distribution_of(experiment.source)
         if isinstance(known, Mixture) and len(known) > 1:
-            return [ModeCoverage(known, experiment.log_every)]
+            return [ModeCoverage(known, experiment.log_every, self.journal.paused)]
         return []
 
     def _callbacks(

@@ -37,6 +37,10 @@ LABS = {
         "two players on saddle points: which methods converge, cycle or diverge",
     ),
     "grid": ("ganlab.lab.grid:grid", "which losses find all 25 Gaussians of a grid"),
+    "generative": (
+        "ganlab.lab.generative.command:generative",
+        "a GAN, a VAE, an RBM and an SBN in equal time and with equal networks",
+    ),
     "mode-collapse": (
         "ganlab.lab.failures:mode_collapse",
         "fails on purpose: two or three images, whatever the noise",
