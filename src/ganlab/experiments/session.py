@@ -131,7 +131,7 @@ class TrainingSession:
             )
 
     def _pictures(self, experiment: Experiment) -> SampleGrids:
-        """Draws grids of images, or clouds of points, whose many samples do not take a run's time."""
+        """Draws grids of images, or clouds of points, whose many samples take no time of a run."""
         folder, every = self.run.samples, experiment.sample_every
         if self.data.images is None or not isinstance(self.data.spec, PointSpec):
             return SampleGrids(folder, every, background=self.background)

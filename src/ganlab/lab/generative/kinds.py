@@ -110,7 +110,7 @@ KINDS = (
         "RBM",
         "restricted Boltzmann machine",
         ("model=rbm", BOUND),
-        (*("model=rbm", BOUND, "model.binarise=none", "model.generator.visible=gaussian"),),
+        ("model=rbm", BOUND, "model.binarise=none", "model.generator.visible=gaussian"),
         layers=0,
         effort=20,
     ),
