@@ -168,7 +168,7 @@ def written(
 ) -> list[Path]:
     """Writes the page, the tables and the numbers; returns all files."""
     html, table, results = (folder / n for n in ("generative.html", "table.md", "results.json"))
-    text = "\n\n".join(one.as_markdown() for one in chapters)
+    text = "\n\n".join([*(one.as_markdown() for one in chapters), page.spread(seeds)])
     print(f"\n{text}\n")
     files.write(html, page.page(chapters, seconds, seeds, overrides, folder))
     files.write(table, f"{text}\n")

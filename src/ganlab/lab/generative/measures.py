@@ -135,12 +135,14 @@ def reference(plan: Planned, wanted: Wanted) -> Measured:
         points = unseen.images[: wanted.n]
         numbers, protocol = of_points(points, training_points(data), mixture)
         numbers["nll"] = -float(mixture.log_density(unseen.images).mean())
+        numbers["all_modes"] = len(mixture)
         return Measured(numbers=numbers, protocol=protocol)
     model = plan.experiment.build()
     found = Evaluation(model, data, ByClassifier(n=wanted.n, seed=wanted.seed)).baselines()
     card = next(one.card for one in found if one.images == HELD_OUT)
     numbers = {name: card.scores[name].value for name in SCORES}
     numbers["sharpness"] = sharpness(normalised(unseen.images)) / sharpness(real_images(data))
+    numbers["all_modes"] = data.spec.classes
     return Measured(numbers=numbers, protocol=card.protocol.sentences())
 
 

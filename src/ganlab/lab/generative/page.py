@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ganlab.lab.generative import summary
-from ganlab.lab.generative.kinds import KINDS, Data
+from ganlab.lab.generative.kinds import Data
 from ganlab.lab.generative.measures import Measured
 from ganlab.lab.generative.seen import paragraph
 from ganlab.lab.generative.summary import Outcome
@@ -34,9 +34,14 @@ class Chapter:
     shown: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
-    def rows(self) -> list[Row]:
-        """The table; empty: nothing was trained."""
-        return summary.rows(self.outcomes, self.reference) if self.reference is not None else []
+    def tables(self) -> dict[str, list[Row]]:
+        """Name -> a table; none: nothing was trained."""
+        if self.reference is None:
+            return {}
+        return {
+            "What was trained": summary.training(self.outcomes),
+            "What it can do": summary.results(self.outcomes, self.reference),
+        }
 
     @property
     def seen(self) -> list[tuple[str, str, str]]:
@@ -63,11 +68,18 @@ class Chapter:
     def as_markdown(self) -> str:
         """The chapter for a page in Markdown, without pictures."""
         heading = f"### {self.data.title[:1].upper()}{self.data.title[1:]}"
-        if not self.rows:
+        if self.reference is None:
             return f"{heading}\n\nLeft out: {self.reason}."
         said = [f"**{name}.** {text}" for name, _, text in self.seen]
         how = "\n".join(f"- {sentence}" for sentence in self.protocol)
-        return "\n\n".join([heading, tables.as_markdown(self.rows), *said, how])
+        return "\n\n".join([heading, *map(as_markdown, self.tables.values()), *said, how])
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """A table in Markdown."""
+    columns = tables.columns_of(rows)
+    cells = [[tables.cell(row.get(column, "")) for column in columns] for row in rows]
+    return tables.markdown([columns, ["---"] * len(columns), *cells])
 
 
 def page(
@@ -91,24 +103,31 @@ def page(
         "page.html",
         title="Four kinds of generative networks on equal terms",
         chapters=[values(one) for one in chapters],
-        kinds=KINDS,
         seconds=f"{seconds:g}",
-        seeds=seeds,
+        spread=spread(seeds),
         overrides=list(overrides),
         folder=str(folder),
     )
 
 
+def spread(seeds: int) -> str:
+    """What the numbers of a table are."""
+    one = "Numbers are of one seed."
+    return f"± is the standard deviation over {seeds} seeds." if seeds > 1 else one
+
+
 def values(chapter: Chapter) -> dict[str, Any]:
     """What the template shows of a chapter."""
-    columns = tables.columns_of(chapter.rows)
     return {
         "name": chapter.data.name,
         "title": chapter.data.title,
         "points": chapter.data.points,
         "reason": chapter.reason,
-        "columns": columns,
-        "rows": [[row.get(column, "") for column in columns] for row in chapter.rows],
+        "tables": [
+            (name, columns, [[row.get(column, "") for column in columns] for row in rows])
+            for name, rows in chapter.tables.items()
+            for columns in [tables.columns_of(rows)]
+        ],
         "pictures": {name: images.data_url(pixels) for name, pixels in chapter.shown.items()},
         "seen": chapter.seen,
         "protocol": chapter.protocol,

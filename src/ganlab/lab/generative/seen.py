@@ -35,7 +35,7 @@ class Said:
     @property
     def all_modes(self) -> int:
         """Modes, or classes, of the data."""
-        return round(self.reference.numbers["modes"])
+        return round(self.reference.numbers["all_modes"])
 
     @property
     def shares(self) -> str:
@@ -48,7 +48,7 @@ class Said:
 
 def gan(said: Said) -> str:
     """What a GAN drops."""
-    what = "points near a mode" if said.points else "classes"
+    what = "whole modes" if said.points else "whole classes, or kinds within them"
     found = (
         f"{said('modes')} of {said.all_modes} modes have a sample close by, and "
         f"{said.percent('high_quality')} of all samples are that close."
@@ -58,7 +58,7 @@ def gan(said: Said) -> str:
     )
     return (
         "The loss of a GAN asks of each sample whether it looks real, and of no real example "
-        f"whether it is drawn. So nothing forbids it to drop {what} or kinds within them. "
+        f"whether it is drawn. So nothing forbids it to drop {what}. "
         f"{found} {said.shares} The frequencies of what it draws are {said('kl')} nats (KL) from "
         "those of the data."
     )

@@ -57,52 +57,65 @@ def spelled(score: Score) -> str:
     """'3.21 ± 0.05', with the standard deviation, or '3.21'; whole numbers without decimals."""
     value, deviation = score.value, score.deviation
     if abs(value) >= 1000 or (float(value).is_integer() and not deviation):
-        said, spread = f"{value:,.0f}", f"{deviation or 0:,.0f}"
+        text, spread = f"{value:,.0f}", f"{deviation or 0:,.0f}"
     else:
         decimals = 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 3
-        said, spread = f"{value:.{decimals}f}", f"{deviation or 0:.{decimals}f}"
-    return said if deviation is None else f"{said} ± {spread}"
+        text, spread = f"{value:.{decimals}f}", f"{deviation or 0:.{decimals}f}"
+    return text if deviation is None else f"{text} ± {spread}"
 
 
-def rows(outcomes: Sequence[Outcome], reference: Measured) -> list[Row]:
-    """A row for each kind that can learn the data, and one for held-out data."""
+def training(outcomes: Sequence[Outcome]) -> list[Row]:
+    """What was trained: a row for each kind that can learn the data."""
+    return [trained(one) for one in outcomes if one.entry.refusal is None]
+
+
+def trained(outcome: Outcome) -> Row:
+    """What was trained of a kind."""
+    entry, decay = outcome.entry, outcome.score("average")
+    return {
+        "": entry.kind.name,
+        "width": str(entry.width),
+        "parameters": f"{entry.drawing:,}",
+        "whole model": f"{entry.trained:,}",
+        "runs": str(len(outcome.found)),
+        "seconds": said(outcome, "seconds"),
+        "iterations": said(outcome, "iterations"),
+        "average": f"{decay.value:.4f}" if decay is not None else "none",
+    }
+
+
+def results(outcomes: Sequence[Outcome], reference: Measured) -> list[Row]:
+    """What it can do: a row for each kind that can learn the data, and one for held-out data."""
     shown = [name for name in COLUMNS if name in reference.numbers]
+    known = reference.numbers
     return [
-        *(row(one, shown) for one in outcomes if one.entry.refusal is None),
+        *(
+            {
+                "": one.entry.kind.name,
+                "nats": nats(one),
+                **{COLUMNS[name]: said(one, name) for name in shown},
+            }
+            for one in outcomes
+            if one.entry.refusal is None
+        ),
         {
             "": "held-out data",
-            "nats": f"{reference.numbers['nll']:.2f}" if "nll" in reference.numbers else "",
-            **{COLUMNS[name]: spelled(Score(reference.numbers[name])) for name in shown},
+            "nats": f"{known['nll']:.2f}" if "nll" in known else "",
+            **{COLUMNS[name]: spelled(Score(known[name])) for name in shown},
         },
     ]
 
 
-def row(outcome: Outcome, shown: Sequence[str]) -> Row:
-    """The row of a kind."""
-    entry = outcome.entry
-    cells: dict[str, str] = {
-        "": entry.kind.name,
-        "parameters": f"{entry.drawing:,}",
-        "whole model": f"{entry.trained:,}",
-        "runs": str(len(outcome.found)),
-    }
-    for name in ("seconds", "iterations"):
-        score = outcome.score(name)
-        cells[name] = spelled(score) if score is not None else ""
-    decay = outcome.score("average")
-    cells["average"] = f"{decay.value:.4f}" if decay is not None else "none"
-    cells["nats"] = nats(outcome)
-    for name in shown:
-        score = outcome.score(name)
-        cells[COLUMNS[name]] = spelled(score) if score is not None else ""
-    return {**cells}
+def said(outcome: Outcome, name: str) -> str:
+    """A number as a text; empty: it has none."""
+    score = outcome.score(name)
+    return spelled(score) if score is not None else ""
 
 
 def nats(outcome: Outcome) -> str:
     """Minus the log-likelihood, each number with what it is of the truth."""
     known = outcome.likelihoods().values()
-    said = "; ".join(f"{bound} {spelled(score)}".strip() for bound, score in known)
-    return said or "no likelihood"
+    return "; ".join(f"{bound} {spelled(score)}".strip() for bound, score in known) or "none"
 
 
 def protocol(outcomes: Sequence[Outcome]) -> list[str]:
