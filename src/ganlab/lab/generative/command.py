@@ -72,7 +72,7 @@ def generative(
     listed = entries(data, given, seeds, parameters, root)
     plans = [plan for one in listed for plan in one.plans]
     if not plans:
-        raise ConfigError([f"{one.data.name}: {one.refusal}" for one in listed])
+        raise ConfigError(list(dict.fromkeys(f"{e.data.name}: {e.refusal}" for e in listed)))
     for one in listed:
         if one.refusal is not None:
             print(f"{one.data.name}, {one.kind.name}: left out: {one.refusal}", flush=True)
