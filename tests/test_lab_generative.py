@@ -70,8 +70,8 @@ def test_the_page_holds_pictures_numbers_and_what_is_seen_of_each_kind(compared)
     assert "of 382 of 382 (digits, test)" in html, "the protocol of likelihoods"
     table = (folder / "table.md").read_text()
     assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")] == [
-        *("", "---", *NAMES),
-        *("", "---", *NAMES, "held-out data"),
+        *("digits: what was trained", "---", *NAMES),
+        *("digits: what it can do", "---", *NAMES, "held-out data"),
     ]
 
 

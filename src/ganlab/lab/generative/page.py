@@ -39,8 +39,8 @@ class Chapter:
         if self.reference is None:
             return {}
         return {
-            "What was trained": summary.training(self.outcomes),
-            "What it can do": summary.results(self.outcomes, self.reference),
+            "what was trained": summary.training(self.outcomes),
+            "what it can do": summary.results(self.outcomes, self.reference),
         }
 
     @property
@@ -72,14 +72,15 @@ class Chapter:
             return f"{heading}\n\nLeft out: {self.reason}."
         said = [f"**{name}.** {text}" for name, _, text in self.seen]
         how = "\n".join(f"- {sentence}" for sentence in self.protocol)
-        return "\n\n".join([heading, *map(as_markdown, self.tables.values()), *said, how])
+        made = [as_markdown(f"{self.data.name}: {n}", rows) for n, rows in self.tables.items()]
+        return "\n\n".join([heading, *made, *said, how])
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
-    """A table in Markdown."""
+def as_markdown(name: str, rows: Sequence[Row]) -> str:
+    """A table in Markdown, with its name in the corner."""
     columns = tables.columns_of(rows)
     cells = [[tables.cell(row.get(column, "")) for column in columns] for row in rows]
-    return tables.markdown([columns, ["---"] * len(columns), *cells])
+    return tables.markdown([[name, *columns[1:]], ["---"] * len(columns), *cells])
 
 
 def page(

@@ -86,24 +86,22 @@ def trained(outcome: Outcome) -> Row:
 
 def results(outcomes: Sequence[Outcome], reference: Measured) -> list[Row]:
     """What it can do: a row for each kind that can learn the data, and one for held-out data."""
-    shown = [name for name in COLUMNS if name in reference.numbers]
-    known = reference.numbers
+    shown, known = [name for name in COLUMNS if name in reference.numbers], reference.numbers
+    able = [one for one in outcomes if one.entry.refusal is None]
     return [
-        *(
-            {
-                "": one.entry.kind.name,
-                "nats": nats(one),
-                **{COLUMNS[name]: said(one, name) for name in shown},
-            }
-            for one in outcomes
-            if one.entry.refusal is None
-        ),
+        *(measured(one, shown) for one in able),
         {
             "": "held-out data",
             "nats": f"{known['nll']:.2f}" if "nll" in known else "",
             **{COLUMNS[name]: spelled(Score(known[name])) for name in shown},
         },
     ]
+
+
+def measured(outcome: Outcome, shown: Sequence[str]) -> Row:
+    """What a kind can do."""
+    scores = {COLUMNS[name]: said(outcome, name) for name in shown}
+    return {"": outcome.entry.kind.name, "nats": nats(outcome), **scores}
 
 
 def said(outcome: Outcome, name: str) -> str:
