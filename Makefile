@@ -23,13 +23,13 @@ docs: $(READY)  ## these pages as a site that opens from the disk, in build/docs
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs auto docs build/docs
 	@echo "Open build/docs/index.html"
 
-test: $(READY)  ## the test suite; no account, no network; where there is a GPU, its tests too
+test: $(READY)  ## the test suite; no account, no network; GANLAB_LONG=1: with tests that take long
 	$(PYTEST) $(TESTS)
 	@# 5: none of these needs one
 	if $(HAS_GPU); then $(BIN)/python -m pytest -m cuda $(TESTS) || test $$? = 5; fi
 
 soak: $(READY)  ## training killed fifty times at random moments, and gone on with
-	GANLAB_SOAK=50 $(PYTEST) tests/test_soak.py
+	GANLAB_LONG=1 GANLAB_SOAK=50 $(PYTEST) tests/test_soak.py
 
 gpu: $(READY)  ## everything that needs a GPU, as one table, in under three minutes
 	$(BIN)/python benchmarks/gpu.py

@@ -11,7 +11,6 @@ With `shots`, it makes the pictures of docs/live.md instead.
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -19,18 +18,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 from options import asked
+from shots import CHROMIUM, saved
 
 SOURCE = Path(__file__).parents[1] / "src"  # the checkout that this is part of
 OPTIONS = {"seconds": "10", "state": "", "core": "0", "shots": ""}
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 COUNT = """() => {
   window.frames_seen = 0;
   const room = Bokeh.documents[0].all_roots.find((root) => root.properties.wish);
-  room.properties.view.change.connect(() => { window.frames_seen += 1; });
+  room.properties.frame.change.connect(() => { window.frames_seen += 1; });
 }"""
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 LINE = "data=two_gaussians_1d&latent_dim=1&iterations=300"
@@ -116,10 +114,7 @@ def shot(browser, url: str, name: str, folder: Path) -> None:
     expect(page.locator("#iterations")).to_have_text(re.compile("[1-9].*"), timeout=60_000)
     expect(page.locator("#play")).to_have_text("Play", timeout=600_000)
     page.wait_for_timeout(500)  # Bokeh draws the last frame
-    file = folder / f"{name}.png"
-    page.screenshot(path=file, animations="disabled")
-    Image.open(file).convert("RGB").quantize(256).save(file, optimize=True)
-    print(f"{file}  {file.stat().st_size / 1000:.0f} kB")
+    saved(page, folder / f"{name}.png")
     page.context.close()
 
 

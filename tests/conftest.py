@@ -62,10 +62,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files are handed out in this order: the slow ones go first, then those of many tests."""
+    """Files are handed out in this order: the slow ones go first, then those of many tests.
+
+    Tests that take five seconds and more are for `make check`.
+    """
     tests = collections.Counter(item.path for item in items)
     rank = {name: place for place, name in enumerate(SLOW)}
     items.sort(key=lambda item: (rank.get(item.path.name, len(SLOW)), -tests[item.path]))
+    if "GANLAB_LONG" not in os.environ:
+        skipped = pytest.mark.skip(reason="takes long: GANLAB_LONG=1 make test")
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(skipped)
 
 
 def pytest_collection_finish() -> None:

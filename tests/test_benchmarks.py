@@ -64,6 +64,7 @@ def cells(printed: str) -> list[list[str]]:
     return [row for row in found if set(row) != {"---"}]
 
 
+@pytest.mark.long
 def test_training_prints_a_row_for_every_model_and_loop():
     words = ("iterations=3", "repeats=1", "images=32", "batch=8", "workers=1", "precision=bf16")
     titles, *found = rows("training.py", "models=vanilla,dcgan", *words)
@@ -95,6 +96,7 @@ def test_threads_are_timed_in_every_way_beside_all_company(monkeypatch, capsys):
     assert found[-1][2:] == ["120.0", "4.89", "1.78 - 8.00"]  # 80 and 160
 
 
+@pytest.mark.long
 def test_a_run_is_timed_without_its_start():
     options = {**threads.OPTIONS, "iterations": "1", "model": "vanilla"}
     started = time.monotonic()
@@ -140,6 +142,7 @@ def test_graphs_are_timed_on_a_gpu_alone(monkeypatch):
         training.main()
 
 
+@pytest.mark.long
 def test_many_prints_three_ways_to_train_several_runs(monkeypatch, capsys):
     words = ["models=tiny", "n=2", "iterations=2", "repeats=1", "batch=8"]
     monkeypatch.setattr(sys, "argv", ["many.py", *words])
@@ -173,6 +176,7 @@ def test_stacked_replicas_learn_as_one_alone_does():
         torch.testing.assert_close(found[name][0], parameter.grad, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 def test_memory_prints_growth_and_peaks():
     words = ("iterations=4", "every=2", "model=dcgan", "batch=128", "part=8")
     found = rows("memory.py", *words)
@@ -182,6 +186,7 @@ def test_memory_prints_growth_and_peaks():
     assert in_parts < at_once
 
 
+@pytest.mark.long
 def test_reading_prints_first_starts_and_a_second_one(tmp_path):
     reading.write(tmp_path / "images", n=40, size=8)
     titles, *found = rows("reading.py", "repeats=1", f"root={tmp_path / 'images'}")
@@ -191,6 +196,7 @@ def test_reading_prints_first_starts_and_a_second_one(tmp_path):
     assert float(found[3][3]) > 0
 
 
+@pytest.mark.long
 def test_every_row_of_health_is_a_config_that_can_be_made(monkeypatch, tmp_path):
     monkeypatch.setattr(health, "ten_images", lambda data, root, output: output)
     options = {**health.OPTIONS, "output": str(tmp_path)}
@@ -267,6 +273,7 @@ def diverges(work, g, d):
     return seconds
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", NARROW)
 def test_the_same_work_is_proven_and_another_refused(model):
     quiet_lightning()
@@ -345,6 +352,7 @@ def test_training_keeps_no_tensors(made, observed, grows):
     assert (many > few) == grows, (few, many)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("only", "works"), [("jobs", ["pre-flight"]), ("rows", ["go on", "curves"])]
 )
@@ -355,6 +363,7 @@ def test_work_at_scale_is_measured_with_its_size_and_a_tenth(only, works):
     assert all(float(cell) > 0 for row in found for cell in row[2:])
 
 
+@pytest.mark.long
 def test_the_live_laboratory_is_timed_beside_a_bare_loop():
     found = rows("live.py", "iterations=2", "repeats=1", "setup=g_width=4&d_width=4")
     assert [row[0] for row in found] == [

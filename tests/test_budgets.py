@@ -46,6 +46,7 @@ def test_the_number_is_what_the_identity_is_made_of():
     assert planned([of("64000"), "d_steps=2", "logger=csv"]).config[ITERATIONS] == 500
 
 
+@pytest.mark.long
 def test_a_run_saves_the_number(tmp_path):
     words = [*smoke(tmp_path), of("32"), "d_steps=2"]  # of 8 images each
     assert run_train(*words).code == 0

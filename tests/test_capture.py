@@ -32,6 +32,7 @@ def outcome(iterations=9, callbacks=(), **options):
     return gan
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", EACH.values(), ids=EACH)
 def test_graphs_end_where_python_ends(options):
     """Weights, running statistics and observations."""

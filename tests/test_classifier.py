@@ -518,6 +518,7 @@ def test_worse_digits_are_further_away(digits):
     assert times_as_far(found, "without a class") > 2 * times_as_far(blind, "without a class")
 
 
+@pytest.mark.long
 def test_real_mnist_is_named_and_its_faults_are_ordered(data_root):
     """12 seconds of one thread for 99.2%."""
     train, test = (MNIST(data_root, split=s, download=False).read() for s in ("train", "test"))

@@ -152,6 +152,7 @@ def answered(line: list[str]):
     return code, err.getvalue(), plan
 
 
+@pytest.mark.long
 @tried(100)
 @given(words())
 def test_every_command_line_is_accepted_or_refused_with_a_sentence(line):
@@ -165,6 +166,7 @@ def test_every_command_line_is_accepted_or_refused_with_a_sentence(line):
         assert (code, err) == (0, "")
 
 
+@pytest.mark.long
 @tried(20)
 @given(words())
 def test_what_is_accepted_is_plain_and_composes_to_the_same_again(line):

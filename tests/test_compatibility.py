@@ -269,6 +269,7 @@ def named_parts(said: str, regularizer: str) -> set[str]:
     return {part for part, begin in begins.items() if f"; {begin}" in f"; {said}"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", MODELS)
 def test_each_cell_steps_or_says_why_it_cannot(model):
     found = table((model,))

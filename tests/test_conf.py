@@ -207,6 +207,7 @@ def test_an_experiment_is_what_its_own_yaml_says(name):
                     assert built[f"{node or folder}.{path}"] == target
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(TRAINED))
 def test_every_yaml_trains(name, tmp_path):
     overrides = [*ONE, *TRAINED[name]]
@@ -285,6 +286,7 @@ def test_every_loss_trains_with_all_regularizers_together(loss):
     train_one_iteration(experiment, ImageSpec(1, 16, 10))
 
 
+@pytest.mark.long
 def test_a_sweep_over_models_and_losses_leaves_a_finished_run_in_each_folder(tmp_path):
     models, losses = "vanilla,dcgan,infogan", "minimax,least_squares"
     where = ["trainer=smoke", "logger=csv", f"output_dir={tmp_path}", "iterations=1"]

@@ -73,6 +73,7 @@ def test_the_gradients_of_a_convolution_cost_twice_what_it_does(groups, convolve
     assert backward.total == 2 * forward.total
 
 
+@pytest.mark.long
 def test_the_table_has_a_row_per_recipe(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["costs.py", "recipes=default,sngan,speedrun", "tflops=100"])
     costs.main()

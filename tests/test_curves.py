@@ -236,6 +236,7 @@ def test_a_run_leaves_the_picture_of_its_metrics_under_its_name(run):
     assert not list(run.glob(".*.part"))
 
 
+@pytest.mark.long
 def test_a_resumed_run_draws_all_its_parts(tmp_path, monkeypatch):
     """Also the first part, stopped after 3 of 6 iterations, has drawn what it had."""
     step, seen = GAN.g_step, []

@@ -69,6 +69,7 @@ def dashboard(*words: str):
     return run_main(lambda: command_line.call_one_of(VERBS), "dashboard", *words)
 
 
+@pytest.mark.long
 def test_the_panels_show_what_the_runs_logged_and_nothing_else(sweep, tmp_path):
     assert dashboard(str(sweep), f"file={tmp_path / 'a.json'}") == (
         0,

@@ -51,6 +51,7 @@ def alone(norm: str) -> dict[str, torch.Tensor]:
     return gan.state_dict()
 
 
+@pytest.mark.long
 def test_two_processes_find_the_scores_of_one(ends, tmp_path):
     """Each makes its share of the images; all get every score, and one best checkpoint."""
     fit(made("layer"), callbacks=[callback := scores(tmp_path)], precision="64-true")

@@ -77,6 +77,7 @@ def broken(pages: dict[Path, Page]) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_every_link_and_picture_is_there(pages):
     assert broken(pages) == []
 

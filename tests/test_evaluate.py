@@ -67,6 +67,7 @@ def evaluated(*words: str) -> str:
 # In training ------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_run_logs_its_scores_and_keeps_them_with_their_protocol(run):
     with (run / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -101,6 +102,7 @@ def test_the_same_run_is_the_same_with_and_without_scores(run, tmp_path):
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.long
 def test_a_run_that_may_end_early_is_another_experiment_and_finished_when_it_does(tmp_path, run):
     words = ("iterations=12", "metrics=classifier", "metrics.every=1", "metrics.n=50")
     early = trained(tmp_path, *words, "metrics.patience=1", "metrics.best=precision")
@@ -203,6 +205,7 @@ def test_repeats_have_error_bars_and_the_first_is_the_seeds(own):
     assert three.scores["frechet"].value != one.scores["frechet"].value
 
 
+@pytest.mark.long
 def test_held_out_and_training_images_are_scored_beside_the_generator(tmp_path):
     run = trained(tmp_path, "data.split=train")
     said = json.loads(run_evaluate(f"run={run}", "n=500", "format=json").out)["runs"][0]
@@ -217,6 +220,7 @@ def test_held_out_and_training_images_are_scored_beside_the_generator(tmp_path):
     assert "training images" not in evaluated(f"run={run}", "n=500", "baselines=false")
 
 
+@pytest.mark.long
 def test_scores_of_real_images_are_computed_once(tmp_path, monkeypatch):
     run = trained(tmp_path, "data.split=train")
     first = evaluated(f"run={run}", "n=450")
@@ -231,6 +235,7 @@ def test_of_data_without_held_out_images_a_sentence_says_so(tmp_path):
     assert "this data holds no images out" in evaluated(f"run={run}", "n=200")
 
 
+@pytest.mark.long
 def test_the_extrapolation_has_an_interval(own):
     out = evaluated(f"run={own}", "extrapolate=true", "n=1000")
     (card,) = {c.iterations: c for c in noted(own) if "frechet_infinity" in c.scores}.values()
@@ -255,6 +260,7 @@ def test_an_extrapolation_from_few_images_is_doubted_and_from_fewer_refused_befo
     assert "frechet_infinity of 64 dimensions is safe from 960 images on, got 320" in doubted.err
 
 
+@pytest.mark.long
 def test_every_class_is_scored_by_itself_where_the_generator_is_told_it(tmp_path):
     told = trained(tmp_path, "conditioning=acgan")
     out = evaluated(f"run={told}", "n=200", "by_class=true")
@@ -274,6 +280,7 @@ def test_of_other_generators_it_is_said_how_much_of_each_class_they_cover(own):
     assert "|  | recall | coverage |" in out
 
 
+@pytest.mark.long
 def test_several_runs_make_a_table_with_seeds_together(tmp_path, monkeypatch):
     seeds = [trained(tmp_path / str(seed), f"seed={seed}") for seed in (0, 1)]
     trained(tmp_path / "hinge", "loss=hinge")
@@ -314,6 +321,7 @@ def test_runs_that_cannot_be_compared_are_refused_before_one_is_scored(
     assert (own / "summary.json").read_bytes() == before
 
 
+@pytest.mark.long
 def test_data_that_has_moved_is_found_where_it_is_said_to_be(tmp_path):
     folder = tmp_path / "here"
     images, labels = Digits().read()
@@ -387,6 +395,7 @@ def test_a_strangers_folder_runs_no_code_of_its_own(own):
     assert "names my_data.Evil; set trust=true if you trust the folder" in outcome.err
 
 
+@pytest.mark.long
 def test_modes_of_stacked_mnist_are_counted_digit_by_digit(data_root, tmp_path):
     where = [f"data.root={data_root}", "data.download=false", "data.n=400"]
     plan = ["metrics=classifier", "metrics.every=3", "metrics.n=100"]
@@ -437,6 +446,7 @@ def test_all_that_is_found_is_in_the_document_and_is_told_on_stderr(own):
     assert outcome.err == evaluated(*words)
 
 
+@pytest.mark.long
 def test_seeds_are_together_in_the_document_of_several_runs(tmp_path):
     seeds = [trained(tmp_path / str(seed), f"seed={seed}") for seed in (0, 1)]
     found = document(f"run=[{seeds[0]},{seeds[1]}]", "n=100")

@@ -188,6 +188,7 @@ def require_same(pixels, images):
     assert (pixels[..., 3] == 255).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MADE)
 def test_an_image_is_pytorchs_to_one_grey_level(made, opened, name):
     gan, file = made(name)
@@ -321,6 +322,7 @@ def test_random_images_differ_and_bad_seeds_are_refused(made, opened):
     assert page.is_hidden("#complaint")
 
 
+@pytest.mark.long
 def test_kept_points_are_walked_between_saved_and_loaded(made, opened, tmp_path):
     gan, file = made("cifar")
     page = ready(opened(file))
@@ -375,6 +377,7 @@ def test_play_goes_there_and_back_until_it_is_paused(made, opened):
     page.wait_for_selector("#image[aria-busy=false]")
 
 
+@pytest.mark.long
 def test_the_map_shows_the_plane_and_moves_the_point(made, opened):
     gan, file = made("cifar")
     page = ready(opened(file, viewport={"width": 1280, "height": 1600}))
@@ -413,6 +416,7 @@ def test_an_image_is_saved_as_it_is(made, opened, tmp_path):
     assert np.array_equal(np.asarray(Image.open(tmp_path / "image.png").convert("RGBA")), pixels)
 
 
+@pytest.mark.long
 def test_a_link_leads_to_its_image_and_a_damaged_one_is_said_to_be(made, opened):
     gan, file = made("cifar")
     page = opened(f"{file.as_uri()}#seed=31&class=4")
@@ -448,6 +452,7 @@ def test_every_control_has_a_name(made, opened):
     assert nameless == []
 
 
+@pytest.mark.long
 def test_names_from_a_run_are_texts(tmp_path, opened):
     hostile = "</script><script>document.title = 'taken'</script><img src=x onerror=alert(1)>"
     conditioning = ACGAN(ImageSpec(3, 4, 4))  # code and noise are the 8 numbers that it takes
@@ -472,6 +477,7 @@ def test_half_the_size_is_nearly_the_same(made, opened):
     assert 0.001 < float(re.search(r"([\d.e-]+) of 255", row)[1]) <= 1.5
 
 
+@pytest.mark.long
 def test_firefox_shows_the_same_image(made, firefox):
     gan, file = made("cifar")
     firefox.open(Path(f"{file}"))
@@ -502,6 +508,7 @@ def runtime():
         yield
 
 
+@pytest.mark.long
 def test_onnx_runtime_draws_the_same(made, opened, runtime):
     gan, file = made("cifar", engine="onnxruntime")
     page = ready(opened(file))
@@ -509,6 +516,7 @@ def test_onnx_runtime_draws_the_same(made, opened, runtime):
     assert "ONNX Runtime Web 1.30.0" in page.text_content(".status")
 
 
+@pytest.mark.long
 def test_onnx_runtime_draws_stylegan_in_firefox(tmp_path, runtime, firefox):
     words = ["model=stylegan2", "model.generator.max_channels=16", "model.generator.w_dim=16"]
     gan = stirred(of_model(words[0]))
@@ -664,6 +672,7 @@ def run_explore(*words):
     return run_main(lambda: command_line.call(explore, report), *words)
 
 
+@pytest.mark.long
 def test_the_command_writes_the_page_into_the_run(tmp_path, opened):
     run = trained(tmp_path, "model=dcgan")
     done = run_explore(f"run={run}", "directions=3")

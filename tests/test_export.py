@@ -46,6 +46,7 @@ def test_torch_exports_a_generator_of_classes():
         assert torch.equal(images, gan.sampler(gan.fixed_latents(5)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", TRACED)
 def test_onnx_draws_what_torch_draws(model):
     require_onnx()
@@ -96,6 +97,7 @@ def test_the_file_has_the_documented_ends_and_tells_nothing_of_this_machine(caps
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.long
 def test_images_without_bounds_are_clamped():
     require_onnx()
     import onnxruntime

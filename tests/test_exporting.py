@@ -64,12 +64,14 @@ def plain(tmp_path, *words, name="run", **about):
 # What is written ---------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_folder_is_complete(exported):
     assert sorted(path.name for path in exported.iterdir()) == sorted(FILES)
     assert list(exported.parent.iterdir()) == [exported]  # no temporary folder stays
     assert all(path.stat().st_mode & 0o044 for path in exported.iterdir())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_draws_as_its_run_does_bit_for_bit(model, tmp_path):
     words = [f"model={model}", *MODELS[model], *SMALL]

@@ -248,6 +248,7 @@ def repeated(method, ratio, d=16, times=150):
     return np.array(errors), np.mean(held)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:frechet_infinity")
 @pytest.mark.parametrize("ratio", [1, 3])
 def test_the_interval_holds_the_truth_as_often_as_it_says_and_a_lines_does_not(ratio):

@@ -453,6 +453,7 @@ def test_numbers_that_are_not_finite_are_a_divergence_from_which_a_run_goes_back
         assert [v["ailment"] for v in found["health"]] == ["divergence"] * times
 
 
+@pytest.mark.long
 def test_a_verdict_is_an_alert_in_weights_and_biases(tmp_path):
     run = run_of(tmp_path, logger=completed("logger=wandb")["logger"]).path
     (alert,) = (record["alert"] for record in records(run) if record["type"] == "alert")

@@ -188,6 +188,7 @@ def test_who_comes_between_is_not_overwritten(hub, run):
     assert b"license: mit" not in hub.models[NAME].files["README.md"]
 
 
+@pytest.mark.long
 def test_the_command_finds_the_hub_by_its_variable(hub, run):
     """In a process of its own, with no more than the variables that people set."""
     push(run)

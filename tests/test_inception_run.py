@@ -34,6 +34,7 @@ def run(tmp_path_factory, weights) -> Path:
     return runs_in(folder / "outputs")[0]
 
 
+@pytest.mark.long
 def test_scores_reach_weights_and_biases_under_names_that_say_what_they_are(run, weights):
     name = Inception(weights).name
     assert name.startswith("inception-")
@@ -49,6 +50,7 @@ def test_scores_reach_weights_and_biases_under_names_that_say_what_they_are(run,
     assert not any(key.startswith(("modes", "kl")) for key in row)  # of ImageNet's classes
 
 
+@pytest.mark.long
 def test_the_command_finds_the_same_scores_and_protocol(run):
     before, fresh = json.loads((run / "summary.json").read_text())["scores"]
     outcome = run_evaluate(f"run={run}")
@@ -72,6 +74,7 @@ def checked(run) -> Outcome:
     return run_evaluate(f"run={run}", "check=torchmetrics", "format=json")
 
 
+@pytest.mark.long
 def test_torchmetrics_finds_the_same_scores_of_the_same_images(run, checked):
     assert checked.code == 0
     (found,) = json.loads(checked.out)["runs"]
@@ -101,6 +104,7 @@ def test_the_table_has_both_beside_each_other(checked):
     assert lines[head + 5] == crosscheck.NOTE
 
 
+@pytest.mark.long
 def test_another_resizing_or_other_images_would_be_found_out(run, checked, monkeypatch):
     """By the kernel distance; an Inception Score of parts of one or two images is always near 1."""
     (scored,) = json.loads(checked.out)["runs"]

@@ -147,6 +147,7 @@ def fid(features):
     return frechet_distance(real, fake)
 
 
+@pytest.mark.long
 def test_features_and_logits_are_torch_fidelitys(ours, theirs):
     for kind in ("real", "fake"):
         for got, expected in zip(getattr(ours, kind), getattr(theirs, kind), strict=True):
@@ -193,6 +194,7 @@ def test_precision_and_recall_are_torch_fidelitys(ours, theirs):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mistake", ["half-pixel centres", "no rounding to 8 bits"])
 def test_images_prepared_in_another_way_are_rejected(
     extractor, sets, ours, theirs, monkeypatch, mistake

@@ -150,6 +150,7 @@ def test_moments_begin_at_0_and_end_at_the_end():
     assert gaps == sorted(gaps)
 
 
+@pytest.mark.long
 def test_figure_1_draws_all_that_it_says_and_goes_on(tmp_path):
     words = ["figure-1", *SMALL, "iterations=4", "frames=3", f"output_dir={tmp_path}"]
     outcome = lab(*words)

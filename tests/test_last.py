@@ -64,6 +64,7 @@ NO_SWEEP = NO_RUN.replace("newest run below 'outputs'", "newest sweep below 'out
 # Which is the newest ------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_newest_run_is_the_one_that_was_worked_on_last(newest):
     assert folder_named("last") == newest
     others = {file.parent for file in Path("outputs").rglob("summary.json")} - {newest}

@@ -751,6 +751,7 @@ def test_the_gradient_vanishes_and_the_other_loss_has_one(seed):
     assert force(layers) > 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_modes_collapse_and_come_back(seed):
     training, layers = toured("mode-collapse", seed)
@@ -764,6 +765,7 @@ def test_modes_collapse_and_come_back(seed):
     assert modes(layers) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_it_oscillates_and_comes_to_rest(seed):
     training, layers = toured("oscillation", seed)
@@ -796,6 +798,7 @@ def test_players_circle_around_the_saddle_point_until_they_are_damped(seed):
     assert swing(60) < 0.3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_wasserstein_moves_where_minimax_stalls(seed):
     stop = STOPS["wgan"]
@@ -806,6 +809,7 @@ def test_wasserstein_moves_where_minimax_stalls(seed):
     assert left > 0.4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_default_finds_all_modes(seed):
     training = LiveTraining(Setup(seed=seed))

@@ -26,6 +26,7 @@ from ganlab.lab.live.desk import EIGHT, STOPS, Desk
 from ganlab.lab.live.form import GROUPS, LEGEND
 from ganlab.lab.live.link import SWITCHED, Link
 from ganlab.lab.live.picture import SOURCES, Picture
+from ganlab.lab.live.screen import apply
 from ganlab.lab.live.server import PATH, Laboratory
 from ganlab.lab.live.words import LABELS, MEASURES
 from ganlab.pages import loopback
@@ -202,12 +203,12 @@ def test_a_picture_has_a_place_for_every_layer(setup):
     columns = picture.take(*frame)
     for name, one in columns.items():
         assert one.keys() == set(SOURCES[name])
-    picture.show(columns)
+    apply(picture.show(*frame))
     plane = {"real", "generated", "heat", "optimal", "warp", "arrows", "heads"}
     line = plane - {"heat", "optimal"} | {"d", "best", "p_data", "p_g"}
     found = columns.keys() - {"drawn_real", "drawn_generated"}
     assert found == (plane if setup.data == "ring_2d" else line)
-    picture.show({})
+    apply(picture.show({}, *frame[1:]))
     assert all(not len(next(iter(source.data.values()))) for source in picture.sources.values())
 
 
@@ -240,6 +241,7 @@ def test_a_wish_that_cannot_be_granted_is_refused_and_changes_nothing(wish):
 # Playing ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_play_pause_single_steps_and_reset(live, served):
     page = live()
     shown(page, 0)
@@ -265,6 +267,7 @@ def test_play_pause_single_steps_and_reset(live, served):
     says(page, "#repeats", "the same weights, bit for bit")
 
 
+@pytest.mark.long
 def test_the_pictures_move(live):
     page = live(f"{SMALL}&layers=real,generated,heat,optimal,warp,gradients")
     look = page.locator("[data-plot='left picture']")
@@ -288,6 +291,7 @@ def test_the_pictures_move(live):
     page.locator("[data-plot='left picture of D*']").wait_for(state="hidden")
 
 
+@pytest.mark.long
 def test_on_the_line_there_are_densities(live):
     page = live(f"{SMALL}&data=gaussian_1d&latent_dim=1&layers=densities,heat,optimal,warp")
     for source in ("p_data", "p_g", "d", "best", "warp"):
@@ -300,6 +304,7 @@ def test_on_the_line_there_are_densities(live):
     assert page.is_visible("[data-chart=Value]") == ("V(D, G)" in page.inner_text("#left .numbers"))
 
 
+@pytest.mark.long
 def test_slow_motion_goes_through_the_lines_of_algorithm_1(live):
     page = live(f"{SMALL}&k=2")
     says(page, "#step", "for k = 2 steps:")
@@ -336,6 +341,7 @@ def test_slow_motion_goes_through_the_lines_of_algorithm_1(live):
     until(page, lambda: page.locator("#lines .lit").count() == 0)
 
 
+@pytest.mark.long
 def test_the_slider_goes_back_and_one_continues_from_there(live):
     page = live(f"{SMALL}&iterations=60")
     shown(page, 60)
@@ -352,6 +358,7 @@ def test_the_slider_goes_back_and_one_continues_from_there(live):
     assert page.is_hidden("#past")
 
 
+@pytest.mark.long
 def test_the_speed_is_a_choice(live, served):
     page = live()
     page.select_option("#speed", "3")
@@ -386,6 +393,7 @@ MADE = {
 }
 
 
+@pytest.mark.long
 def test_every_choice_is_made_and_kept(live, served):
     page = live()
     page.click("text=1 iteration")
@@ -409,6 +417,7 @@ def test_every_choice_is_made_and_kept(live, served):
     assert page.is_hidden("#problems")
 
 
+@pytest.mark.long
 def test_regularizers_are_chosen_with_their_strength(live, served):
     page = live()
     page.click("#regularizers summary")
@@ -429,6 +438,7 @@ def test_regularizers_are_chosen_with_their_strength(live, served):
     says(page, "#regularizers-shown", "none")
 
 
+@pytest.mark.long
 def test_a_wrong_value_is_explained_and_the_page_goes_on(live, served):
     page = live()
     page.click("#play")
@@ -462,6 +472,7 @@ def test_a_wrong_value_is_explained_and_the_page_goes_on(live, served):
     assert served.desk(page).setups[0].k == 2
 
 
+@pytest.mark.long
 def test_what_cannot_be_combined_is_explained(live, served):
     page = live()
     page.select_option("[data-choice=loss]", "ebgan")
@@ -475,6 +486,7 @@ def test_what_cannot_be_combined_is_explained(live, served):
     assert served.desk(page).setups[0].loss == "hinge"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["mouse", "touch"])
 def test_data_is_drawn_by_hand(live, served, way):
     page = live(**({"has_touch": True, "viewport": PHONE} if way == "touch" else {}))
@@ -509,6 +521,7 @@ def test_data_is_drawn_by_hand(live, served, way):
     assert setup == served.desk(page).setups[0]
 
 
+@pytest.mark.long
 def test_a_touch_that_is_over_before_the_page_hears_of_it_draws(live, served):
     """As on a page that is busy: the browser no longer knows the finger."""
     page = live()
@@ -538,6 +551,7 @@ def touch(page, places) -> None:
     finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
+@pytest.mark.long
 def test_the_menu_draws_something_until_somebody_draws(live, served):
     page = live()
     page.select_option("[data-choice=data]", "drawn")
@@ -545,6 +559,7 @@ def test_the_menu_draws_something_until_somebody_draws(live, served):
     assert served.desk(page).setups[0].strokes == EIGHT
 
 
+@pytest.mark.long
 def test_two_side_by_side_from_the_same_seed(live, served):
     page = live(f"{SMALL}&seed=3")
     assert "starts anew" in page.inner_text("label:has(#beside)")
@@ -585,6 +600,7 @@ def test_two_side_by_side_from_the_same_seed(live, served):
 # The tour -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_tour_leads_from_stop_to_stop(live, served):
     page = live(f"{SMALL}&layers=real,warp")
     page.click("text=1 iteration")
@@ -623,6 +639,7 @@ def test_drawing_in_the_tour_trains_with_the_settings_from_before():
         )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("window", [{"width": 1280, "height": 900}, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("name", STOPS)
 def test_a_stop_is_seen_without_scrolling(live, window, name):
@@ -643,6 +660,7 @@ def test_a_stop_is_seen_without_scrolling(live, window, name):
         assert gap < (40 if STOPS[name].beside is None else 170)  # titles tell two pictures apart
 
 
+@pytest.mark.long
 def test_the_tour_pauses_where_there_is_something_to_see_and_has_a_cure(live, served):
     page = live()
     name = "mode-collapse"
@@ -672,6 +690,7 @@ def test_the_tour_pauses_where_there_is_something_to_see_and_has_a_cure(live, se
 # State, tabs, connections -------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_address_holds_the_state(live, served):
     page = live(f"{SMALL}&loss=hinge&seed=5&layers=real,warp&iterations=30")
     shown(page, 30)
@@ -687,6 +706,7 @@ def test_the_address_holds_the_state(live, served):
     assert Link.from_query(urlsplit(copied).query) == served.desk(page).link()
 
 
+@pytest.mark.long
 def test_a_reload_goes_on_and_a_new_address_starts_anew(live, served):
     page = live()
     page.click("text=1 iteration")
@@ -709,6 +729,7 @@ def test_a_reload_goes_on_and_a_new_address_starts_anew(live, served):
     assert served.desk(page) is desk
 
 
+@pytest.mark.long
 def test_each_tab_has_a_training_of_its_own(live, served, opened):
     one = live(f"{SMALL}&k=2")
     other = ready(opened(f"{served.url}?{SMALL}", context=one.context))
@@ -725,6 +746,7 @@ def test_each_tab_has_a_training_of_its_own(live, served, opened):
     assert other.evaluate("history.state.key") != key
 
 
+@pytest.mark.long
 def test_a_page_without_a_connection_comes_back_by_itself(served, chromium):
     context = chromium.new_context()
     context.add_init_script(
@@ -749,6 +771,7 @@ def test_a_page_without_a_connection_comes_back_by_itself(served, chromium):
     context.close()
 
 
+@pytest.mark.long
 def test_nothing_is_shown_or_played_before_the_state_is_there(served, chromium):
     context = chromium.new_context()
     context.add_init_script(
@@ -772,6 +795,7 @@ def test_nothing_is_shown_or_played_before_the_state_is_there(served, chromium):
     context.close()
 
 
+@pytest.mark.long
 def test_a_page_that_is_closed_trains_no_more(live, served, opened):
     one = live()
     one.click("#play")
@@ -787,6 +811,7 @@ def test_a_page_that_is_closed_trains_no_more(live, served, opened):
     assert desk.playing
 
 
+@pytest.mark.long
 def test_a_page_that_does_not_draw_does_not_train(live, served):
     """As a hidden one, in which no animation frame comes."""
     page = live()
@@ -814,6 +839,7 @@ def test_desks_are_bounded_and_the_oldest_without_a_page_goes_first(served):
     assert all(desks.kept(key) is not None for key in keys)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("query", "said"),
     [
@@ -849,6 +875,7 @@ def test_verdicts_appear_as_texts_in_a_live_region(live, served):
 # Keyboard, phone, themes --------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_page_is_played_by_keyboard(live):
     page = live()
     page.keyboard.press(".")
@@ -875,6 +902,7 @@ def test_the_page_is_played_by_keyboard(live):
     assert unnamed == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("scheme", "sides"), [("light", ""), ("dark", "&beside=")])
 def test_a_phone_shows_it_without_scrolling_sideways(live, scheme, sides):
     page = live(SMALL + sides, viewport=PHONE, color_scheme=scheme)
@@ -889,6 +917,7 @@ GROUND = """() => [...Bokeh.documents[0]._all_models.values()]
   .filter((model) => model.type === "Figure").map((model) => model.background_fill_color)"""
 
 
+@pytest.mark.long
 def test_plots_have_the_colours_of_the_theme(live):
     page = live(color_scheme="dark")
     (dark,) = set(page.evaluate(GROUND))
@@ -972,6 +1001,7 @@ def command(words) -> subprocess.Popen:
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.long
 def test_the_command_says_where_the_page_is_until_ctrl_c():
     with command(["live", "state=k=2&loss=hinge", "show=false"]) as process:
         url = process.stdout.readline().split()[0]
@@ -996,6 +1026,7 @@ def recorded(tmp_path_factory):
     return {name: folder / f"{name}.html" for name in states}
 
 
+@pytest.mark.long
 def test_a_recorded_run_opens_from_disk(recorded, opened):
     file = recorded["plane"]
     assert file.stat().st_size < 3e6
@@ -1047,6 +1078,7 @@ def test_two_recorded_runs_are_side_by_side(recorded, opened):
     assert drawn(page, "p_g", "left") == drawn(page, "p_g", "right") == 160
 
 
+@pytest.mark.long
 def test_firefox_plays_the_same_file(recorded, firefox):
     firefox.open(recorded["plane"])
     ready_ = """new Promise((done) => { const look = () =>

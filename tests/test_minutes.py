@@ -226,6 +226,7 @@ def test_an_iteration_that_is_replayed_follows_the_clock(time, monkeypatch):
 # More than one session --------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_an_interrupted_run_goes_on_with_the_rest_of_its_minutes(time, tmp_path, monkeypatch):
     with signalled(monkeypatch, signal.SIGINT, 3):
         run_train(*smoke(tmp_path, *SIX))
@@ -273,6 +274,7 @@ def test_going_back_to_a_healthy_checkpoint_gives_no_time_back(time, tmp_path):
     assert summary(run.path)["seconds"] == 30.0
 
 
+@pytest.mark.long
 def test_a_run_that_starts_from_another_has_its_own_minutes(time, tmp_path):
     first = trained(tmp_path / "a", *SIX)
     words = ("g_schedule._target_=ganlab.schedules.Linear", f"start.run={first}")
@@ -341,6 +343,7 @@ def result(run: Path, by: str = "frechet") -> Result:
     return Result(Job(found), {"seed": found.config()["seed"]}, card_of(found, by, "last"))
 
 
+@pytest.mark.long
 def test_scores_are_drawn_over_minutes_if_the_clock_ends_all_runs(time, tmp_path):
     scored = ("metrics=classifier", "metrics.every=2", "metrics.n=20")
     run = trained(tmp_path / "clock", *SIX, *scored)
@@ -355,6 +358,7 @@ def test_scores_are_drawn_over_minutes_if_the_clock_ends_all_runs(time, tmp_path
     assert mixed.get_xlabel() == "iterations"
 
 
+@pytest.mark.long
 def test_the_speedrun_prints_a_row_of_its_table(tmp_path, monkeypatch, capsys):
     narrow = [word for word in smoke(tmp_path, "metrics.n=20") if not word.startswith("output_dir")]
     words = ["experiment=speedrun_digits", "seeds=0,1", f"output_dir={tmp_path}", *narrow]

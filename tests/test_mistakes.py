@@ -463,6 +463,7 @@ def test_a_parameter_that_is_in_no_yaml_is_swept_like_any_other(tmp_path):
     assert settings(tmp_path, "model", "generator", "norm") == ["layer", "none"]
 
 
+@pytest.mark.long
 def test_a_parameter_may_be_in_the_yaml_of_some_jobs_only(tmp_path):
     words = ["optim@g_optimizer=sgd,rmsprop", "g_optimizer.momentum=0.25"]
     outcome = run_train("-m", *smoke(tmp_path, *words))

@@ -65,6 +65,7 @@ def test_the_wheel_has_every_yaml_and_module_and_nothing_else(wheel):
     assert names == conf | {path.relative_to(source).as_posix() for path in files}
 
 
+@pytest.mark.long
 def test_an_installed_ganlab_trains_with_the_yaml_and_the_class_of_a_user(installed, tmp_path):
     """By the console script, as pip puts it on the user's path, from the folder of the class."""
     write_examples((ROOT / "docs" / "extend.md").read_text(), tmp_path)

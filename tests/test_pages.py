@@ -15,6 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 import ganlab
+from browsers import PHONE
 from event_loops import Loop
 from ganlab.errors import ConfigError
 from ganlab.pages import document, images, loopback, plots
@@ -52,6 +53,14 @@ def made(tmp_path, monkeypatch):
     document.environment.cache_clear()
 
 
+@pytest.mark.parametrize("title", ["digits-dcgan-nonsaturating/0b34ac31", "0" * 300])
+def test_a_long_title_leaves_the_buttons_in_sight(made, opened, title):
+    page = opened(made(title=title), viewport=PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    button = page.locator("#theme").bounding_box()
+    assert button["x"] + button["width"] <= PHONE["width"]
+
+
 def test_texts_are_shown_and_run_nothing(made, opened):
     page = opened(made(title=HOSTILE, said=HOSTILE))
     assert (
@@ -86,6 +95,7 @@ def test_the_theme_is_the_systems_until_the_reader_chooses(made, opened, scheme)
     assert page.evaluate(theme) == other
 
 
+@pytest.mark.long
 def test_plots_draw_from_the_file_alone_in_the_pages_colours(made, opened):
     from bokeh.plotting import figure
 
@@ -104,6 +114,7 @@ def test_plots_draw_from_the_file_alone_in_the_pages_colours(made, opened):
     page.wait_for_function(f"{colour} === '#ffffff'")
 
 
+@pytest.mark.long
 def test_firefox_opens_the_same_file(made, firefox):
     firefox.open(made(said=HOSTILE))
     assert firefox.value("document.getElementById('said').textContent") == HOSTILE
@@ -247,6 +258,7 @@ def test_serving_ends_by_itself_when_its_work_is_done():
 SCRIPTS = sorted(SOURCE.rglob("*.js"))
 
 
+@pytest.mark.long
 def test_scripts_are_typed():
     """TypeScript checks the JSDoc types of all scripts."""
     if (tsc := shutil.which("tsc")) is None:

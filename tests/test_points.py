@@ -72,6 +72,7 @@ def test_the_cdf_is_the_integral_of_the_density():
     assert not torch.allclose(wrong.cdf(x)[1:], integral, atol=1e-2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("distribution", "wrong", "low", "high"),
     [

@@ -543,6 +543,7 @@ def learnt(page, *, right):
     page.wait_for_selector("#next", state="hidden")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("paired", [False, True])
 @pytest.mark.parametrize(("timed", "feedback"), [(False, False), (False, True), (True, False)])
 def test_a_quiz_is_played_by_keyboard(serving, opened, paired, timed, feedback):
@@ -605,6 +606,7 @@ def test_early_keys_answer_nothing(serving, opened):
     assert quiz.play.given == []
 
 
+@pytest.mark.long
 def test_reload_goes_on_and_writes_nothing(serving, opened):
     quiz = serving(Design(4, 2))
     page = begun(opened(quiz.url))
@@ -630,6 +632,7 @@ def test_reload_goes_on_and_writes_nothing(serving, opened):
     assert len(quiz.written()) == 1
 
 
+@pytest.mark.long
 def test_a_second_tab_goes_on_from_the_first(serving, opened):
     quiz = serving(Design(4))
     one, other = (begun(opened(quiz.url)) for _ in range(2))
@@ -693,6 +696,7 @@ PLAYED = """(async () => {
 })()"""
 
 
+@pytest.mark.long
 def test_firefox_plays_it_too(serving, firefox):
     quiz = serving(Design(2), staircase=Staircase(start=120))
     firefox.open(quiz.url)
@@ -842,6 +846,7 @@ def started(*words):
         process.kill()
 
 
+@pytest.mark.long
 def test_the_command_asks_and_ends_with_the_result(run, opened):
     design, seed = Design(6, 2), 11
     play = Play(design, asked(run, design, seed).trials)  # the same seed: the same key

@@ -487,6 +487,7 @@ TINY = (
 )
 
 
+@pytest.mark.long
 def test_a_run_of_the_recipe_goes_on_exactly(tmp_path, monkeypatch):
     whole = trained(tmp_path / "whole", *TINY)
     words = ["trainer=smoke", "logger=csv", *TINY, f"output_dir={tmp_path / 'parts'}"]

@@ -336,6 +336,7 @@ def test_the_likelihood_states_how_log_z_was_found():
     assert found.protocol["binarise"] == "threshold"
 
 
+@pytest.mark.long
 def test_both_estimates_of_a_large_machine_are_told():
     images = 2 * torch.rand(30, 1, 5, 5, generator=torch.Generator().manual_seed(0)) - 1
     wide = machine(hidden=21, spec=ImageSpec(1, 5), scale=0.2).float()
@@ -404,6 +405,7 @@ SMALL = (
 GREY = ("model.generator.visible=gaussian", "model.binarise=none")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "words",
     [
@@ -421,6 +423,7 @@ def test_a_machine_goes_on_bit_for_bit(tmp_path, words):
     assert len(moved.unique(dim=0)) == len(moved)
 
 
+@pytest.mark.long
 def test_chains_that_were_not_saved_would_be_missed(tmp_path, monkeypatch):
     load = RBM.on_load_checkpoint
 

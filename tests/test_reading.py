@@ -414,6 +414,7 @@ print(int(Folder(Path(sys.argv[1])).read().images.sum()), len(made))
 """
 
 
+@pytest.mark.long
 def test_a_script_needs_no_guard(tmp_path):
     """It is not run again by the processes that it has started; nor is what lies beside it."""
     root = images_below(tmp_path / "images")

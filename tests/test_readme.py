@@ -161,6 +161,7 @@ def write_examples(text: str, folder: Path) -> None:
         (folder / name).write_text(body)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ALL)
 def test_every_command_of_the_pages_is_right(workplace, command):
     assert wrong(command) == []

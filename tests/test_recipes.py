@@ -318,6 +318,7 @@ def test_the_smoke_trainer_shortens_every_recipe_and_changes_nothing_else(name):
     assert settings(name, "trainer=smoke", "iterations=2")["iterations"] == 2
 
 
+@pytest.mark.long
 def test_recipes_are_swept_like_any_other_choice(tmp_path):
     words = ["trainer=smoke", "data=digits", "data.size=28", "logger=csv"]
     sweep = "experiment=znxlwm/gan,znxlwm/lsgan"

@@ -179,6 +179,7 @@ def test_a_run_tells_what_it_was(one, opened):
     assert "10,000 generated (trained weights, seed 0" in text
 
 
+@pytest.mark.long
 def test_the_slider_changes_the_picture(one, opened):
     page = opened(one)
     assert page.text_content("#iteration") == "iteration 400"
@@ -196,6 +197,7 @@ def test_the_slider_changes_the_picture(one, opened):
     assert page.get_attribute("#play", "aria-pressed") == "false"
 
 
+@pytest.mark.long
 def test_curves_have_three_axes(one, opened):
     page = opened(one)
     x, y = lines(page, "curves:loss")["loss/g"]
@@ -209,6 +211,7 @@ def test_curves_have_three_axes(one, opened):
     assert groups == ["loss", "output of D", "health", "Fréchet distance", "gradient norm"]
 
 
+@pytest.mark.long
 def test_what_differs_from_the_default_run_comes_first(tmp_path, opened):
     run = made_run(tmp_path / "run", config={"batch_size": 32, "callback": {"token": "s3cret"}})
     run_report(str(run))
@@ -244,6 +247,7 @@ def test_a_real_run(tmp_path):
 # Several runs ------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_table_sorts_by_any_column(many, opened):
     page = opened(many)
     column = page.locator("th:has(button:text-is('g_optimizer.lr'))")
@@ -261,6 +265,7 @@ def test_the_table_sorts_by_any_column(many, opened):
     assert page.locator("#table tbody tr td:nth-child(4)").first.text_content() == "dcgan"
 
 
+@pytest.mark.long
 def test_the_table_filters_by_text_choices_and_ranges(many, opened):
     page = opened(many)
     page.fill("#search", "vanilla")
@@ -275,6 +280,7 @@ def test_the_table_filters_by_text_choices_and_ranges(many, opened):
     assert page.text_content("#count") == "12 of 12 runs"
 
 
+@pytest.mark.long
 def test_missing_values_come_last(tmp_path, opened):
     points = grid()
     points[0][1]["score"] = None
@@ -287,6 +293,7 @@ def test_missing_values_come_last(tmp_path, opened):
         assert shown_rows(page)[-1] == 0
 
 
+@pytest.mark.long
 def test_parallel_coordinates_and_the_table_filter_each_other(many, opened):
     page = opened(many)
     page.locator("[aria-labelledby=parallel]").scroll_into_view_if_needed()
@@ -317,6 +324,7 @@ def test_parallel_coordinates_and_the_table_filter_each_other(many, opened):
     assert kept.evaluate_all("all => all.map((one) => one.value)") == ["1"]
 
 
+@pytest.mark.long
 def test_the_grid_shows_the_best_run_of_each_cell(many, opened):
     page = opened(many)
     assert page.locator("#pair option").all_text_contents()[0] == "model × g_optimizer.lr"
@@ -332,6 +340,7 @@ def test_the_grid_shows_the_best_run_of_each_cell(many, opened):
     assert page.locator("#cells thead th").all_text_contents() == ["0", "1"]
 
 
+@pytest.mark.long
 def test_best_of_k_is_the_exact_expectation(many, opened):
     page = opened(many)
     scores = [10 * rate + seed for rate in (1, 2, 30) for seed in (0, 1)]
@@ -345,6 +354,7 @@ def test_best_of_k_is_the_exact_expectation(many, opened):
     assert by_model["model=dcgan"][1] == pytest.approx([best_of(scores, i) for i in range(1, 7)])
 
 
+@pytest.mark.long
 def test_the_spread_over_seeds(many, opened):
     rows = opened(many).locator("[aria-labelledby=seeds] tbody tr")
     assert rows.count() == 6
@@ -353,6 +363,7 @@ def test_the_spread_over_seeds(many, opened):
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_two_runs_side_by_side(many, opened):
     page = opened(many)
     page.locator("#table tr[data-run='11'] button[data-side='1']").click()
@@ -390,6 +401,7 @@ def test_runs_by_other_protocols_are_not_ranked(tmp_path):
     assert "scored by another protocol: 1 of 12 runs" in page.report([sweep])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_need_not_scroll_sideways(one, many, opened, scheme):
     for file in (one, many):
@@ -398,6 +410,7 @@ def test_a_phone_need_not_scroll_sideways(one, many, opened, scheme):
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
+@pytest.mark.long
 def test_controls_have_names(one, many, opened):
     for file in (one, many):
         page = opened(file)
@@ -409,6 +422,7 @@ def test_controls_have_names(one, many, opened):
         assert unnamed == []
 
 
+@pytest.mark.long
 def test_firefox_opens_the_reports(one, many, firefox):
     firefox.open(one)
     assert firefox.value("document.getElementById('iteration').textContent") == "iteration 400"
@@ -435,6 +449,7 @@ def hostile(folder, **options):
     return run
 
 
+@pytest.mark.long
 def test_hostile_texts_are_shown_and_run_nothing(tmp_path, opened):
     run = hostile(tmp_path / "<script>alert(1)<" / "script>")
     run_report(str(run))
@@ -445,6 +460,7 @@ def test_hostile_texts_are_shown_and_run_nothing(tmp_path, opened):
     assert page.locator("img[src=x]").count() == 0
 
 
+@pytest.mark.long
 def test_hostile_sweeps_run_nothing(tmp_path, opened):
     text = HOSTILE.replace("\u2028", "")
     points = [([f"model={text}{i}", f"{text}=1", f"seed={i}"], {}) for i in range(3)]
@@ -612,6 +628,7 @@ def watched(tmp_path):
         assert process.wait(30) == 0
 
 
+@pytest.mark.long
 def test_a_watched_report_follows_the_run_and_keeps_the_place(watched, opened):
     run, url = watched
     page = opened(url, viewport={"width": 900, "height": 600})
@@ -633,6 +650,7 @@ def test_a_watched_report_follows_the_run_and_keeps_the_place(watched, opened):
     assert not (run / "report.html").exists()
 
 
+@pytest.mark.long
 def test_a_watched_report_follows_the_newest_samples(watched, opened):
     run, url = watched
     page = opened(url)

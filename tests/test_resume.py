@@ -135,6 +135,7 @@ def test_a_finished_run_without_the_scores_that_are_asked_for_says_how_to_get_th
     assert run_train(*smoke(tmp_path)).out.splitlines() == [f"finished already: {run}"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "options"),
     [
@@ -320,6 +321,7 @@ def composed_gan(words):
     return Experiment(**config).build
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", STATES.values(), ids=STATES)
 def test_every_kind_of_state_goes_on(tmp_path, monkeypatch, words):
     """Stopped after 4 of 9 iterations: no multiple of anything that has a period."""
@@ -526,6 +528,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(unfinished, st
     ]
 
 
+@pytest.mark.long
 def test_without_a_sound_checkpoint_a_run_starts_again_and_no_file_is_lost(
     unfinished, stopped, tmp_path
 ):

@@ -121,6 +121,7 @@ def test_the_same_pictures_are_the_same_run_however_their_path_is_spelt(tmp_path
     assert of("moved") != of("im")
 
 
+@pytest.mark.long
 def test_another_run_of_the_same_path_is_not_gone_on_with_where_files_have_changed(tmp_path):
     root = tmp_path / "im"
     for i in range(8):
@@ -294,6 +295,7 @@ def test_a_finished_run_is_left_alone_and_said_to_be_finished(finished):
     assert contents(finished) == before
 
 
+@pytest.mark.long
 def test_resume_never_makes_another_folder_and_leaves_the_first_alone(tmp_path):
     first = trained(tmp_path)
     before = contents(first)
@@ -348,6 +350,7 @@ def test_a_failed_run_says_why_once_and_keeps_a_good_checkpoint(tmp_path):
     assert all(int(row["iterations"]) < summary(run)["iterations"] for row in rows(run))
 
 
+@pytest.mark.long
 def test_a_failed_job_of_a_sweep_does_not_stop_the_others(tmp_path):
     outcome = run_train("-m", *smoke(tmp_path, *EXPLODES, "iterations=20", "d_optimizer.lr=1,1e-3"))
     assert outcome.code == 1
@@ -509,6 +512,7 @@ def test_a_sheet_shows_one_noise_in_a_row_and_one_class_in_a_column(told):
     assert not (sheet.numpy() == wrong).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("conditioning", ["none", "concat", "infogan"])
 def test_drawing_does_not_disturb_training(tmp_path, conditioning):
     """The same weights bit for bit whether drawn at each iteration or only at the end."""

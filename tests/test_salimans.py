@@ -306,6 +306,7 @@ def test_the_test_error_is_the_averages():
     assert found["test_error/trained"] == pytest.approx(own)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures(short_baselines.__name__)
 def test_a_run_with_both_goes_on_exactly(tmp_path, monkeypatch):
     """The average of D, what is fitted, and the error by it, over an interruption."""

@@ -278,6 +278,7 @@ def test_a_large_network_is_not_enumerated():
 SMALL = ("model=sbn", "model.generator.hidden=[6,4]", "latent.dim=3", "callback.likelihood.n=20")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "words",
     [

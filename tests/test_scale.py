@@ -262,6 +262,7 @@ def test_a_film_shows_a_bounded_number_of_frames_and_says_so(tmp_path, monkeypat
 # Two processes ------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_same_sweep_started_twice_at_once_is_finished_by_both(tmp_path):
     words = ["-m", *smoke(tmp_path, "seed=0,1,2,3")]
     logs = [tmp_path / f"{i}.log" for i in range(2)]

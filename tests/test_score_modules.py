@@ -461,6 +461,7 @@ class Given(torch.nn.Identity):
     num_features = 2048
 
 
+@pytest.mark.long
 def test_torchmetrics_finds_the_same_frechet_distance(beside):
     from torchmetrics.image import FrechetInceptionDistance
 

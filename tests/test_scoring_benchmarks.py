@@ -21,6 +21,7 @@ def file(tmp_path_factory):
     return str(inception_weights.make(tmp_path_factory.mktemp("weights") / "random.pth"))
 
 
+@pytest.mark.long
 def test_throughput_passes_all_images_by_the_products_own_parts(file, monkeypatch):
     """By a clock that counts the images that the network was given; eigenvalues are left out."""
     given, forward = [], Inception.forward
@@ -50,6 +51,7 @@ def sets():
     return SimpleNamespace(real=real, fake=fake)
 
 
+@pytest.mark.long
 def test_the_product_agrees_with_float64_and_tf32_would_not(file, monkeypatch):
     known = {}
 

@@ -119,6 +119,7 @@ RUNS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", RUNS.values(), ids=RUNS)
 def test_a_run_on_a_second_device_ends_well(tmp_path, words):
     outcome = train(tmp_path, *words)
@@ -133,6 +134,7 @@ def test_images_on_the_device_are_gathered_there(tmp_path, monkeypatch):
     assert train(tmp_path, *NARROW, "mirror=true").code == 0
 
 
+@pytest.mark.long
 def test_a_run_goes_on_between_two_readings(tmp_path):
     """At iteration 6, when the losses of 5 and 6 are in the checkpoint and not yet read."""
     assert train(tmp_path, *NARROW).code == 0
@@ -194,6 +196,7 @@ def mixing(tensors):
     return torch.cat([tensor.flatten() for tensor in tensors])
 
 
+@pytest.mark.long
 def test_readings_that_mix_devices_end_a_run(tmp_path, monkeypatch):
     """The test error is counted on the CPU."""
     monkeypatch.setattr(observations, "together", mixing)

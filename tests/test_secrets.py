@@ -50,6 +50,7 @@ def trained(tmp_path_factory, server):
     return folder, server
 
 
+@pytest.mark.long
 def test_the_object_gets_the_true_values(trained):
     assert given
     assert set(given) == {(TYPED, f"https://me:{KEPT}@example.org")}

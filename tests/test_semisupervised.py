@@ -418,6 +418,7 @@ def test_a_run_without_held_out_images_has_no_such_column(tmp_path):
     assert not [name for name in table[0] if name.startswith("test_error")]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("short_baselines")
 @pytest.mark.parametrize("options", [[], ["d_accumulate=2", "mirror=true"]], ids=["whole", "parts"])
 def test_an_interrupted_semisupervised_run_goes_on_exactly(tmp_path, monkeypatch, options):
@@ -439,6 +440,7 @@ def test_an_interrupted_semisupervised_run_goes_on_exactly(tmp_path, monkeypatch
     assert not same(weights(ganlab.load(run)), half), "the comparison would pass on anything"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("short_baselines")
 def test_d_in_two_parts_learns_what_d_at_once_does(tmp_path):
     """Each part has its share of the labeled images; without noise in D the update is the same."""
@@ -452,6 +454,7 @@ def test_d_in_two_parts_learns_what_d_at_once_does(tmp_path):
         assert (one[name] - start[name]).abs().max() > 1e-3, "nothing was learned"
 
 
+@pytest.mark.long
 def test_images_without_labels_help(tmp_path):
     """Two labels of each class of digits: fewer errors on sheets that were held out."""
     sizes = ["model.generator.hidden=[64,64]", "model.discriminator.hidden=[128,64]"]

@@ -15,6 +15,8 @@ from conftest import ROOT, same
 from ganlab.runs.folder import Run
 from slurm_cluster import SlurmCluster, missing_programs, until
 
+pytestmark = pytest.mark.long
+
 SLURM = ["-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1"]
 SIX = ["loss._target_=held.Held", "iterations=6", "sample_every=6", "checkpoint_every=100"]
 LIMIT = ["hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=1", "logger=wandb"]

@@ -10,6 +10,7 @@ from slurm_cluster import SlurmCluster, free_ports, missing_programs, until
 pytestmark = pytest.mark.skipif(bool(missing_programs()), reason=missing_programs())
 
 
+@pytest.mark.long
 def test_a_cluster_runs_jobs_on_all_its_nodes_and_leaves_no_process(tmp_path):
     with SlurmCluster(tmp_path) as cluster:
         assert cluster.ready() == {"n1", "n2", "n3"}
@@ -49,6 +50,7 @@ def test_after_a_failed_start_nothing_is_left(tmp_path):
     assert cluster.processes() == []
 
 
+@pytest.mark.long
 def test_two_clusters_stand_side_by_side(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -18,6 +18,8 @@ from ganlab.runs.folder import Run
 from ganlab.storage import checkpoint
 from processes import training, wait_for
 
+pytestmark = pytest.mark.long
+
 STOPS = int(os.environ.get("GANLAB_SOAK", "12"))
 SEED = int(os.environ.get("GANLAB_SOAK_SEED", random.SystemRandom().randrange(10**6)))
 SPAN = 16  # iterations from where a process starts to where it is stopped, at most

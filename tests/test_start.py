@@ -31,6 +31,7 @@ def saved(run):
     return checkpoint.read(Run(run).last_checkpoint())
 
 
+@pytest.mark.long
 def test_a_finished_run_trained_longer_is_the_run_that_had_not_ended(first, tmp_path):
     """To the bit: weights, average and optimizers, counts, noise, and the order of the images."""
     longer, out = started(tmp_path / "a", f"start={first}", "iterations=8")
@@ -85,6 +86,7 @@ def test_where_it_starts_is_part_of_the_run(first, monkeypatch):
     assert identity(alone) not in ids
 
 
+@pytest.mark.long
 def test_a_run_that_was_stopped_goes_on_from_its_own_checkpoint(first, tmp_path):
     """Not from the start again."""
     words = smoke(tmp_path, *TRAINED, f"start={first}", "iterations=8")
@@ -127,6 +129,7 @@ def test_resuming_with_other_settings_names_the_way(first, tmp_path):
     assert f"to start a new run from its weights: start={first}\n" in outcome.err
 
 
+@pytest.mark.long
 def test_a_sweep_may_start_from_several_runs(first, tmp_path):
     files = ",".join(str(file) for file in sorted((first / "checkpoints").glob("*.ckpt")))
     outcome = run_train("-m", *smoke(tmp_path, *TRAINED, f"start={files}", "iterations=5"))

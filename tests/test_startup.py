@@ -77,6 +77,7 @@ def test_mistakes_are_told_without_torch(words):
     assert "torch" not in packages
 
 
+@pytest.mark.long
 def test_a_run_imports_nothing_before_its_first_step_that_it_does_not_need(tmp_path):
     """Beside matplotlib and scipy, which torchmetrics takes and Lightning takes torchmetrics."""
     (tmp_path / "first.py").write_text(GAN)

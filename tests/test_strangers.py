@@ -88,6 +88,7 @@ def finished(tmp_path_factory):
 EVIL = "import os\nopen(os.path.join({folder!r}, 'hacked'), 'w').close()\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["sample n=4 run=.", "evaluate run=. n=20", "sweep status ."])
 def test_modules_in_a_folder_are_not_imported(command, finished, tmp_path):
     """The console script leaves the working folder off the path, but for training."""

@@ -629,6 +629,7 @@ CONDITIONED = {
 }
 
 
+@pytest.mark.long
 def test_an_iteration_with_lazy_terms_is_captured():
     """And does what Python does, whichever terms are due, with mixed styles and fresh noise."""
     found = apart(CONDITIONED, "cpu")
@@ -658,6 +659,7 @@ def last(run):
     return checkpoint.read(checkpoint.listed(run / "checkpoints")[-1])
 
 
+@pytest.mark.long
 def test_a_run_that_is_stopped_goes_on_exactly(tmp_path, monkeypatch):
     """Stopped after 5 of 9 iterations: no multiple of the terms' periods."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"

@@ -55,6 +55,7 @@ def swept(tmp_path_factory):
     return outputs, run_train("-m", *words)
 
 
+@pytest.mark.long
 def test_a_sweep_records_its_jobs_and_says_at_the_end_how_they_stand(swept):
     outputs, outcome = swept
     assert (outcome.code, outcome.err) == (0, "")
@@ -68,6 +69,7 @@ def test_a_sweep_records_its_jobs_and_says_at_the_end_how_they_stand(swept):
     ]
 
 
+@pytest.mark.long
 def test_the_same_jobs_are_the_same_sweep_and_nothing_is_trained_again(swept):
     outputs, _ = swept
     before = {run: (run / "summary.json").stat().st_mtime_ns for run in runs_in(outputs)}
@@ -79,6 +81,7 @@ def test_the_same_jobs_are_the_same_sweep_and_nothing_is_trained_again(swept):
     assert (sweep_in(outputs) / "sweep.json").read_text() == record
 
 
+@pytest.mark.long
 def test_other_jobs_are_another_sweep_and_a_folder_can_be_named(tmp_path):
     run_train("-m", *smoke(tmp_path, "seed=0,1"))
     first = sweep_in(tmp_path)
@@ -145,6 +148,7 @@ def test_status_tells_what_each_run_is_doing(swept, tmp_path):
     assert outcome.out.splitlines()[-1] == "1 running, 1 interrupted, 1 failed, 1 waiting"
 
 
+@pytest.mark.long
 def test_a_run_that_another_process_works_in_is_left_to_it(swept, tmp_path):
     outputs = Path(shutil.copytree(swept[0], tmp_path / "outputs"))
     busy = Sweep(sweep_in(outputs)).jobs()[1].run.path
@@ -547,6 +551,7 @@ def studied(tmp_path_factory):
     return outputs, run_train(*study_words(outputs))
 
 
+@pytest.mark.long
 def test_a_study_searches_and_then_repeats_each_method_s_best(studied):
     outputs, outcome = studied
     assert (outcome.code, outcome.err) == (0, "")
@@ -566,6 +571,7 @@ def test_a_study_searches_and_then_repeats_each_method_s_best(studied):
         assert again == [best, best]
 
 
+@pytest.mark.long
 def test_a_study_started_again_trains_nothing_again(studied):
     outputs, _ = studied
     outcome = run_train(*study_words(outputs))
@@ -725,6 +731,7 @@ def searched(tmp_path_factory):
     return outputs, run_train(*optuna_words(outputs))
 
 
+@pytest.mark.long
 def test_runs_that_were_scored_after_training_are_drawn(tmp_path):
     """Their metrics.csv has no scores: each is a point at its last iteration."""
     assert run_train("-m", *smoke(tmp_path, "seed=0,1")).code == 0
@@ -758,6 +765,7 @@ def test_a_search_is_named_by_what_decides_its_results(word, is_same, tmp_path, 
     assert (folders[0] == folders[1]) == is_same
 
 
+@pytest.mark.long
 @old_optuna
 def test_optuna_finds_a_better_score(searched):
     outputs, outcome = searched
@@ -768,6 +776,7 @@ def test_optuna_finds_a_better_score(searched):
     assert outcome.out.endswith(f"{sweep_in(outputs)}: 8 finished\n")
 
 
+@pytest.mark.long
 @old_optuna
 def test_optuna_goes_on_where_it_was_by_reading_what_is_finished(searched):
     """Its sampler is seeded and hears the same scores, so it proposes the same points."""
@@ -813,6 +822,7 @@ def span(run: Path) -> tuple[float, float]:
     return (run / "config.yaml").stat().st_mtime, (run / "summary.json").stat().st_mtime
 
 
+@pytest.mark.long
 def test_joblib_trains_two_at_once_and_mixes_nothing(tmp_path):
     """As one after the other: the same weights, readings and grids, each in its own folder."""
     words = ["loss=hinge,nonsaturating", "seed=0,1", "gan._target_=held.Meeting"]
@@ -898,6 +908,7 @@ def test_the_everyday_sweep_is_all_losses_with_three_seeds_and_what_they_need():
     assert yaml.safe_load(yaml.safe_dump(completed("sweep=losses")))["metrics"]["every"] == 500
 
 
+@pytest.mark.long
 def test_no_loss_of_the_everyday_sweep_lacks_what_bounds_its_critic():
     for point in losses():
         experiment = Experiment(**completed(*point.overrides))
@@ -943,6 +954,7 @@ def test_a_study_takes_no_list_of_values():
     assert (outcome.code, sentence in outcome.err) == (2, True)
 
 
+@pytest.mark.long
 def test_a_study_without_a_search_compares_its_methods_as_they_are(tmp_path):
     """Like any other sweep: it needs no scores, and groups runs by what they differ in."""
     two = """

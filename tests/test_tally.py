@@ -222,6 +222,7 @@ distributed.destroy_process_group()
 """
 
 
+@pytest.mark.long
 def test_two_processes_tally_what_one_does(tmp_path):
     """Of unequal shares, on both ranks; both saying that theirs is the first is refused.
 

@@ -52,6 +52,7 @@ def command(tmp_path):
     return [sys.executable, "-m", "ganlab.train", *words]
 
 
+@pytest.mark.long
 def test_a_run_goes_on_without_a_reader_and_without_standard_error(command, tmp_path):
     """`ganlab train ... 2>&- | head -1`: the file that is opened next must not become stderr."""
     program = "import os, sys; os.close(2); os.execv(sys.argv[1], sys.argv[1:])"
@@ -64,6 +65,7 @@ def test_a_run_goes_on_without_a_reader_and_without_standard_error(command, tmp_
     assert summary(run)["iterations"] == 40
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
 def test_a_closed_terminal_saves_as_a_termination_does(command, tmp_path):
     command[command.index("iterations=40")] = "iterations=1000000"

@@ -66,6 +66,7 @@ def test_two_nodes_need_a_launcher(monkeypatch):
     assert trainers.problems(node) == []
 
 
+@pytest.mark.long
 def test_two_devices_train_one_run(tmp_path):
     words = smoke(tmp_path, "trainer.devices=2", "model.discriminator.norm=layer")
     done = shell("-m", "ganlab.train", *words)

@@ -116,6 +116,7 @@ def offline(tmp_path_factory):
     return user(folder, "-m", "ganlab.train", "-m", *words), runs_in(outputs)
 
 
+@pytest.mark.long
 def test_without_an_account_a_run_is_offline_asks_nothing_and_says_how_to_upload(offline):
     process, runs = offline
     assert (process.returncode, process.stderr) == (0, "")
@@ -306,6 +307,7 @@ main()
 """
 
 
+@pytest.mark.long
 def test_a_requeued_run_is_one_run_that_was_preempted_and_went_on(tmp_path, server):
     words = narrow("iterations=6", "checkpoint_every=100")
     first = user(tmp_path, "-c", PREEMPTED, *words, **account(server))
@@ -388,6 +390,7 @@ def test_after_going_back_the_dashboard_has_the_new_attempt_and_not_the_old_ones
     assert (received.summary["best/fid"], received.summary["best/fid/iterations"]) == (3.0, 2)
 
 
+@pytest.mark.long
 def test_two_offline_parts_are_uploaded_as_one_run(run, tmp_path, server):
     for scores in ({1: 2.0, 2: 5.0}, {3: 4.0, 4: 3.0}):
         part(run, scores, mode="offline")
@@ -427,6 +430,7 @@ def online(tmp_path_factory, server):
     return outcome, [(run, server.runs[(run / "wandb-id").read_text()]) for run in runs]
 
 
+@pytest.mark.long
 def test_with_a_key_the_runs_of_a_sweep_arrive_as_runs_of_one_group(online, server):
     outcome, arrived = online
     assert "Traceback" not in outcome.err

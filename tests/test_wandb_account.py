@@ -107,6 +107,7 @@ def watched(folder: Path, *command: str, **environment: str) -> SimpleNamespace:
     return SimpleNamespace(done=done, asked=proxy.asked + asked)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", [[], ["logger.wandb.mode=offline"]], ids=["no key", "offline"])
 def test_an_offline_run_asks_nothing_of_the_network(tmp_path, mode):
     key = {"WANDB_API_KEY": KEY} if mode else {}
@@ -117,6 +118,7 @@ def test_an_offline_run_asks_nothing_of_the_network(tmp_path, mode):
     assert ran.asked == []
 
 
+@pytest.mark.long
 def test_a_bare_offline_run_of_wandb_reports_to_its_makers(tmp_path):
     """So the test above sees what it says it sees; and this is the switch."""
     assert any("CONNECT api." in where for where in watched(tmp_path / "a", "-c", BARE).asked)
@@ -124,6 +126,7 @@ def test_a_bare_offline_run_of_wandb_reports_to_its_makers(tmp_path):
     assert watched(tmp_path / "b", "-c", BARE, **off).asked == []
 
 
+@pytest.mark.long
 def test_a_run_whose_server_is_not_there_is_logged_offline_and_finishes(tmp_path):
     with anew(tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=(url := closed())):
         code, out, err = run_train(*words())

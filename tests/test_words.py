@@ -121,6 +121,7 @@ def test_what_has_no_meaning_here_gets_a_sentence(word, tmp_path):
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.long
 def test_an_optional_choice_is_taken_away(tmp_path):
     narrow = trained(tmp_path / "a", "iterations=1")
     wide = trained(tmp_path / "b", "iterations=1", "~scale")
@@ -133,6 +134,7 @@ def test_now_is_one_moment(tmp_path):
     assert [folder.name for folder in tmp_path.iterdir()] == [time.strftime("%Y-%m")]
 
 
+@pytest.mark.long
 def test_a_config_of_ones_own_is_what_is_checked_and_what_runs(tmp_path):
     own = tmp_path / "own"
     own.mkdir()

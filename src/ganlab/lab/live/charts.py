@@ -1,12 +1,13 @@
 """Curves over the iterations, of one training or of two."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from bokeh.models import ColumnDataSource, Legend, LegendItem, Range1d, Span
 from bokeh.plotting import figure
 
 from ganlab.lab.live.picture import ARROW, BEST, GENERATED, GRID, REAL
+from ganlab.lab.live.screen import Change
 
 Curve = Sequence[tuple[int, float]]
 # title -> reading -> (name in the legend, colour)
@@ -65,23 +66,25 @@ class Charts:
         plot.yaxis.ticker.desired_num_ticks = 4
         return plot
 
-    def show(self, sides: Sequence[Mapping[str, Curve]], now: int) -> list[str]:
-        """Draws the curves of each side; returns the titles of the charts that show any."""
+    def show(self, sides: Sequence[Mapping[str, Curve]], now: int) -> Iterator[Change]:
+        """The curves of each side, with axes and legends that fit them."""
         given = dict(zip(SIDES, sides, strict=False))
         for (side, name), source in self.sources.items():
-            curve = given.get(side, {}).get(name, ())
-            if len(curve) or len(source.data["x"]):
-                source.data = thinned(curve)
+            yield source, {"data": thinned(given.get(side, {}).get(name, ()))}
         for name, item in self.items.items():
-            item.visible = any(name in curves for curves in sides)
-        self.now.location = now
+            yield item, {"visible": any(name in curves for curves in sides)}
+        yield self.now, {"location": now}
         ends = [curve[-1][0] for curves in sides for curve in curves.values() if curve]
-        self.x.end = max([now, *ends, 1])
+        yield self.x, {"end": max([now, *ends, 1])}
         for title, curves in CHARTS.items():
             shown = [side[name] for side in sides for name in curves if name in side]
             low, high = extent([value for curve in shown for _, value in curve])
-            self.plots[title].y_range.update(start=low, end=high)
-        return [title for title, curves in CHARTS.items() if curves.keys() & sides[0].keys()]
+            yield self.plots[title].y_range, {"start": low, "end": high}
+
+
+def titles(curves: Mapping[str, Curve]) -> list[str]:
+    """The titles of the charts that show any of these curves."""
+    return [title for title, names in CHARTS.items() if names.keys() & curves.keys()]
 
 
 def extent(values: Sequence[float]) -> tuple[float, float]:

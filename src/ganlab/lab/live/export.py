@@ -10,9 +10,11 @@ from bokeh.models import ColumnDataSource
 from ganlab.errors import ConfigError
 from ganlab.lab.live import form
 from ganlab.lab.live.charts import SIDES, Charts
+from ganlab.lab.live.charts import titles as titles_of
 from ganlab.lab.live.desk import Desk, report, titles
 from ganlab.lab.live.link import FAR, SWITCHED, Link
-from ganlab.lab.live.picture import LAYERS_OF, Columns, Picture, same
+from ganlab.lab.live.picture import LAYERS_OF, Columns, Picture
+from ganlab.lab.live.screen import apply, same
 from ganlab.pages import document, plots
 from ganlab.spec import at_least
 from ganlab.storage import files
@@ -69,15 +71,18 @@ def page(desk: Desk, stops: Sequence[int], layers: Sequence[str]) -> str:
     for stop in stops:
         while desk.iterations < stop and not desk.ended:
             desk.iterate()
-        frames.append(
-            [picture.take(*one) for picture, one in zip(pictures, desk.frames(), strict=True)]
-        )
+        seen = list(zip(pictures, desk.frames(), strict=True))
+        frames.append([picture.take(*one) for picture, one in seen])
         reports.append([report(side) for side in desk.sides])
         if desk.ended:
             break
     for picture, own in zip(pictures, zip(*frames, strict=True), strict=True):
         record(picture, own)
-    shown = charts.show([side.curves() for side in desk.sides], desk.iterations)
+    for picture, last in seen:
+        apply(picture.look(*last))
+    curves = [side.curves() for side in desk.sides]
+    apply(charts.show(curves, desk.iterations))
+    shown = titles_of(curves[0])
     roots = {plot.name: plot for picture in pictures for plot in (picture.plot, picture.best)}
     script, elements = plots.embedded({**roots, **{name: charts.plots[name] for name in shown}})
     parts = form.parts()

@@ -38,7 +38,10 @@
 
   const arrived = () => {
     const stop = view?.stop;
-    view = /** @type {View} */ (JSON.parse(room.view));
+    view = /** @type {View} */ (JSON.parse(room.frame.view));
+    for (const [id, values] of Object.entries(room.frame.changes)) {
+      room.document.get_model_by_id(id).setv(values, { sync: false });
+    }
     show(view);
     wait("");
     controls.classList.remove("preparing");
@@ -223,7 +226,7 @@
     opened.on_event("connection_lost", lost);
     room = opened.all_roots.find((/** @type {any} */ root) => root.properties.wish);
     document.dispatchEvent(new Event("plot"));
-    room.properties.view.change.connect(arrived);
+    room.properties.frame.change.connect(arrived);
     return wish({ do: "open", key: history.state?.key ?? null, query });
   };
   void connect();

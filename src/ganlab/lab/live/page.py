@@ -6,15 +6,17 @@ import time
 from collections.abc import Callable
 from typing import Any, TypedDict
 
-from bokeh.core.properties import Int, String
+from bokeh.core.properties import Any as Anything
+from bokeh.core.properties import Dict, Int, String
 from bokeh.document import Document
 from bokeh.model import DataModel
 
 from ganlab.errors import ConfigError
-from ganlab.lab.live.charts import SIDES, Charts
+from ganlab.lab.live.charts import SIDES, Charts, titles
 from ganlab.lab.live.desk import FRAME, Desk
 from ganlab.lab.live.link import Link
 from ganlab.lab.live.picture import Picture
+from ganlab.lab.live.screen import Change, Screen
 from ganlab.lab.live.setup import Setup
 from ganlab.lab.live.words import relabelled
 from ganlab.pages.document import finite
@@ -34,15 +36,16 @@ class Refusal(TypedDict):
 
 
 class Room(DataModel):
-    """What a page and the server tell each other, as JSON.
+    """What a page and the server tell each other.
 
-    `wish` is what the page asks for, `seen` the last frame that it has drawn, `view` what it shows
-    besides the plots.
+    `wish` is what the page asks for, as JSON; `seen` the last frame that it has drawn.  `frame` is
+    what it is to show: `changes`, values of the models' properties by the model's id, and `view`,
+    all the rest, as JSON.
     """
 
     wish = String()
     seen = Int()
-    view = String()
+    frame = Dict(String, Anything)
 
 
 class Desks:
@@ -109,11 +112,11 @@ class Page:
         self.session = document.session_context.id
         self.key = ""
         self.desk: Desk | None = None
-        self.room = Room()
+        self.room, self.screen = Room(), Screen()
         self.pictures, self.charts = [Picture(side) for side in SIDES], Charts()
         self.frame, self.scheduled = 0, False
         self.drawing, self.measured = 0.0, 0.0  # seconds that a frame takes; when it was measured
-        self.titles = list[str]()
+        self.titles = list[str]()  # of the charts that are shown
         self.answered = 0  # the number of the last wish
         self.problems = list[str]()  # of the last wish
         self.refused = dict[str, Refusal]()  # by the field that the choice was made in
@@ -187,12 +190,17 @@ class Page:
             return
         now = time.monotonic()
         whole = whole or not desk.playing or now - self.measured > MEASURED_EVERY
+        changes = list[Change]()
         for picture, frame in zip(self.pictures, desk.frames(measure=whole), strict=False):
-            picture.show(picture.take(*frame))
+            changes += picture.show(*frame)
         if whole:
-            self.titles = self.charts.show([s.curves() for s in desk.sides], desk.iterations)
-            self.measured = now
+            curves = [side.curves() for side in desk.sides]
+            changes += self.charts.show(curves, desk.iterations)
+            self.titles, self.measured = titles(curves[0]), now
         self.frame += 1
         own = {name: getattr(self, name) for name in OWN}
         view = {**own, "charts": self.titles, **desk.view()}
-        self.room.view = json.dumps(finite(view), allow_nan=False)
+        self.room.frame = {
+            "changes": self.screen.differences(changes),
+            "view": json.dumps(finite(view), allow_nan=False),
+        }

@@ -1,6 +1,6 @@
 """The picture of a training: points, heat map, warped grid, arrows; curves if it is on the line."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from bokeh.models import BasicTicker, ColumnDataSource, FixedTicker, LinearColor
 from bokeh.plotting import figure
 
 from ganlab.lab.live.layers import Array, Arrows, Densities, Heat, View, Warp
+from ganlab.lab.live.screen import Change
 
 Columns = dict[str, Any]
 # Told apart by colour-blind readers (after Okabe and Ito 2008), and seen on white and on black.
@@ -68,6 +69,7 @@ class Picture:
         self.x, self.y = Range1d(-1, 1), Range1d(-1, 1)
         # On the line heights below 0 mean nothing.
         self.tickers = {1: FixedTicker(ticks=[0, 0.25, 0.5, 0.75, 1]), 2: BasicTicker()}
+        self.dim = 0  # whose ticker is in force; 0: Bokeh's own
         self.plot, self.best = (
             self._square(f"{side} picture"),
             self._square(f"{side} picture of D*"),
@@ -114,14 +116,14 @@ class Picture:
             "x", "y", angle="angle", source=of["heads"], color=ARROW, marker="triangle", size=6
         )
 
-    def look(self, view: View, dim: int, top: float) -> None:
-        """Shows this part of the plane, or of the line with heights up to `top`."""
+    def look(self, frame: Mapping[str, Any], view: View, dim: int) -> Iterator[Change]:
+        """The ends of the axes: a part of the plane, or of the line with heights above it."""
+        if dim != self.dim:
+            self.dim, self.plot.yaxis[0].ticker = dim, self.tickers[dim]
         low, high = view
-        self.plot.yaxis[0].ticker = self.tickers[dim]
-        upright = (low, high) if dim == 2 else (FLOOR, top)
+        upright = (low, high) if dim == 2 else (FLOOR, top_of(frame))
         for axis, ends in ((self.x, (low, high)), (self.y, upright)):
-            if (axis.start, axis.end) != ends:
-                axis.update(start=ends[0], end=ends[1])
+            yield axis, {"start": ends[0], "end": ends[1]}
 
     def take(self, frame: Mapping[str, Any], view: View, dim: int) -> dict[str, Columns]:
         """What the sources hold of a frame, by source.
@@ -131,17 +133,14 @@ class Picture:
             view: the part that is shown.
             dim: of the data: 1 or 2.
         """
-        self.look(view, dim, top_of(frame))
         return on_the_line(frame, view) if dim == 1 else in_the_plane(frame, view)
 
-    def show(self, columns: Mapping[str, Columns]) -> None:
-        """Draws these columns, by source; a source that is not among them becomes empty."""
+    def show(self, frame: Mapping[str, Any], view: View, dim: int) -> Iterator[Change]:
+        """Axes and sources as they are with a frame; a source of which it has nothing is empty."""
+        yield from self.look(frame, view, dim)
+        columns = self.take(frame, view, dim)
         for name, source in self.sources.items():
-            if name in columns:
-                if not same(columns[name], source.data):
-                    source.data = columns[name]
-            elif len(source.data[SOURCES[name][0]]):
-                source.data = {column: [] for column in SOURCES[name]}
+            yield source, {"data": columns.get(name) or {column: [] for column in SOURCES[name]}}
 
 
 def top_of(frame: Mapping[str, Any]) -> float:
@@ -230,11 +229,3 @@ def arrows(pushed: Arrows, view: View) -> dict[str, Columns]:
     angle = np.arctan2(to[:, 1] - at[:, 1], to[:, 0] - at[:, 0]) - np.pi / 2
     ends = {"x0": at[:, 0], "y0": at[:, 1], "x1": to[:, 0], "y1": to[:, 1]}
     return {"arrows": ends, "heads": {**xy(to[:, 0], to[:, 1]), "angle": angle}}
-
-
-def same(one: Columns, other: Columns) -> bool:
-    """Whether columns hold the same values."""
-    return one.keys() == other.keys() and all(
-        np.array_equal(np.asarray(values), np.asarray(other[name]), equal_nan=True)
-        for name, values in one.items()
-    )
