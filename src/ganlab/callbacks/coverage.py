@@ -1,5 +1,8 @@
 """How many modes of a known mixture the generator covers, during training."""
 
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pytorch_lightning import Trainer
@@ -25,15 +28,22 @@ class ModeCoverage(ModelCallback):
     Args:
         mixture: the distribution of the data.
         every: iterations between two readings.
+        paused: excludes the time spent in it from the time of training.
     """
 
-    def __init__(self, mixture: Mixture, every: int) -> None:
-        self.mixture, self.every = mixture, every
+    def __init__(
+        self,
+        mixture: Mixture,
+        every: int,
+        paused: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
+        self.mixture, self.every, self.paused = mixture, every, paused
 
     def on_train_batch_end(self, trainer: Trainer, model: Generative, *_: Any) -> None:
         if not due(model, self.every) or not trainer.is_global_zero:
             return
-        found = self.mixture.coverage(model.sample(SAMPLES))
+        with self.paused():
+            found = self.mixture.coverage(model.sample(SAMPLES))
         model.observations.add("modes_covered", found.modes)
         model.observations.add("high_quality", found.high_quality)
         model.observations.add("kl_modes", found.kl)

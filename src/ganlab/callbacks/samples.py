@@ -1,7 +1,9 @@
 """Pictures of samples from fixed noise, so that only the generator changes between them."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ class SampleGrids(ModelCallback):
         n: samples per picture.
         paint: makes a picture of samples: a grid of images, or a cloud of points (cloud.Cloud).
         background: makes the pictures; None: a new one.
+        paused: excludes the time spent in it from the time of training.
     """
 
     def __init__(
@@ -45,9 +48,10 @@ class SampleGrids(ModelCallback):
         n: int = 64,
         paint: Painter = pictures.grid,
         background: Background | None = None,
+        paused: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self.folder, self.every, self.n, self.paint = folder, every, n, paint
-        self.background = background or Background()
+        self.background, self.paused = background or Background(), paused
 
     def on_train_start(self, trainer: Trainer, model: Generative) -> None:
         if model.iterations == 0:
@@ -73,7 +77,9 @@ class SampleGrids(ModelCallback):
         """Saves and logs one picture of each kind."""
         if not trainer.is_global_zero:
             return
-        self._draw(trainer, model, "samples", self.folder, model.sample(self.n), self.paint)
+        with self.paused():
+            images = model.sample(self.n)
+        self._draw(trainer, model, "samples", self.folder, images, self.paint)
         for name, images, paint in sheets(model):
             self._draw(trainer, model, name, self.folder / name, images, paint)
 

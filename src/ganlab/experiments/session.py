@@ -131,18 +131,19 @@ class TrainingSession:
             )
 
     def _pictures(self, experiment: Experiment) -> SampleGrids:
-        """Draws grids of images, or clouds of points."""
+        """Draws grids of images, or clouds of points, whose many samples take no time of a run."""
         folder, every = self.run.samples, experiment.sample_every
         if self.data.images is None or not isinstance(self.data.spec, PointSpec):
             return SampleGrids(folder, every, background=self.background)
         cloud = Cloud(self.data.images.images, density_of(experiment.source))
-        return SampleGrids(folder, every, POINTS_DRAWN, cloud, self.background)
+        paused = self.journal.paused
+        return SampleGrids(folder, every, POINTS_DRAWN, cloud, self.background, paused)
 
     def _coverage(self, experiment: Experiment) -> list[Callback]:
         """Counts modes if the data is a known mixture."""
         known = distribution_of(experiment.source)
         if isinstance(known, Mixture) and len(known) > 1:
-            return [ModeCoverage(known, experiment.log_every)]
+            return [ModeCoverage(known, experiment.log_every, self.journal.paused)]
         return []
 
     def _callbacks(

@@ -3,8 +3,9 @@
 `ganlab lab NAME [name=value ...]`.  Parameters of the laboratory's function are its options; all
 other words are overrides for the runs that it trains, as on the command line of `ganlab train`.
 
-May import: __init__, callbacks, commands, config, data, errors, experiments, gan, health, latent,
-losses, optimizers, pages, plots, runs, scoring, spec, storage, sweeps, train, training.
+May import: __init__, callbacks, commands, config, data, errors, experiments, gan, generative,
+health, latent, losses, metrics, optimizers, pages, plots, runs, sampler, scoring, spec, storage,
+sweeps, train, training.
 Libraries: PIL, bokeh, matplotlib, numpy, omegaconf, pytorch_lightning, torch, tornado, yaml.
 """
 
@@ -37,6 +38,10 @@ LABS = {
         "two players on saddle points: which methods converge, cycle or diverge",
     ),
     "grid": ("ganlab.lab.grid:grid", "which losses find all 25 Gaussians of a grid"),
+    "generative": (
+        "ganlab.lab.generative.command:generative",
+        "a GAN, a VAE, an RBM and an SBN in equal time and with equal networks",
+    ),
     "mode-collapse": (
         "ganlab.lab.failures:mode_collapse",
         "fails on purpose: two or three images, whatever the noise",

@@ -37,13 +37,22 @@ class Planned(NamedTuple):
         return Experiment(**self.config)
 
 
-def planned(overrides: Sequence[str], composer: Composer | None = None) -> Planned:
+def planned(
+    overrides: Sequence[str], composer: Composer | None = None, *, by_clock: bool = False
+) -> Planned:
     """Composes and rehearses a run; writes nothing.
+
+    Args:
+        overrides: as `ganlab train` takes them.
+        composer: of several runs, the same one.
+        by_clock: whether the run has `minutes` in place of iterations.
 
     Raises:
         ConfigError: the overrides are invalid; lists all mistakes.
     """
     cfg, config = composed(overrides, composer or Composer())
+    if config["minutes"] is not None and not by_clock:
+        raise ConfigError(["minutes: a laboratory counts iterations; set iterations=... instead"])
     return Planned(config, rehearse(cfg, config, Point(list(overrides))).run)
 
 
@@ -62,8 +71,6 @@ def composed(overrides: Sequence[str], composer: Composer) -> tuple[DictConfig, 
         raise ConfigError(mistakes + error.problems) from error
     if mistakes:
         raise ConfigError(mistakes)
-    if config["minutes"] is not None:
-        raise ConfigError(["minutes: a laboratory counts iterations; set iterations=... instead"])
     return cfg, config
 
 
