@@ -488,6 +488,7 @@ def test_hostile_sweeps_run_nothing(tmp_path, opened):
         ("config.yaml", b"seed: 1", "config.yaml' is damaged: it lacks 'trainer'"),
         ("summary.json", b'{"status": "fin', "summary.json' is damaged"),
         ("summary.json", b'{"scores": [{"iterations": 3}]}', "is damaged: scores: repeats"),
+        ("summary.json", b'{"likelihoods": [{"name": "nll"}]}', "is damaged: likelihoods[0].kind"),
         ("environment.json", b"[]", "environment.json' is damaged"),
         ("metrics.csv", b"a,b\n1,x\n", "metrics.csv' is damaged: no column 'iterations'"),
         ("quiz/1.json", b"[1]", "1.json' is damaged"),
@@ -503,6 +504,22 @@ def test_a_damaged_file_is_named(tmp_path, name, content, said):
     assert said in html
     other = made_run(tmp_path / "other")
     assert run_report(str(run), str(other)).code == 0
+
+
+def test_likelihoods_say_what_they_are(tmp_path):
+    run = made_run(tmp_path / "run")
+    about = {"kind": "lower bound", "nats": 99.604, "error": 2.01, "images": 1000}
+    protocol = {"binarise": HOSTILE, "samples": 50, "iterations": 4000}
+    bound = {"name": "nll/iwae-50", **about, "protocol": protocol}
+    chain = {**bound, "name": "nll/ais-9", "kind": "upper bound", "interval": [97.5, 1099.9]}
+    told = json.loads((run / "summary.json").read_text())
+    (run / "summary.json").write_text(json.dumps({**told, "likelihoods": [bound, chain]}))
+    shown = page.report([run])
+    assert "<td>nll/iwae-50</td><td>at most 99.60</td><td>2.01</td><td></td>" in shown
+    assert "<td>at least 99.60</td><td>2.01</td><td>97.50 – 1,099.90</td><td>1,000</td>" in shown
+    assert "samples 50</td>" in shown
+    assert "<img src=x" not in shown
+    assert "less is better" not in page.report([made_run(tmp_path / "gan")])
 
 
 def test_a_run_that_has_just_begun(tmp_path, opened):

@@ -23,7 +23,7 @@ from ganlab.reporting import (
 )
 from ganlab.reporting.budget import cut
 from ganlab.reporting.named import jobs_of
-from ganlab.reporting.portrait import QUIZ, Portrait, portrait
+from ganlab.reporting.portrait import LIKELIHOOD, QUIZ, Portrait, portrait
 from ganlab.reporting.ranking import Ranking, ranked
 from ganlab.reporting.tolerant import Tolerant
 from ganlab.sweeps.record import STATES, Job
@@ -114,6 +114,7 @@ def one(run: Shown) -> dict[str, Any]:
         "chosen": [0],
         "run": run,
         "settings": settings.settings(run.run.config()),
+        "likelihood": LIKELIHOOD,
         "quiz": QUIZ.values(),
         "attachments": run.run.attempt(lambda: attachments.attachments(run.run.path)) or [],
     }

@@ -27,6 +27,7 @@ QUIZ = {  # of RUN/quiz/*.json, in the order of the table
     "error_rate": "error rate",
     "interval": "95% interval",
 }
+LIKELIHOOD = ("score", "nats", "standard error", "95% interval", "images", "iteration", "protocol")
 MULTIRUN = ("-m", "--multirun")
 
 
@@ -77,6 +78,7 @@ class Portrait:
     command: str | None
     ailments: list[Ailment]
     scores: list[ScoreTable]
+    likelihoods: list[list[str]]
     quizzes: list[list[str]]
 
 
@@ -94,6 +96,7 @@ def portrait(job: Job, run: Tolerant, readings: Mapping[str, Series]) -> Portrai
         command=command(job.overrides, about),
         ailments=ailments(summary, run.reached()),
         scores=score_tables(cards(run)),
+        likelihoods=[likelihood(record) for record in summary.get("likelihoods", [])[:LINES]],
         quizzes=run.attempt(lambda: quizzes(run.path)) or [],
     )
 
@@ -213,6 +216,21 @@ def score_table(sentences: Sequence[str], group: Sequence[Scorecard]) -> ScoreTa
     ]
     names = [cut(group[0].protocol.name(short)) for short in shorts]
     return ScoreTable([cut(one) for one in sentences], names, rows, len(ordered) - len(rows))
+
+
+def likelihood(record: Mapping[str, Any]) -> list[str]:
+    """A row for a likelihood, cells as in LIKELIHOOD."""
+    protocol = dict(record.get("protocol", {}))
+    iteration = protocol.pop("iterations", "")
+    return [
+        cut(record["name"]),
+        f"{records.NATS[record['kind']]} {record['nats']:,.2f}".strip(),
+        f"{record['error']:.2f}",
+        " – ".join(f"{end:,.2f}" for end in record.get("interval") or []),
+        f"{record['images']:,}",
+        f"{iteration:,}" if isinstance(iteration, int) else cut(iteration),
+        cut(", ".join(f"{name} {value}" for name, value in protocol.items())),
+    ]
 
 
 def quizzes(run: Path) -> list[list[str]]:

@@ -15,6 +15,9 @@ WORDS = 50  # letters of a wrong value that a message shows
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Status = Literal["running", "finished", "interrupted", "failed", "stopped"]
+# What a number is of log p(x), and minus that number, in nats, of minus log p(x).
+LikelihoodKind = Literal["exact", "lower bound", "upper bound", "estimate"]
+NATS = {"exact": "", "lower bound": "at most", "upper bound": "at least", "estimate": "about"}
 
 
 class Verdict(BaseModel):
@@ -39,6 +42,19 @@ class Best(BaseModel):
     seed: Count
 
 
+class Likelihood(BaseModel):
+    """Minus the mean log-likelihood of images, as `ganlab.training.likelihood` makes it."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+    name: str
+    kind: LikelihoodKind
+    nats: float
+    error: float
+    images: Count
+    interval: list[float] | None = None
+    protocol: dict[str, Any] = {}
+
+
 class Summary(BaseModel):
     """summary.json: how a run ended, its last readings, its verdicts and its scores."""
 
@@ -52,6 +68,7 @@ class Summary(BaseModel):
     health: list[Verdict] = []
     best: Best | None = None
     scores: list[dict[str, Any]] = []
+    likelihoods: list[Likelihood] = []
 
 
 class SweptJob(BaseModel):

@@ -7,10 +7,10 @@ from typing import Any
 
 from ganlab.lab.generative.entries import Entry
 from ganlab.lab.generative.measures import Measured
+from ganlab.runs.records import NATS
 from ganlab.scoring.scorecard import Score
 from ganlab.scoring.tables import Row
 
-BOUNDS = {"lower bound": "at most", "upper bound": "at least", "estimate": "about", "exact": ""}
 COLUMNS = {  # number -> heading
     "frechet": "Fréchet distance",
     "precision": "precision",
@@ -42,7 +42,7 @@ class Outcome:
         """Name -> what it is of the truth, such as 'at most', and nats."""
         listed = [{one["name"]: one for one in run.likelihoods} for run in self.found]
         return {
-            name: (BOUNDS[one["kind"]], together([run[name]["nats"] for run in listed]))
+            name: (NATS[one["kind"]], together([run[name]["nats"] for run in listed]))
             for name, one in (listed[0] if listed else {}).items()
         }
 
