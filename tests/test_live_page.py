@@ -486,6 +486,15 @@ def test_what_cannot_be_combined_is_explained(live, served):
     assert served.desk(page).setups[0].loss == "hinge"
 
 
+@pytest.mark.parametrize("button", ["play", "slow"])
+def test_two_clicks_before_the_server_has_answered_the_first_pause(live, served, button):
+    page = live()
+    page.evaluate("id => { for (const _ of [1, 2]) document.getElementById(id).click() }", button)
+    page.select_option("[data-choice=loss]", "hinge")  # which the server hears after them
+    address(page, "loss=hinge")
+    assert not served.desk(page).playing
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("way", ["mouse", "touch"])
 def test_data_is_drawn_by_hand(live, served, way):

@@ -89,16 +89,24 @@
 
   /** @param {string} id @param {string} event @param {() => void} act */
   const on = (id, event, act) => by(id).addEventListener(event, act);
+  /** What a click asked for last, which is in force for the next one before the server has answered. */
+  let asked = { playing: "", number: 0 };
+  const playing = () => (view && view.answered >= asked.number ? view.playing : asked.playing);
+  /** @param {"" | "iterations" | "lines"} what */
+  const turn = (what) => {
+    asked = { playing: what, number: wishes + 1 };
+    wish({ do: { "": "pause", iterations: "play", lines: "slow" }[what] });
+  };
   const play = () => {
-    if (!view?.playing) draw(false);
-    wish({ do: view?.playing ? "pause" : "play" });
+    if (!playing()) draw(false);
+    turn(playing() ? "" : "iterations");
   };
 
   for (const button of all("[data-do]")) {
     button.addEventListener("click", () => wish({ do: button.dataset.do }));
   }
   on("play", "click", play);
-  on("slow", "click", () => wish({ do: view?.playing === "lines" ? "pause" : "slow" }));
+  on("slow", "click", () => turn(playing() === "lines" ? "" : "lines"));
   on("speed", "change", () => {
     field("speed").dataset.wish = String(wishes + 1);
     wish({ do: "speed", value: Number(field("speed").value) });
