@@ -68,7 +68,7 @@ def in_firefox(file: Path, script: str) -> str:
 def cell(answer: str) -> str:
     """Time of an image, the median, and time to start."""
     start, *times = map(float, answer.split())
-    return f"{statistics.median(times):.3g} ms, starts in {start / 1000:.1f} s"
+    return f"{statistics.median(times):.1f} ms, starts in {start / 1000:.1f} s"
 
 
 def main() -> None:
