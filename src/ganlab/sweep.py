@@ -10,8 +10,8 @@ from ganlab.commands import command_line
 from ganlab.errors import ConfigError
 from ganlab.runs.folder import LAST, Which, folder_named
 from ganlab.scoring import tables
-from ganlab.scoring.protocol import Protocol, require_alike, score_named
-from ganlab.scoring.scorecard import Scorecard, spread
+from ganlab.scoring.protocol import Provenance, require_alike, score_named
+from ganlab.scoring.scorecard import Card, spread
 from ganlab.scoring.tables import Row
 from ganlab.spec import at_least
 from ganlab.sweeps import documents
@@ -33,7 +33,7 @@ from ganlab.sweeps.scores import (
 )
 from ganlab.sweeps.study import AGAIN
 
-COLUMNS = ("frechet", "is", "kernel", "precision", "recall")
+COLUMNS = ("frechet", "is", "kernel", "precision", "recall", "nll")
 
 
 def status(folder: str, format: Literal["markdown", "json"] = "markdown") -> None:  # noqa: A002
@@ -70,8 +70,8 @@ def table(
 
     Args:
         folder: of a sweep, or any folder with runs below it; last: the newest sweep.
-        by: the score to sort by, by short or full name (frechet, fid); null: metrics.best of the
-            runs.
+        by: the score to sort by, by short or full name (frechet, fid, nll); null: metrics.best of
+            the runs.
         checkpoint: of each run; best: the one with the best score; last: the newest.
         format: csv has intervals, deviations and n in separate columns; json is one document,
             with every score and its protocol.
@@ -108,7 +108,7 @@ def best(
 
     Args:
         folder: of a sweep, or any folder with runs below it; last: the newest sweep.
-        by: the score, by short or full name (frechet, fid); null: metrics.best of the runs.
+        by: the score, by short or full name (frechet, fid, nll); null: metrics.best of the runs.
         checkpoint: of each run; best: the one with the best score; last: the newest.
         top: number of experiments.
         format: json is one document, with every score and its protocol.
@@ -132,7 +132,7 @@ def plot(
 
     Args:
         folder: of a sweep, or any folder with runs below it; last: the newest sweep.
-        by: the score, by short or full name (frechet, fid); null: metrics.best of the runs.
+        by: the score, by short or full name (frechet, fid, nll); null: metrics.best of the runs.
         checkpoint: of each run; best: the one with the best score; last: the newest.
         output: the PNG file; null: DIR/SCORE.png.
     """
@@ -166,11 +166,11 @@ def judged(
     found = results(jobs, by, checkpoint, name or shared(jobs, by))
     if asked is not None:
         require_scored(found, asked, folder)
-    named: dict[str, list[tuple[str, Protocol]]] = {}
-    for job, _, card in found:
-        if card is not None:
-            whose = (str(job.run.path), card.protocol)
-            named.setdefault(card.protocol.name(by), []).append(whose)
+    named: dict[str, list[tuple[str, Provenance]]] = {}
+    for one in found:
+        if one.card is not None:
+            whose = (str(one.job.run.path), one.card.protocol)
+            named.setdefault(one.card.protocol.name(by), []).append(whose)
     for protocols in named.values():
         require_alike(protocols)
     return by, found
@@ -205,7 +205,8 @@ def run_row(result: Result) -> Row:
     if seed := result.seed:
         row["seed"] = seed
     if result.card is not None:
-        row |= {"iterations": f"{result.card.iterations:,}", **scores_of([result.card])}
+        row["iterations"] = f"{result.card.iterations:,}"
+    row |= scores_of(result.cards)
     return row
 
 
@@ -216,7 +217,7 @@ def experiment_row(one: ExperimentScores) -> Row:
     runs = some if len(one.cards) < len(one.results) else str(len(one.results))
     iterations = ", ".join(f"{n:,}" for n in reached)
     settings = one.results[0].settings or {"experiment": one.label}
-    return {**settings, "runs": runs, "iterations": iterations, **scores_of(one.cards)}
+    return {**settings, "runs": runs, "iterations": iterations, **scores_of(one.shown)}
 
 
 def study_rows(found: Sequence[Result], by: str) -> list[Row]:
@@ -238,7 +239,7 @@ def study_rows(found: Sequence[Result], by: str) -> list[Row]:
     return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
 
 
-def scores_of(cards: Sequence[Scorecard], names: Sequence[str] = COLUMNS) -> Row:
+def scores_of(cards: Sequence[Card], names: Sequence[str] = COLUMNS) -> Row:
     """Full name of each score -> its mean over runs, with a 95% interval."""
     values: dict[str, list[float]] = {}
     for card in cards:

@@ -27,7 +27,7 @@ from ganlab.config.targets import locate
 from ganlab.errors import ConfigError, DataError
 from ganlab.runs import origin
 from ganlab.runs.folder import Run, folder_name, require_writable, science
-from ganlab.scoring.scorecard import is_distance
+from ganlab.scoring.scorecard import less_is_better
 from ganlab.sweeps.record import Job, Sweep, identity_of
 from ganlab.sweeps.study import Point
 
@@ -301,7 +301,7 @@ def require_objective(config: dict[str, Any], sweeper: DictConfig) -> None:
     best = config["metrics"].get("best") if config.get("metrics") else None
     if best is None:
         raise ConfigError(["metrics: this sweeper looks for scores; set metrics=classifier"])
-    wanted, direction = "minimize" if is_distance(best) else "maximize", sweeper.get("direction")
+    wanted, direction = "minimize" if less_is_better(best) else "maximize", sweeper.get("direction")
     if (name := getattr(direction, "name", direction)) not in (None, wanted):
         said = f"metrics.best={best} wants {wanted}, got {name}"
         raise ConfigError([f"hydra.sweeper.direction: {said}"])

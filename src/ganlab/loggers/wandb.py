@@ -20,7 +20,7 @@ from ganlab.runs.environment import git
 from ganlab.runs.folder import Run
 from ganlab.runs.readings import AXES, readings
 from ganlab.scoring.protocol import score_named
-from ganlab.scoring.scorecard import is_distance
+from ganlab.scoring.scorecard import less_is_better
 from ganlab.storage import files
 
 
@@ -178,7 +178,7 @@ class WandbRun(WandbLogger):
             if (score := score_named(name)) is None:
                 continue
             best = self._best.get(name)
-            if best is None or (value < best if is_distance(score) else value > best):
+            if best is None or (value < best if less_is_better(score) else value > best):
                 self._best[name] = value
                 found = {f"best/{name}": value, f"best/{name}/iterations": metrics["iterations"]}
                 cast("Any", self.experiment).summary.update(found)

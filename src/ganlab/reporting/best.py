@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganlab.reporting import curves
 from ganlab.reporting.table import Column
-from ganlab.scoring.scorecard import is_distance
+from ganlab.scoring.scorecard import less_is_better
 from ganlab.sweeps.scores import Result, best_of, points
 from ganlab.sweeps.study import AGAIN
 
@@ -22,7 +22,7 @@ def lines(found: Sequence[Result], grouped: Sequence[Column], by: str) -> dict[s
     A run that has failed counts as the worst score of all runs; the points of a study that were
     trained again with fresh seeds do not count.
     """
-    smaller = is_distance(by)
+    smaller = less_is_better(by)
     scored = [result.card.scores[by].value for result in found if result.card is not None]
     worst = (max if smaller else min)(scored)
     counted = [i for i, result in enumerate(found) if result.job.stage != AGAIN]

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ganlab.scoring.protocol import Protocol
-from ganlab.scoring.scorecard import is_distance
+from ganlab.scoring.protocol import Provenance
+from ganlab.scoring.scorecard import less_is_better
 from ganlab.sweeps.record import Job
 from ganlab.sweeps.scores import Result, deciding, results, run_loss, shared
 
@@ -42,7 +42,7 @@ def ranked(jobs: Sequence[Job]) -> Ranking:
     listed = [found.get(job, Result(job, {}, None)) for job in jobs]
     scored = [result.card.protocol for result in listed if result.card is not None]
     if not scored:
-        return Ranking(by, None, is_distance(by), listed, [], 0)
+        return Ranking(by, None, less_is_better(by), listed, [], 0)
     protocol = most_common(scored)
     alike = [
         result._replace(card=None)
@@ -51,12 +51,12 @@ def ranked(jobs: Sequence[Job]) -> Ranking:
         for result in listed
     ]
     left = len(scored) - sum(result.card is not None for result in alike)
-    return Ranking(by, protocol.name(by), is_distance(by), alike, protocol.sentences(), left)
+    return Ranking(by, protocol.name(by), less_is_better(by), alike, protocol.sentences(), left)
 
 
-def most_common(protocols: Sequence[Protocol]) -> Protocol:
+def most_common(protocols: Sequence[Provenance]) -> Provenance:
     """The protocol with which the most others agree."""
-    kinds: list[list[Protocol]] = []
+    kinds: list[list[Provenance]] = []
     for protocol in protocols:
         for kind in kinds:
             if not kind[0].differences(protocol):

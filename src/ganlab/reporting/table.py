@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from ganlab.config.secrets import REDACTED, is_secret
 from ganlab.reporting.budget import cut
 from ganlab.scoring import tables
-from ganlab.scoring.scorecard import Score, is_distance
+from ganlab.scoring.scorecard import less_is_better
 from ganlab.sweeps.documents import value_of
 from ganlab.sweeps.scores import Result, run_loss
 
 FEW = 12  # distinct values that are offered one by one
-COLUMNS = ("frechet", "is", "kernel", "precision", "recall")
+COLUMNS = ("frechet", "is", "kernel", "precision", "recall", "nll")
 SETTINGS = 24  # columns of settings, at most
 HEALTHY = "–"
 
@@ -110,18 +110,19 @@ def setting(name: str, said: Any) -> Cell:
 def scores(found: Sequence[Result], by: str) -> Iterator[Column]:
     """A column for each score by its full name, that which decides first."""
     for short in dict.fromkeys((by, *COLUMNS)):
-        cards = [r.card for r in found if r.card is not None and short in r.card.scores]
+        cards = [card for result in found for card in result.cards if short in card.scores]
         for name in dict.fromkeys(card.protocol.name(short) for card in cards):
             cells = [score(result, short, name) for result in found]
-            yield Column(cut(name), "number", [], cells, is_distance(short))
+            yield Column(cut(name), "number", [], cells, less_is_better(short))
 
 
 def score(result: Result, short: str, name: str) -> Cell:
     """The cell of a score; empty if the run has none by this protocol."""
-    card = result.card
-    if card is None or short not in card.scores or card.protocol.name(short) != name:
+    having = (card for card in result.cards if short in card.scores)
+    card = next((card for card in having if card.protocol.name(short) == name), None)
+    if card is None:
         return Cell("", None)
-    found: Score = card.scores[short]
+    found = card.scores[short]
     return Cell(tables.spelled(found), found.value if math.isfinite(found.value) else None)
 
 

@@ -284,10 +284,14 @@ class Run:
         self._write_summary({**summary, "likelihoods": list(merged.values())})
 
     def forget_scores(self, after: int) -> None:
-        """Takes the scores of later iterations out of summary.json: the run goes back."""
+        """Takes what later iterations scored out of summary.json: the run goes back."""
         summary = self.summary()
         kept = [score for score in summary.get("scores", []) if score["iterations"] <= after]
-        self._write_summary({**summary, "scores": kept})
+        likely = summary.get("likelihoods", [])
+        likely = [one for one in likely if one["protocol"].get("iterations", 0) <= after]
+        known = {"likelihoods": likely} if likely else {}
+        summary.pop("likelihoods", None)
+        self._write_summary({**summary, **known, "scores": kept})
 
     def _write_summary(self, summary: dict[str, Any]) -> None:
         files.write(self.summary_file, json.dumps(summary, indent=2))

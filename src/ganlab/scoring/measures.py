@@ -23,7 +23,7 @@ class Measure(ABC):
     """Base of all scores.
 
     `names`: of the scores that it computes.  A score whose name ends in `distance` is better if it
-    is less, all others if they are more (`scorecard.is_distance`).
+    is less, all others if they are more (`scorecard.less_is_better`).
     """
 
     names: ClassVar[tuple[str, ...]]

@@ -1,8 +1,9 @@
 """The record of how a score came about: without it the number means nothing."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 from ganlab.errors import ProtocolMismatchError
@@ -50,8 +51,28 @@ PROTOCOLS: dict[Named, Conventions] = {
 }
 
 
+class Provenance(ABC):
+    """How a number came about; two are compared if nothing differs that decides them."""
+
+    @abstractmethod
+    def name(self, score: str) -> str:
+        """The full name of a score, which says the most of it."""
+
+    @abstractmethod
+    def sentences(self) -> list[str]:
+        """The record in words, for a terminal."""
+
+    @abstractmethod
+    def differences(self, other: Any) -> list[str]:
+        """What differs from another record of this kind and decides the number, in words."""
+
+    @abstractmethod
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Protocol:
+class Protocol(Provenance):
     """Everything that decides a score beside the generator, and what describes the generator.
 
     Args:
@@ -184,15 +205,21 @@ class Protocol:
         pairs = ((name, getattr(self, name), getattr(other, name)) for name in decisive)
         return [f"{name}: {mine} and {theirs}" for name, mine, theirs in pairs if mine != theirs]
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data; `from_dict` is the way back."""
+        return asdict(self)
+
 
 def score_named(name: str) -> str | None:
-    """The inverse of Protocol.name: 'fid' -> 'frechet'; None for what is no score: 'loss/d'."""
+    """The short name of a full one: 'fid' -> 'frechet'; None for what is no score: 'loss/d'."""
+    if name.startswith("nll/"):
+        return "nll"
     plain = {full: score for score, full in PLAIN.items()}
     spelled = re.fullmatch(rf"(\w+)/.+/{SEEN}", name)
     return spelled[1] if spelled else plain.get(name)
 
 
-def require_alike(protocols: Iterable[tuple[str, Protocol]]) -> None:
+def require_alike(protocols: Iterable[tuple[str, Provenance]]) -> None:
     """Raises ProtocolMismatchError, naming what differs, unless all scores can be compared.
 
     Args:

@@ -3,16 +3,16 @@
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
 
 from ganlab.runs.records import Count, reason
-from ganlab.scoring.protocol import Protocol
+from ganlab.scoring.protocol import Protocol, Provenance
 
 # Ganlab's scores that are better if they are less.
-DISTANCES = ("frechet", "frechet_infinity", "kernel", "kl")
+LESS_IS_BETTER = ("frechet", "frechet_infinity", "kernel", "kl", "nll")
 
 
 CONFIDENCE = 0.95
@@ -36,10 +36,10 @@ class Score(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Scorecard:
-    """Scores by short name ('frechet'), as of an iteration; means of several repeats if so."""
+class Card:
+    """Numbers by short name ('frechet'), as of an iteration; means of several repeats if so."""
 
-    protocol: Protocol
+    protocol: Provenance
     scores: dict[str, Score]
     iterations: int
     repeats: int = 1
@@ -48,22 +48,29 @@ class Scorecard:
         """Values by full name: 'fid', 'frechet/classifier-mnist/10k'."""
         return {self.protocol.name(name): score.value for name, score in self.scores.items()}
 
-    def better(self, other: "Scorecard | None", by: str) -> bool:
+    def better(self, other: "Card | None", by: str) -> bool:
         """Whether this one's score named `by` is better than another's, or the first."""
         if other is None or math.isnan(other.scores[by].value):
             return True
         return as_loss(self.scores[by].value, by) < as_loss(other.scores[by].value, by)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON; `from_dict` is the way back."""
+        """Plain data, for JSON."""
         scores = {name: score._asdict() for name, score in self.scores.items()}
         names = {name: self.protocol.name(name) for name in scores}
         return {
             "iterations": self.iterations,
             "repeats": self.repeats,
             "scores": {name: {"name": names[name], **score} for name, score in scores.items()},
-            "protocol": asdict(self.protocol),
+            "protocol": self.protocol.as_dict(),
         }
+
+
+@dataclass(frozen=True)
+class Scorecard(Card):
+    """Scores of one protocol."""
+
+    protocol: Protocol
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "Scorecard":
@@ -103,14 +110,14 @@ class Record(BaseModel):
     protocol: Protocol
 
 
-def is_distance(name: str) -> bool:
-    """Whether less of a score is better: of ganlab's own distances, and of names that say so."""
-    return name in DISTANCES or name.endswith("distance")
+def less_is_better(name: str) -> bool:
+    """Whether less of a score is better: of ganlab's own, and of names that end in 'distance'."""
+    return name in LESS_IS_BETTER or name.endswith("distance")
 
 
 def as_loss(value: float, by: str) -> float:
     """A score as something to make small."""
-    return value if is_distance(by) else -value
+    return value if less_is_better(by) else -value
 
 
 def mean_of(cards: Sequence[Scorecard]) -> Scorecard:

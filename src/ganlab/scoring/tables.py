@@ -6,12 +6,11 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from ganlab.runs.folder import Run, science
 from ganlab.scoring.protocol import require_alike
-from ganlab.scoring.scorecard import Score, Scorecard, spread
+from ganlab.scoring.scorecard import Card, Score, Scorecard, spread
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet computes
 CAPTION = "± is half of a 95% interval (Student's t)"
@@ -65,7 +64,7 @@ def grouped(scored: Sequence[tuple[Run, Scorecard]]) -> dict[str, list[Scorecard
     return named
 
 
-def means(cards: Sequence[Scorecard]) -> dict[str, Any]:
+def means(cards: Sequence[Card]) -> dict[str, Any]:
     """Plain data: mean, margin and standard deviation over runs, of all scores that every run has.
 
     Args:
@@ -78,7 +77,7 @@ def means(cards: Sequence[Scorecard]) -> dict[str, Any]:
         "scored": len(cards),
         "iterations": sorted({card.iterations for card in cards}),
         "scores": {n: {"name": cards[0].protocol.name(n), **scores[n]._asdict()} for n in names},
-        "protocol": asdict(cards[0].protocol) if cards else None,
+        "protocol": cards[0].protocol.as_dict() if cards else None,
     }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ganlab.plots import figures
 from ganlab.plots.figures import INK, OTHERS
-from ganlab.scoring.scorecard import is_distance
+from ganlab.scoring.scorecard import less_is_better
 from ganlab.sweeps.documents import by_clock
 from ganlab.sweeps.scores import ExperimentScores, Result, best_of, by_method, experiments, points
 from ganlab.sweeps.study import AGAIN
@@ -44,7 +44,7 @@ def sweep(found: Sequence[Result], by: str) -> "Figure":
     name = shown[0].cards[0].protocol.name(by)
     for axes in (left, right):
         figures.quiet(axes)
-    if is_distance(by):
+    if has_ratios(by):
         logarithmic(left, "y")
         if spans_much(values):
             logarithmic(right, "x")
@@ -64,7 +64,7 @@ def study(found: Sequence[Result], by: str) -> "Figure":
         found: results of a study's runs; at least one has the score.
         by: the score's short name.
     """
-    smaller = is_distance(by)
+    smaller = less_is_better(by)
     scores = [r.card.scores[by].value for r in found if r.card is not None]
     worst = max(scores) if smaller else min(scores)
     methods = by_method(found)
@@ -87,7 +87,7 @@ def study(found: Sequence[Result], by: str) -> "Figure":
     for axes, heading in zip(panels, titles, strict=True):
         axes.set_title(heading, loc="left", fontsize=9, color=INK)
         figures.quiet(axes)
-    if smaller:
+    if has_ratios(by):
         logarithmic(panels[0], "y")
         if spans_much(searched.values()):
             for axes in panels[1:]:
@@ -162,6 +162,11 @@ def canvas(heading: str, n: int, height: float) -> "tuple[Figure, list[Axes]]":
     figure = Figure((WIDE, height), dpi=DPI, layout="constrained", facecolor="white")
     figure.suptitle(heading, x=0.01, ha="left", fontsize=10, color=INK)
     return figure, list(figure.subplots(1, n))
+
+
+def has_ratios(by: str) -> bool:
+    """Whether factors of a score mean something: those of distances, not of nats (below 0, too)."""
+    return less_is_better(by) and by != "nll"
 
 
 def spans_much(groups: Iterable[Sequence[float]]) -> bool:

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from ganlab.runs.folder import Run, Which
 from ganlab.scoring import tables
+from ganlab.scoring.scorecard import Card, Score, spread
 from ganlab.sweeps.record import STATES, Job, State
 from ganlab.sweeps.scores import (
     ExperimentScores,
@@ -84,7 +85,8 @@ def run(result: Result) -> Document:
     """One run with all its scores."""
     card = result.card.as_dict() if result.card is not None else None
     unknown: Document = {"iterations": None, "repeats": None, "scores": {}, "protocol": None}
-    return {"run": str(result.job.run.path), **about(result), **(card or unknown)}
+    shown = {**about(result), **(card or unknown), "likelihoods": likelihoods(result.cards)}
+    return {"run": str(result.job.run.path), **shown}
 
 
 def about(result: Result) -> Document:
@@ -99,7 +101,21 @@ def about(result: Result) -> Document:
 def experiment(one: ExperimentScores) -> Document:
     """An experiment, with the mean of every score over its seeds, its interval and deviation."""
     about = {"experiment": one.label, "settings": settings(one.results[0])}
-    return about | {"runs": len(one.results)} | tables.means(one.cards)
+    means = tables.means(one.cards) | {"likelihoods": likelihoods(one.shown)}
+    return about | {"runs": len(one.results)} | means
+
+
+def likelihoods(cards: Sequence[Card]) -> Document:
+    """Full name -> nats: of a run, or the mean over runs with its interval and deviation."""
+    found: dict[str, list[Score]] = {}
+    for card in cards:
+        if "nll" in card.scores:
+            found.setdefault(card.protocol.name("nll"), []).append(card.scores["nll"])
+    means = {
+        name: one[0] if len(one) == 1 else spread([s.value for s in one])
+        for name, one in found.items()
+    }
+    return {name: score._asdict() for name, score in means.items()}
 
 
 def methods(found: Sequence[Result], by: str) -> list[Document]:

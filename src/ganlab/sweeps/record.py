@@ -16,7 +16,8 @@ from ganlab.errors import ConfigError
 from ganlab.runs import records
 from ganlab.runs.folder import RECORD, Run, Which, runs_below
 from ganlab.runs.snapshot import Snapshot
-from ganlab.scoring.scorecard import Scorecard
+from ganlab.scoring import nll
+from ganlab.scoring.scorecard import Card, Scorecard
 from ganlab.storage import files
 
 State = Literal["finished", "running", "interrupted", "failed", "stopped", "waiting"]
@@ -175,16 +176,30 @@ def cards(run: Run) -> list[Scorecard]:
         raise ConfigError([records.damaged(run.summary_file, f"scores: {error}")]) from error
 
 
-def card_of(run: Run, by: str, which: Which = "best", name: str | None = None) -> Scorecard | None:
+def likelihoods(run: Run) -> list[Card]:
+    """All likelihoods in a run's summary.
+
+    Raises:
+        ConfigError: the summary is damaged.
+    """
+    return [nll.card(record) for record in run.summary().get("likelihoods", [])]
+
+
+def known(run: Run) -> list[Card]:
+    """All scores and likelihoods in a run's summary."""
+    return [*cards(run), *likelihoods(run)]
+
+
+def card_of(run: Run, by: str, which: Which = "best", name: str | None = None) -> Card | None:
     """The scores of a run's last or best scoring, all by one protocol; None if there are none.
 
     Args:
-        by: short name of the score that decides ('frechet').
+        by: short name of the score that decides ('frechet'; 'nll': a likelihood).
         which: the last or the best scoring; the best checkpoint's on fresh noise, where there is
             one, since the score that chose it is too good.
         name: its full name ('fid'), which implies the protocol; None: the first protocol used.
     """
-    found = [card for card in cards(run) if by in card.scores]
+    found = [card for card in known(run) if by in card.scores]
     found = [card for card in found if name in (None, card.protocol.name(by))]
     alike = [c for c in found if not found[0].protocol.differences(c.protocol)]
     if not alike:
@@ -193,11 +208,16 @@ def card_of(run: Run, by: str, which: Which = "best", name: str | None = None) -
     if which == "best":
         best = run.summary().get("best") or {}
         once = (best.get("iteration"), best.get("seed"))
-        if fresh := [c for c in alike if (c.iterations, c.protocol.seed) == once]:
+        if fresh := [c for c in alike if (c.iterations, seed_of(c)) == once]:
             return fresh[0]
         for card in alike:
             chosen = card if card.better(chosen, by) else chosen
     return chosen
+
+
+def seed_of(card: Card) -> int | None:
+    """The seed of the noise of scores; a likelihood is of held-out images and has no noise."""
+    return card.protocol.seed if isinstance(card, Scorecard) else None
 
 
 def objective(run: Run) -> float | None:

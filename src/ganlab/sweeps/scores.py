@@ -10,17 +10,30 @@ from typing import NamedTuple
 from ganlab.config.completion import flattened
 from ganlab.errors import ProtocolMismatchError
 from ganlab.runs.folder import Run, Which, varied
-from ganlab.scoring.scorecard import Score, Scorecard, as_loss, spread
-from ganlab.sweeps.record import Job, card_of, cards, distinct
+from ganlab.scoring.scorecard import Card, Score, as_loss, spread
+from ganlab.sweeps.record import Job, card_of, distinct, known, likelihoods
 from ganlab.sweeps.study import AGAIN
 
 
 class Result(NamedTuple):
-    """A job, its distinguishing settings without the seed, and its scores if it has any."""
+    """A job, its distinguishing settings without the seed, and its scores if it has any.
+
+    Args:
+        job: its run.
+        settings: that distinguish it from the others.
+        card: the scores that decide; None: it has none.
+        beside: the newest of each of its likelihoods, if they do not decide.
+    """
 
     job: Job
     settings: Mapping[str, str]
-    card: Scorecard | None
+    card: Card | None
+    beside: Sequence[Card] = ()
+
+    @property
+    def cards(self) -> list[Card]:
+        """All that is to be shown of the run's scores and likelihoods."""
+        return [*([self.card] if self.card is not None else []), *self.beside]
 
     @property
     def label(self) -> str:
@@ -49,9 +62,14 @@ class ExperimentScores(NamedTuple):
     score: Score | None
 
     @property
-    def cards(self) -> list[Scorecard]:
+    def cards(self) -> list[Card]:
         """The scores of all runs that have any."""
         return [result.card for result in self.results if result.card is not None]
+
+    @property
+    def shown(self) -> list[Card]:
+        """The same, and the likelihoods of all runs."""
+        return [card for result in self.results for card in result.cards]
 
     def best(self, by: str) -> Result:
         """The run with the best score."""
@@ -59,10 +77,17 @@ class ExperimentScores(NamedTuple):
 
 
 def deciding(jobs: Iterable[Job]) -> str:
-    """The short name of the score in the runs' `metrics.best`; frechet if it is not set."""
+    """The short name of the score in the runs' `metrics.best`.
+
+    If it is not set: nll if the runs have likelihoods and no scores, else frechet.
+    """
+    jobs = list(jobs)
     begun = (job.run.config() for job in jobs if job.run.config_file.exists())
     named = (config.get("metrics", {}).get("best") for config in begun)
-    return next((name for name in named if name), "frechet")
+    if decided := next((name for name in named if name), None):
+        return decided
+    found = {name for job in jobs for card in known(job.run) for name in card.scores}
+    return "nll" if found == {"nll"} else "frechet"
 
 
 def shared(jobs: Sequence[Job], by: str) -> str | None:
@@ -70,7 +95,7 @@ def shared(jobs: Sequence[Job], by: str) -> str | None:
 
     Also None if the runs share no score.
     """
-    listed = [[c.protocol.name(by) for c in cards(job.run) if by in c.scores] for job in jobs]
+    listed = [[c.protocol.name(by) for c in known(job.run) if by in c.scores] for job in jobs]
     scored = [names for names in listed if names]
     if len({names[0] for names in scored}) < 2:
         return None
@@ -90,7 +115,15 @@ def results(
         name: full name of the score, to accept only its protocol.
     """
     settings = said(jobs) if any(job.overrides for job in jobs) else configured(jobs)
-    return [Result(job, settings[job], card_of(job.run, by, which, name)) for job in jobs]
+    chosen = {job: card_of(job.run, by, which, name) for job in jobs}
+    return [Result(job, settings[job], chosen[job], beside(job.run, chosen[job])) for job in jobs]
+
+
+def beside(run: Run, chosen: Card | None) -> list[Card]:
+    """The newest of each likelihood of a run, without that which was chosen."""
+    newest = {card.protocol.name("nll"): card for card in likelihoods(run)}
+    taken = chosen.protocol.name("nll") if chosen is not None else None
+    return [card for name, card in newest.items() if name != taken]
 
 
 def said(jobs: Sequence[Job]) -> dict[Job, dict[str, str]]:
