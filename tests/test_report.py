@@ -19,10 +19,11 @@ from ganlab.commands import command_line
 from ganlab.config.completion import flattened
 from ganlab.health.verdicts import Verdict
 from ganlab.report import report
-from ganlab.reporting import budget, frames, page, settings
+from ganlab.reporting import budget, frames, page, ranking, settings, table
 from ganlab.reporting.portrait import module_of
 from ganlab.scoring.protocol import Protocol
 from ganlab.scoring.scorecard import Score, Scorecard
+from ganlab.sweeps.record import jobs_in
 from ganlab.sweeps.scores import best_of
 from test_pages import HOSTILE
 
@@ -520,6 +521,30 @@ def test_likelihoods_say_what_they_are(tmp_path):
     assert "samples 50</td>" in shown
     assert "<img src=x" not in shown
     assert "less is better" not in page.report([made_run(tmp_path / "gan")])
+
+
+@pytest.mark.parametrize("scored", [False, True])
+def test_a_sweep_by_likelihood(tmp_path, scored):
+    """It ranks runs that have no scores, and stands beside scores."""
+
+    def told(nats, **protocol):
+        about = {"kind": "lower bound", "error": 0.5, "images": 100}
+        return [{"name": "nll/iwae-50", "nats": nats, "protocol": protocol, **about}]
+
+    points = [
+        ([f"seed={i}"], {"score": 10.0 + i if scored else None, "likelihoods": told(nats)})
+        for i, nats in enumerate((120.0, 90.0, -100.0))
+    ]
+    points.append((["seed=3"], {"score": None, "likelihoods": told(1.0, binarise=HOSTILE)}))
+    shown = page.report([made_sweep(tmp_path, points)])
+    by = NAME if scored else "nll/iwae-50"
+    assert f"<dt>ranked by</dt><dd>{by}, less is better</dd>" in shown
+    found = ranking.ranked(jobs_in(tmp_path / "sweep"))
+    assert found.order[:3] == ([0, 1, 2] if scored else [2, 1, 0])
+    assert found.left_out == (0 if scored else 1)
+    (column,) = [one for one in table.scores(found.results, found.by) if one.name == "nll/iwae-50"]
+    assert [cell.value for cell in column.cells] == [120.0, 90.0, -100.0, None]
+    assert "<img src=x" not in shown
 
 
 def test_a_run_that_has_just_begun(tmp_path, opened):

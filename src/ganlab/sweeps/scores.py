@@ -22,7 +22,8 @@ class Result(NamedTuple):
         job: its run.
         settings: that distinguish it from the others.
         card: the scores that decide; None: it has none.
-        beside: the newest of each of its likelihoods, if they do not decide.
+        beside: the newest of each of its likelihoods that do not decide; only those of the protocol
+            of the first run that has one of this name.
     """
 
     job: Job
@@ -116,14 +117,24 @@ def results(
     """
     settings = said(jobs) if any(job.overrides for job in jobs) else configured(jobs)
     chosen = {job: card_of(job.run, by, which, name) for job in jobs}
-    return [Result(job, settings[job], chosen[job], beside(job.run, chosen[job])) for job in jobs]
+    likely = {job: beside(job.run, chosen[job]) for job in jobs}
+    first = {n: card.protocol for job in reversed(jobs) for n, card in likely[job].items()}
+    return [
+        Result(
+            job,
+            settings[job],
+            chosen[job],
+            [c for n, c in likely[job].items() if not first[n].differences(c.protocol)],
+        )
+        for job in jobs
+    ]
 
 
-def beside(run: Run, chosen: Card | None) -> list[Card]:
-    """The newest of each likelihood of a run, without that which was chosen."""
+def beside(run: Run, chosen: Card | None) -> dict[str, Card]:
+    """Full name -> the newest of each likelihood of a run, without that which was chosen."""
     newest = {card.protocol.name("nll"): card for card in likelihoods(run)}
     taken = chosen.protocol.name("nll") if chosen is not None else None
-    return [card for name, card in newest.items() if name != taken]
+    return {name: card for name, card in newest.items() if name != taken}
 
 
 def said(jobs: Sequence[Job]) -> dict[Job, dict[str, str]]:
