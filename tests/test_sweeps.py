@@ -398,9 +398,9 @@ def test_a_plot_is_drawn_beside_the_record(swept):
 
 PROTOCOL = {field.name for field in fields(Protocol)}
 NAMES = ("frechet", "is", "kernel", "precision", "recall", "density", "coverage", "modes", "kl")
-CARD = {"iterations", "repeats", "scores", "protocol"}
+CARD = {"iterations", "likelihoods", "repeats", "scores", "protocol"}
 ABOUT = {"settings", "seed", "method", "stage"}
-MEANS = {"experiment", "settings", "runs", "scored", "iterations", "scores", "protocol"}
+MEANS = {"experiment", "settings", "runs", "scored", *CARD} - {"repeats"}
 
 
 def document(*words: str) -> dict:
@@ -443,7 +443,7 @@ def test_a_run_that_waits_has_the_same_keys(swept, tmp_path):
     last = document("table", str(sweep_in(outputs)), "seeds=apart")["runs"][-1]
     assert last["run"] == str(waiting)
     assert last.keys() == {"run", *ABOUT, *CARD}
-    assert [last[key] for key in sorted(CARD)] == [None, None, None, {}]
+    assert [last[key] for key in sorted(CARD)] == [None, {}, None, None, {}]
 
 
 def test_a_table_as_json_has_every_score_with_its_protocol(swept):
