@@ -20,6 +20,7 @@ from ganlab.lab.training import planned, trained
 from ganlab.lab.vanishing_gradient import GeneratorGradient, at_the_optimal, closed_forms
 from ganlab.latent import Gaussian, Uniform
 from ganlab.runs.folder import Run
+from ganlab.sweeps.record import Sweep, distinct
 
 SMALL = (
     *("trainer=smoke", "data.n=256", "model.generator.hidden=[4]"),
@@ -277,7 +278,10 @@ def test_the_grid_makes_a_table_and_a_picture(tmp_path):
     found = json.loads((folder / "results.json").read_text())
     assert [len(found[loss]) for loss in ("hinge", "wasserstein")] == [1, 1]
     assert (folder / "grid.png").exists()
-    assert len(json.loads((folder / "sweep.json").read_text())["jobs"]) == 2
+    jobs = Sweep(folder).jobs()
+    assert [distinct(jobs)[job] for job in jobs] == [["loss=hinge"], ["loss=wasserstein"]]
+    for job in jobs:
+        assert planned(job.overrides).run.path.resolve() == job.run.path.resolve()
 
 
 def test_the_grid_with_r1_has_it_for_every_loss_and_a_place_of_its_own(tmp_path):

@@ -23,7 +23,9 @@ from ganlab.lab.generative.measures import FILE, Measured, found_before, of_poin
 from ganlab.lab.generative.page import Chapter, page
 from ganlab.lab.generative.seen import paragraph
 from ganlab.lab.generative.summary import Outcome, spelled, together
+from ganlab.lab.training import planned
 from ganlab.runs.folder import Run, runs_in
+from ganlab.sweeps.record import Sweep, distinct
 
 NAMES = [kind.name for kind in KINDS]
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>'\"{{ 7 * 7 }}"
@@ -54,6 +56,16 @@ def test_the_command_trains_real_runs_and_writes_all_that_it_says(compared):
     assert len(json.loads((folder / "sweep.json").read_text())["jobs"]) == len(KINDS)
     with Image.open(folder / "digits.png") as picture:
         assert picture.width > picture.height > 100
+
+
+def test_the_record_has_what_repeats_each_run_and_names_its_kind(compared):
+    *_, folder = compared
+    jobs = Sweep(folder).jobs()
+    for job, name in zip(jobs, NAMES, strict=True):
+        again = planned(job.overrides, by_clock=True)
+        assert again.run.path.resolve() == job.run.path.resolve()
+        assert distinct(jobs)[job] == [f"kind={name}"]
+        assert f"kind={name}" not in job.overrides
 
 
 def test_the_page_holds_pictures_numbers_and_what_is_seen_of_each_kind(compared):

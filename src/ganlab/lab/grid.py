@@ -71,7 +71,9 @@ def grid(
         words = [*needed(loss, r1), f"output_dir={folder}", *overrides]
         plans[loss] = points(loss, seeds, words, composer)
     require_modes(plans[losses[0]][0])
-    Sweep(folder).add(Job(p.run, (f"loss={n}", f"seed={s}")) for n, s, p in listed(plans))
+    Sweep(folder).add(
+        Job(p.run, p.overrides, label=(f"loss={n}", f"seed={s}")) for n, s, p in listed(plans)
+    )
     for loss, seed, plan in listed(plans):
         print(f"\n{loss}, seed {seed}", flush=True)
         with contextlib.suppress(JobFailedError):  # already reported; go on with the others

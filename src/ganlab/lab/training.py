@@ -30,6 +30,7 @@ class Planned(NamedTuple):
 
     config: dict[str, Any]
     run: Run
+    overrides: tuple[str, ...]
 
     @property
     def experiment(self) -> Experiment:
@@ -53,7 +54,8 @@ def planned(
     cfg, config = composed(overrides, composer or Composer())
     if config["minutes"] is not None and not by_clock:
         raise ConfigError(["minutes: a laboratory counts iterations; set iterations=... instead"])
-    return Planned(config, rehearse(cfg, config, Point(list(overrides))).run)
+    run = rehearse(cfg, config, Point(list(overrides))).run
+    return Planned(config, run, tuple(overrides))
 
 
 def composed(overrides: Sequence[str], composer: Composer) -> tuple[DictConfig, dict[str, Any]]:

@@ -114,7 +114,8 @@ def plot(listed: Sequence[Axis], shades: Sequence[str], labels: Sequence[str]) -
     drawn.grid.visible = False
     drawn.outline_line_width = 0
     drawn.xaxis.ticker = FixedTicker(ticks=list(range(len(listed))))
-    drawn.xaxis.major_label_overrides = {i: cut(a.name, 32) for i, a in enumerate(listed)}
+    names = {i: cut(axis.name, 40).replace("/", "/\n") for i, axis in enumerate(listed)}
+    drawn.xaxis.major_label_overrides = names
     drawn.xaxis.axis_line_color = drawn.xaxis.major_tick_line_color = None
     nan = float("nan")
     ys: list[Any] = [

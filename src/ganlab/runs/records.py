@@ -79,6 +79,7 @@ class SweptJob(BaseModel):
     overrides: list[str]
     method: str = ""
     stage: str = ""
+    label: list[str] = []
 
 
 class SweepRecord(BaseModel):

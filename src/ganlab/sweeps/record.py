@@ -33,12 +33,14 @@ class Job:
         overrides: of the config, from the sweep.
         method: in a study, the method that the run tries.
         stage: in a study, the stage that the run belongs to.
+        label: NAME=VALUE words that tell it from the others; empty: its overrides do.
     """
 
     run: Run
     overrides: tuple[str, ...] = ()
     method: str = ""
     stage: str = ""
+    label: tuple[str, ...] = ()
 
     @property
     def state(self) -> State:
@@ -104,12 +106,13 @@ class Sweep:
         # Relative, so that the folder of outputs can be moved as a whole.
         where = os.path.relpath(job.run.path.absolute(), self.path.absolute())
         tried = {"method": job.method, "stage": job.stage} if job.method else {}
-        return {"run": where, "overrides": redacted_words(job.overrides), **tried}
+        named = {"label": redacted_words(job.label)} if job.label else {}
+        return {"run": where, "overrides": redacted_words(job.overrides), **tried, **named}
 
     def _job(self, about: dict[str, Any]) -> Job:
         path = Path(os.path.normpath(self.path / about["run"]))
-        overrides = tuple(about["overrides"])
-        return Job(Run(path), overrides, about.get("method", ""), about.get("stage", ""))
+        overrides, label = tuple(about["overrides"]), tuple(about.get("label", ()))
+        return Job(Run(path), overrides, about.get("method", ""), about.get("stage", ""), label)
 
 
 def standing(sweep: Sweep) -> str:
@@ -131,9 +134,9 @@ def standing(sweep: Sweep) -> str:
 
 
 def distinct(jobs: Sequence[Job]) -> dict[Job, list[str]]:
-    """The overrides that distinguish each job: those that not all jobs share, except Hydra's."""
+    """What distinguishes each job: what not all share of labels or overrides, except Hydra's."""
     words = {
-        job: [word.lstrip("+") for word in job.overrides if not word.startswith("hydra")]
+        job: [w.lstrip("+") for w in job.label or job.overrides if not w.startswith("hydra")]
         for job in jobs
     }
     shared = set.intersection(*map(set, words.values())) if len(jobs) > 1 else set()

@@ -77,7 +77,9 @@ def generative(
         if one.refusal is not None:
             print(f"{one.data.name}, {one.kind.name}: left out: {one.refusal}", flush=True)
     Sweep(folder).add(
-        Job(plan.run, label(one, seed)) for one in listed for seed, plan in enumerate(one.plans)
+        Job(plan.run, plan.overrides, label=label(one, seed))
+        for one in listed
+        for seed, plan in enumerate(one.plans)
     )
     train(listed, seeds)
     chapters = [chapter(DATA[name], listed, wanted, folder) for name in dict.fromkeys(data)]
