@@ -539,6 +539,7 @@ def test_a_sweep_by_likelihood(tmp_path, scored):
     shown = page.report([made_sweep(tmp_path, points)])
     by = NAME if scored else "nll/iwae-50"
     assert f"<dt>ranked by</dt><dd>{by}, less is better</dd>" in shown
+    assert shown.count("<td>nll/iwae-50</td><td>at most ") == len(points), "side by side"
     found = ranking.ranked(jobs_in(tmp_path / "sweep"))
     assert found.order[:3] == ([0, 1, 2] if scored else [2, 1, 0])
     assert found.left_out == (0 if scored else 1)

@@ -88,6 +88,7 @@ def report(folders: Sequence[Path], stamp: str | None = None) -> str:
         groups=arranged,
         library=bokeh.library() if drawn else "",
         elements=bokeh.deferred(drawn),
+        likelihood=LIKELIHOOD,
         **values,
     )
     if (size := len(html.encode())) > budget.PAGE:
@@ -114,7 +115,6 @@ def one(run: Shown) -> dict[str, Any]:
         "chosen": [0],
         "run": run,
         "settings": settings.settings(run.run.config()),
-        "likelihood": LIKELIHOOD,
         "quiz": QUIZ.values(),
         "attachments": run.run.attempt(lambda: attachments.attachments(run.run.path)) or [],
     }
