@@ -353,6 +353,7 @@ def part(run: Run, scores: dict[int, float], attempt: int = 0, **options: str) -
     logger.go_on(min(scores) - 1, attempt)
     for iteration, value in scores.items():
         row = {"iterations": iteration, "fid": value, "is": value, "own": value}
+        row["nll/iwae-50"] = value
         file.log_metrics(row)
         logger.log_metrics(row)
     logger.finish("failed")
@@ -375,6 +376,7 @@ def test_what_a_part_that_died_had_told_is_not_told_again_nor_its_best_forgotten
     assert (received.summary["fid"], received.summary["best/fid"]) == (3.0, 2.0)
     assert received.summary["best/fid/iterations"] == 1
     assert received.summary["best/is"] == 4.0, "5 was made again"
+    assert received.summary["best/nll/iwae-50"] == 2.0, "less is better"
     assert received.summary["own"]["min"] == 3.0, "W&B's own minimum has begun to remember"
 
 

@@ -56,7 +56,7 @@ class Provenance(ABC):
 
     @abstractmethod
     def name(self, score: str) -> str:
-        """The full name of a score, which says the most of it."""
+        """The full name of a score."""
 
     @abstractmethod
     def sentences(self) -> list[str]:
