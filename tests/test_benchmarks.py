@@ -25,7 +25,7 @@ import scoring
 import startup
 import threads
 import training
-from commands import completed
+from commands import completed, run_train, runs_in
 from conftest import ROOT, fit, small_gan
 from ganlab.callbacks import Journal
 from ganlab.data import MNIST, Folder
@@ -375,3 +375,20 @@ def test_the_live_laboratory_is_timed_beside_a_bare_loop():
         "a second of one core",
         "live",
     ]
+
+
+@pytest.mark.long
+def test_samples_of_boltzmann_machines_are_measured_by_their_share_of_annealed_sweeps(tmp_path):
+    small = ("trainer=smoke", "logger=csv", "model=rbm", "model.generator.hidden=12")
+    small += ("model.chains=10", "model.generator.sweeps=6", "callback.likelihood.n=20")
+    for units in ((), ("model.generator.visible=gaussian", "model.binarise=none")):
+        assert run_train(*small, *units, f"output_dir={tmp_path}").code == 0
+    words = f"runs={','.join(map(str, runs_in(tmp_path)))}", "rises=0.5,0", "chains=4", "sweeps=3"
+    titles, *found = rows("rise.py", *words)
+    assert len(titles) == 5
+    assert [row[0] for row in found] == ["0.5", "0", "chains of training"]
+    for row in found[:2]:
+        inks, distances = map(float, row[1::2]), map(float, row[2::2])
+        assert all(0 < ink < 256 for ink in inks)
+        assert all(0 < distance < 1 for distance in distances)
+    assert [cell == "" for cell in found[2]] == [False, False, True, False, True]
