@@ -30,7 +30,9 @@ from ganlab.lab.live import (
     usual_strength,
 )
 from ganlab.lab.live.algorithm import GAMES, lines
+from ganlab.lab.live.desk import Desk
 from ganlab.lab.live.history import MOST, POINTS, Curves, History, Snapshot
+from ganlab.lab.live.link import Link
 from ganlab.lab.live.setup import CHOICES
 from ganlab.lab.live.stage import experiment_of
 
@@ -375,7 +377,7 @@ def test_a_changed_rate_counts_from_the_next_update():
         ({"loss": "began"}, "energies"),
         ({"loss": "hing"}, "did you mean 'hinge'"),
         ({"k": 0}, "k: expected a whole number"),
-        ({"regularizers": (("consistency", 1.0),)}, "moves pixels"),
+        ({"regularizers": (("consistency", 1.0),)}, "expected some of dragan"),
         ({"g_width": 16}, "g_width: cannot change while it runs; it needs a new training"),
         ({"data": "grid_2d"}, "data: cannot change while it runs"),
     ],
@@ -524,11 +526,46 @@ def test_infinite_numbers_end_it_with_a_sentence_and_one_can_go_back():
     assert training.iterate(10) == 0
     training.advance()
     training.d_update()
+    said, failed = training.failure, training.iterations
     training.go_to(0)
     assert training.failure is None
+    training.go_to(failed)
+    assert (training.failure, training.iterations) == (said, failed)
+    assert training.verdicts[-1].ailment == "divergence"
+    training.go_to(0)
     training.change(g_rate=1e-3, d_rate=1e-3, k=1)
     assert training.iterate(10) == 10
     assert all(t.isfinite().all() for t in state_of(training).values())
+
+
+WILD = replace(SMALL, loss="wasserstein", g_optimizer="sgd", d_optimizer="sgd", k=20)
+WILD = replace(WILD, g_rate=10.0, d_rate=10.0)
+
+
+def test_beside_one_that_has_failed_the_history_is_as_it_was():
+    desk = Desk(Link(SMALL, beside=WILD))
+    for _ in range(60):
+        desk.iterate()
+    left, right = (side.training for side in desk.sides)
+    failed = right.iterations
+    assert right.failure is not None
+    assert failed < 40 < left.iterations == 60
+    desk.go_to(40)
+    assert (left.iterations, right.iterations) == (40, failed)
+    assert right.failure is not None
+    desk.go_to(0)
+    assert (left.iterations, right.iterations, right.failure) == (0, 0, None)
+
+
+def test_slow_motion_of_what_cannot_go_on_pauses():
+    desk = Desk(Link(WILD))
+    desk.play()
+    while desk.playing:
+        desk.slice(0.05)
+    assert desk.ended
+    desk.slow()
+    desk.slice(0.05)
+    assert not desk.playing
 
 
 # Layers -----------------------------------------------------------------------------------------

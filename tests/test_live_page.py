@@ -169,7 +169,7 @@ def test_a_link_is_read_as_it_was_written(link):
         ("beside=k%3D99", "beside: k: expected a whole number from 1 to 20, got 99"),
         ("beside=seed%3D3", "beside: seed is the same on both sides"),
         ("layers=real,heet", "layers: expected some of .*, got 'heet'; did you mean 'heat'"),
-        ("iterations=-1", "iterations: expected a whole number from 0 to 1e\\+06, got '-1'"),
+        ("iterations=-1", "iterations: expected a whole number from 0 to 1000000, got '-1'"),
         ("iterations=1e3", "iterations: expected"),
         (f"{HOSTILE}=1", "unknown"),
         ("k=1e999&seed=-1", "seed: expected a whole number"),
@@ -436,6 +436,50 @@ def test_regularizers_are_chosen_with_their_strength(live, served):
     assert page.input_value("[data-strength=gradient_penalty]") == "0.5"
     page.uncheck("[data-regularizer=gradient_penalty]")
     says(page, "#regularizers-shown", "none")
+
+
+@pytest.mark.parametrize("pause", [20, 150])
+def test_regularizers_ticked_while_older_answers_arrive_are_all_in_force(live, served, pause):
+    page = live()
+    page.click("#regularizers summary")
+    page.click("#play")
+    ticked = ("gradient_penalty", "r1", "r2", "lecam")
+    page.evaluate(
+        """async ([names, pause]) => {
+            for (const name of names) {
+                document.querySelector(`[data-regularizer=${name}]`).click();
+                await new Promise((resolve) => setTimeout(resolve, pause));
+            }
+        }""",
+        [ticked, pause],
+    )
+    desk = served.desk(page)
+    until(page, lambda: {name for name, _ in desk.setups[0].regularizers} == {*ticked})
+    page.wait_for_timeout(300)
+    assert page.locator("[data-regularizer]:checked").count() == len(ticked)
+    assert page.locator("[data-regularizer=consistency]").count() == 0, "it is for images"
+
+
+def test_a_point_is_an_iteration_after_a_click_too(live):
+    page = live()
+    page.click("[data-do='iterate']")
+    shown(page, 1)
+    page.keyboard.press(".")
+    shown(page, 2)
+    page.focus("[data-choice=k]")
+    page.keyboard.press(".")
+    page.click("[data-do='iterate']")
+    shown(page, 3)
+
+
+def test_the_algorithm_is_that_of_the_chosen_side(live):
+    page = live(f"{SMALL}&beside=loss%3Dwasserstein%26k%3D3")
+    says(page, "#algorithm-title", "left side")
+    says(page, "#lines", "log")
+    page.click("#which input >> nth=1")
+    says(page, "#algorithm-title", "right side")
+    says(page, "#step", "for k = 3 steps")
+    assert "log" not in page.inner_text("#lines")
 
 
 @pytest.mark.long
@@ -1041,6 +1085,11 @@ def test_a_recorded_run_opens_from_disk(recorded, opened):
     assert file.stat().st_size < 3e6
     page = opened(file)
     page.locator(".numbers div").first.wait_for()
+    pictures, legend, command_ = (
+        page.locator(one).bounding_box() for one in ("#pictures", "#legend", "#share")
+    )
+    assert legend["x"] == command_["x"] > pictures["x"] + pictures["width"] - 1, "two columns"
+    assert legend["width"] == command_["width"]
     assert page.inner_text("#iterations") == "0 of 40"
     first = page.locator(".plot").first.screenshot()
     page.focus("#history")

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import shutil
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -140,8 +141,33 @@ def test_its_margin_has_what_comes_from_images_and_what_from_chains():
     assert alone.scores["nll"].margin is None
     assert card.protocol.sentences() == [
         "about so many nats, of 20 images",
-        "method ais-10, binarise fixed",
+        "method ais-10, of probability, binarise fixed",
     ]
     exact = replace(card.protocol, kind="exact")
     assert exact.sentences()[0] == "the number itself, of 20 images"
     assert score_named(card.protocol.name("nll")) == "nll"
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_bounds_of_one_quantity_are_compared_whatever_the_model_is(wrong):
+    """A VAE's and a belief network's; of densities those with any deviation."""
+    seen = {"binarise": "dynamic", "samples": 3}
+    vae = {**seen, "likelihood": "Bernoulli"}
+    normal = [{**seen, "likelihood": f"normal, {it}"} for it in ("deviation 0.1", "learned")]
+    pairs = [(vae, normal[0])] if wrong else [(seen, vae), normal]
+    for one, other in pairs:
+        mine, theirs = (nll.card({**RECORD, "protocol": it}).protocol for it in (one, other))
+        assert mine.differences(theirs) == (["of: probability and density"] if wrong else [])
+
+
+def test_the_state_of_runs_is_told_though_their_likelihoods_cannot_be_compared(swept, tmp_path):
+    outputs = Path(shutil.copytree(swept.parents[1], tmp_path / "outputs"))
+    file = runs_in(outputs)[0] / "summary.json"
+    file.write_text(file.read_text().replace('"binarise": "dynamic"', '"binarise": "fixed"'))
+    folder = str(outputs / "sweeps" / swept.name)
+    outcome = run_sweep("status", folder)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "4 finished" in outcome.out
+    refused = run_sweep("table", folder)
+    assert refused.code == 2
+    assert "binarise: " in refused.err

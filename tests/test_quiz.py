@@ -377,7 +377,7 @@ def test_each_trial_is_answered_once(serving):
 def test_the_key_stays_with_the_server(serving):
     quiz = serving(Design(4))
     state = json.loads(quiz.ask("/state").body)
-    assert state["question"].keys() == {"name", "number", "of", "practice", "exposure"}
+    assert state["question"].keys() == {"name", "number", "of", "practice", "exposure", "seen"}
     reply = json.loads(quiz.ask("/answer", quiz.given()).body)
     assert reply.keys() == {"question"}, "no feedback in trials that count"
     names = quiz.play._names
@@ -624,12 +624,52 @@ def test_reload_goes_on_and_writes_nothing(serving, opened):
     page.wait_for_selector("#count:text-is('Trial 2 of 4')")
     page.reload()
     assert not quiz.written()
+    page.wait_for_selector("#go:visible")
+    assert not page.is_visible("#practice"), "it is over"
     finished(page, quiz.play)
     (file,) = quiz.written()
     page.reload()
     page.wait_for_selector("#result:visible")
     assert file.name in page.text_content("#kept")
     assert len(quiz.written()) == 1
+
+
+def test_a_double_click_is_one_answer(serving, opened):
+    quiz = serving(Design(6))
+    page = begun(opened(quiz.url))
+    page.wait_for_selector(READY)
+    page.dblclick("[data-answer=real]")
+    page.wait_for_selector("#count:text-is('Trial 2 of 6')")
+    page.wait_for_selector(READY)
+    assert len(quiz.play.given) == 1
+    page.evaluate(
+        """async () => {
+            const button = document.querySelector("[data-answer]");
+            button.click();
+            await new Promise((resolve) => setTimeout(resolve, 150));
+            button.click();  // a finger that taps twice: nobody has seen the next image
+        }"""
+    )
+    page.wait_for_selector("#count:text-is('Trial 3 of 6')")
+    page.wait_for_selector(READY)
+    assert len(quiz.play.given) == 2
+
+
+def test_after_a_reload_a_timed_image_is_not_shown_again(serving, opened):
+    quiz = serving(Design(4, 2), staircase=Staircase(start=300))
+    page = begun(opened(quiz.url))
+    page.wait_for_selector(READY)
+    page.reload()
+    begun(page)
+    page.evaluate("() => { window.exposed = 0; QuizScreen.prototype.show = () => { exposed++ } }")
+    page.wait_for_selector(READY)
+    assert page.evaluate("exposed") == 0
+    answered(page, quiz.play)
+    assert quiz.play.given[0].shown_ms is None
+    learnt(page, right=True)
+    page.wait_for_selector("#count:text-is('Practice 2 of 2')")
+    page.wait_for_selector(READY)
+    assert page.evaluate("exposed") == 1, "the next one is"
 
 
 @pytest.mark.long

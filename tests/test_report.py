@@ -498,9 +498,11 @@ def test_hostile_sweeps_run_nothing(tmp_path, opened):
 def test_a_damaged_file_is_named(tmp_path, name, content, said):
     run = made_run(tmp_path / "run")
     (run / "quiz").mkdir()
+    (run / "quiz" / "2.json").write_text(json.dumps({"mode": "untimed", "trials": 4}))
     (run / name).write_bytes(content)
     assert run_report(str(run)).code == 0
     html = (run / "report.html").read_text().replace("&#39;", "'")
+    assert "Which image is real?" in html, "the other result is shown"
     assert "What is missing" in html
     assert said in html
     other = made_run(tmp_path / "other")
@@ -536,15 +538,19 @@ def test_a_sweep_by_likelihood(tmp_path, scored):
         for i, nats in enumerate((120.0, 90.0, -100.0))
     ]
     points.append((["seed=3"], {"score": None, "likelihoods": told(1.0, binarise=HOSTILE)}))
+    exact = [{**told(2.0)[0], "name": "nll/exact"}]
+    points.append((["seed=4"], {"score": None, "likelihoods": exact}))
     shown = page.report([made_sweep(tmp_path, points)])
     by = NAME if scored else "nll/iwae-50"
     assert f"<dt>ranked by</dt><dd>{by}, less is better</dd>" in shown
-    assert shown.count("<td>nll/iwae-50</td><td>at most ") == len(points), "side by side"
+    assert shown.count("<td>nll/iwae-50</td><td>at most ") == 4, "side by side"
     found = ranking.ranked(jobs_in(tmp_path / "sweep"))
     assert found.order[:3] == ([0, 1, 2] if scored else [2, 1, 0])
-    assert found.left_out == (0 if scored else 1)
+    assert found.left_out == (0 if scored else 2)
     (column,) = [one for one in table.scores(found.results, found.by) if one.name == "nll/iwae-50"]
-    assert [cell.value for cell in column.cells] == [120.0, 90.0, -100.0, None]
+    assert [cell.value for cell in column.cells] == [120.0, 90.0, -100.0, None, None]
+    (other,) = [one for one in table.scores(found.results, found.by) if one.name == "nll/exact"]
+    assert [cell.value for cell in other.cells] == [None] * 4 + [2.0], "not ranked, but shown"
     assert "<img src=x" not in shown
 
 

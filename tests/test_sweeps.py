@@ -258,6 +258,21 @@ def test_the_best_of_a_run_is_the_score_that_did_not_choose_it(tmp_path, wrong):
     assert found.scores["frechet"].value == (1.0 if wrong else 2.0)
 
 
+def test_runs_of_another_class_are_not_taken_for_seeds_of_one_experiment(tmp_path):
+    classes = ("ganlab.gan.GAN", "my.OtherGAN", "my.OtherGAN")
+    for seed, target in enumerate(classes):
+        config = completed(f"seed={seed}")
+        config["gan"] = {**config["gan"], "_target_": target}
+        folder = tmp_path / "digits-dcgan-nonsaturating" / f"{seed:08x}"
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    found = scores.results(jobs_in(tmp_path), "frechet")
+    assert len({one.label for one in found}) == 2
+    assert [one.settings["gan._target_"] for one in found] == ["ganlab.gan.GAN"] + [
+        "my.OtherGAN"
+    ] * 2
+
+
 def test_scores_of_one_name_that_are_unlike_are_refused(swept, tmp_path):
     outputs = Path(shutil.copytree(swept[0], tmp_path / "outputs"))
     file = runs_in(outputs)[0] / "summary.json"

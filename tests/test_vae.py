@@ -17,6 +17,7 @@ from conftest import adam, differing, fit, same, weights
 from ganlab.data import Digits
 from ganlab.errors import CombinationError
 from ganlab.health.verdicts import Detector, Watch
+from ganlab.lab.training import planned
 from ganlab.latent import Gaussian, Uniform
 from ganlab.models import VAE, Bernoulli, Normal
 from ganlab.models.vae import kl_to_prior, reparametrised
@@ -413,6 +414,11 @@ def test_what_means_nothing_to_a_vae_is_refused_with_the_reason(word, tmp_path):
     assert REFUSED[word] in outcome.err
     assert outcome.err.startswith("ganlab: 1 mistake, nothing was started")
     assert runs_in(tmp_path) == []
+
+
+def test_the_class_of_a_part_stands_behind_the_models_name():
+    words = ["model=vae", "model.binarise=none", "model.likelihood._target_=ganlab.models.Normal"]
+    assert planned(words).run.path.parent.name == "digits-vae-normal"
 
 
 def test_a_bernoulli_likelihood_of_points_is_refused(tmp_path):

@@ -45,7 +45,8 @@ def status(folder: str, format: Literal["markdown", "json"] = "markdown") -> Non
         format: json is one document.
     """
     said, folder = folder, str(folder_named(folder, "sweep"))
-    found = judged(folder)[1]
+    jobs = jobs_in(Path(folder))
+    found = results(jobs, deciding(jobs))
     states = {result.job: result.job.state for result in found}
     if format == "json":
         print(tables.as_json(documents.status(folder, states, found)))

@@ -60,6 +60,7 @@ class Play:
         self.design, self.trials = design, trials
         self.staircase, self.feedback = staircase, feedback
         self.given = list[Answer]()
+        self._seen = ""  # the trial whose images have been asked for
         # Random, so that nothing of the seed or the order is in a name.
         self._names = [secrets.token_hex(8) for _ in trials]
 
@@ -84,8 +85,11 @@ class Play:
         return self._names[len(self.given)]
 
     def images(self, name: str) -> tuple[bytes, ...] | None:
-        """The images of the trial that is due; None if that is not its name."""
-        return self.trials[len(self.given)].images if self._is_due(name) else None
+        """The images of the trial that is due, then seen; None if that is not its name."""
+        if not self._is_due(name):
+            return None
+        self._seen = name
+        return self.trials[len(self.given)].images
 
     def question(self) -> dict[str, Any]:
         """All that the page may know of the trial that is due, besides its images."""
@@ -96,6 +100,7 @@ class Play:
             "of": self.design.practice if self.practising else self.design.n,
             "practice": self.practising,
             "exposure": self.exposure,
+            "seen": self._seen == self.due,
         }
 
     @property

@@ -4,11 +4,12 @@
 
 (() => {
   /**
-   * @typedef {{name: string, number: number, of: number, practice: boolean, exposure: number | null}} Question
+   * @typedef {{name: string, number: number, of: number, practice: boolean, exposure: number | null, seen: boolean}} Question
    * @typedef {{question?: Question, result?: QuizResult, file?: string | null, error?: string | null}} Next
    * @typedef {Next & {correct?: boolean, right?: string}} Reply
    */
   const FIXATION = 600; // milliseconds that the cross is seen before a timed image
+  const BLINK = 200; // milliseconds in which nobody answers: the second click of a double click does not count
   /** @type {Record<string, string>} */
   const NAMES = {
     real: "It is real.", fake: "It was generated.", left: "The left one is real.", right: "The right one is real.",
@@ -72,6 +73,9 @@
     }
   };
 
+  /** @param {number} milliseconds */
+  const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
   /** @param {Question} question */
   const pose = async (question) => {
     only("trial");
@@ -85,13 +89,16 @@
     shown = null;
     if (question.exposure === null) {
       screen.show();
+    } else if (question.seen) {
+      screen.mask(); // the page was loaded again: no second look
     } else {
       for (const cross of crosses) cross.hidden = false;
-      await new Promise((resolve) => setTimeout(resolve, FIXATION));
+      await pause(FIXATION);
       for (const cross of crosses) cross.hidden = true;
       shown = await screen.expose(question.exposure);
     }
     began = await quizFrame();
+    await pause(BLINK);
     practised = question.practice;
     allow(question);
   };
@@ -178,7 +185,9 @@
 
   element("go").addEventListener("click", () => proceed());
   element("next").addEventListener("click", () => proceed());
-  for (const button of buttons) button.addEventListener("click", () => answer(button.dataset.answer ?? ""));
+  for (const button of buttons) button.addEventListener("click", (event) => {
+    if (event.detail < 2) answer(button.dataset.answer ?? "");
+  });
   /** @type {Record<string, string>} */
   const keys = { ArrowLeft: settings.choices[0], ArrowRight: settings.choices[1] };
   if (settings.choices[0] === "real") Object.assign(keys, { r: "real", f: "fake", R: "real", F: "fake" });
@@ -199,6 +208,7 @@
       await follow(next);
       return;
     }
+    element("practice")?.toggleAttribute("hidden", !next.question.practice);
     if (next.question.name !== settings.first) element("going").textContent = `Go on: ${named(next.question)}`;
     introduce(next.question);
   });

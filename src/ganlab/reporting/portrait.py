@@ -1,9 +1,10 @@
 """A run as a page shows it: facts, the command that repeats it, scores, health, quizzes."""
 
+import functools
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from ganlab.plots.figures import Series
@@ -97,7 +98,7 @@ def portrait(job: Job, run: Tolerant, readings: Mapping[str, Series]) -> Portrai
         ailments=ailments(summary, run.reached()),
         scores=score_tables(cards(run)),
         likelihoods=[likelihood(record) for record in summary.get("likelihoods", [])[:LINES]],
-        quizzes=run.attempt(lambda: quizzes(run.path)) or [],
+        quizzes=quizzes(run),
     )
 
 
@@ -233,17 +234,11 @@ def likelihood(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def quizzes(run: Path) -> list[list[str]]:
-    """A row for each result of `ganlab quiz`, cells as in QUIZ.
-
-    Raises:
-        ConfigError: one is damaged.
-    """
-    found = []
-    for file in sorted((run / "quiz").glob("*.json"))[:LINES]:
-        record = records.read(file, dict[str, Any])
-        found.append([spelled(name, record.get(name)) for name in QUIZ])
-    return found
+def quizzes(run: Tolerant) -> list[list[str]]:
+    """A row for each result of `ganlab quiz` that is not damaged, cells as in QUIZ."""
+    files = sorted((run.path / "quiz").glob("*.json"))[:LINES]
+    found = [run.attempt(functools.partial(records.read, file, dict[str, Any])) for file in files]
+    return [[spelled(name, one.get(name)) for name in QUIZ] for one in found if one is not None]
 
 
 def spelled(name: str, value: Any) -> str:

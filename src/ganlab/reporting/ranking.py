@@ -44,14 +44,19 @@ def ranked(jobs: Sequence[Job]) -> Ranking:
     if not scored:
         return Ranking(by, None, less_is_better(by), listed, [], 0)
     protocol = most_common(scored)
-    alike = [
-        result._replace(card=None)
-        if result.card and protocol.differences(result.card.protocol)
-        else result
-        for result in listed
-    ]
+    alike = [only(result, protocol, by) for result in listed]
     left = len(scored) - sum(result.card is not None for result in alike)
     return Ranking(by, protocol.name(by), less_is_better(by), alike, protocol.sentences(), left)
+
+
+def only(result: Result, protocol: Provenance, by: str) -> Result:
+    """A result whose score decides if it is by this protocol, and is shown if it has another name."""
+    card = result.card
+    if card is None or not protocol.differences(card.protocol):
+        return result
+    named_apart = card.protocol.name(by) != protocol.name(by)
+    shown = [*([card] if named_apart else []), *result.beside]
+    return result._replace(card=None, beside=shown)
 
 
 def most_common(protocols: Sequence[Provenance]) -> Provenance:

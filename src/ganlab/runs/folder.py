@@ -149,6 +149,8 @@ def folder_name(choices: Mapping[str, str], config: Mapping[str, Any]) -> str:
 def name_of(group: str, choice: str, node: Mapping[str, Any]) -> str:
     """The choice of a group, or the name of the class that was set in place of the choice's own.
 
+    The class of a part, such as a VAE's likelihood, stands behind the choice.
+
     Args:
         group: of the config, such as "loss".
         choice: its chosen option.
@@ -160,7 +162,9 @@ def name_of(group: str, choice: str, node: Mapping[str, Any]) -> str:
     for path, target in targets_of(node).items():
         if own.get(path, target) != target:
             words = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"  # where one begins
-            return re.sub(words, "_", target.rpartition(".")[2]).lower()
+            named = re.sub(words, "_", target.rpartition(".")[2]).lower()
+            part = "_target_" in node and path != "_target_"  # of a whole that has a class
+            return f"{choice}-{named}" if part else named
     return choice
 
 

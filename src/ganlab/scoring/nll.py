@@ -9,7 +9,8 @@ from ganlab.runs.records import NATS, LikelihoodKind
 from ganlab.scoring.protocol import Provenance
 from ganlab.scoring.scorecard import Card, Score
 
-DESCRIBES = ("iterations", "seed")  # of the protocol: does not keep two from being compared
+# Of the protocol: what does not keep two from being compared.  Deviations belong to the model.
+DESCRIBES = ("iterations", "seed", "likelihood", "units")
 NORMAL = 1.96  # standard errors in half of a 95% interval
 
 
@@ -52,9 +53,16 @@ class LikelihoodProtocol(Provenance):
         """Plain data."""
         return asdict(self)
 
+    @property
+    def is_density(self) -> bool:
+        """Whether it is of a density, of numbers, and not of a probability, of binary pixels."""
+        normal = str(self.protocol.get("likelihood", "")).startswith("normal")
+        return normal or self.protocol.get("units") == "gaussian"
+
     def _decisive(self) -> dict[str, Any]:
         told = {name: value for name, value in self.protocol.items() if name not in DESCRIBES}
-        return {"method": self.method, "images": self.images, **told}
+        of = "density" if self.is_density else "probability"
+        return {"method": self.method, "images": self.images, "of": of, **told}
 
 
 def card(record: Mapping[str, Any]) -> Card:

@@ -22,8 +22,8 @@ class Result(NamedTuple):
         job: its run.
         settings: that distinguish it from the others.
         card: the scores that decide; None: it has none.
-        beside: the newest of each of its likelihoods that do not decide; only those of the protocol
-            of the first run that has one of this name.
+        beside: what does not decide and is shown: the newest of each of its likelihoods, if its
+            protocol is that of the first run that has one of this name.
     """
 
     job: Job
@@ -146,8 +146,17 @@ def said(jobs: Sequence[Job]) -> dict[Job, dict[str, str]]:
 def configured(jobs: Sequence[Job]) -> dict[Job, dict[str, str]]:
     """The name of each run's experiment, and the settings that differ between their configs."""
     keys = [key for key in varied([job.run for job in jobs]) if key != "seed"]
-    shown = [key for key in keys if not key.endswith("_target_")]  # these are in the name
+    shown = [key for key in keys if not key.endswith("_target_") or not told_apart(jobs, key)]
     return {job: named(job.run, shown) for job in jobs}
+
+
+def told_apart(jobs: Iterable[Job], key: str) -> bool:
+    """Whether runs of one name have one value of a key of their configs."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for job in jobs:
+        value = dict(flattened(job.run.config())).get(key)
+        found[job.run.path.absolute().parent.name].add(str(value))
+    return all(len(values) == 1 for values in found.values())
 
 
 def named(run: Run, keys: Iterable[str]) -> dict[str, str]:

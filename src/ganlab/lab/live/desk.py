@@ -132,6 +132,8 @@ class Desk:
         started = time.perf_counter()
         if self.playing == "lines":
             self._lines()
+            if self.ended:
+                self.pause()
             return self.pace
         wait = max(FRAME, 1 / self.speed) if self.speed else FRAME
         left = max(1, round(self.speed * wait)) if self.speed else math.inf
@@ -190,10 +192,8 @@ class Desk:
         self._each(LiveTraining.advance)
         self.slowly = True
 
-    @property
-    def lit(self) -> int | None:
+    def _lit(self, training: LiveTraining) -> int | None:
         """The line that has been carried out, by its place among the lines; None: no single one."""
-        training = self.sides[0].training
         place = training.lines.index(training.line)
         return (place - 1) % len(training.lines) if self.slowly else None
 
@@ -337,8 +337,8 @@ class Desk:
             "speed": self.speed,
             "pace": self.pace,
             "kept": training.history.iterations,
-            "lines": [vars(line) for line in training.lines],
-            "line": self.lit,
+            "lines": [[vars(line) for line in side.training.lines] for side in self.sides],
+            "line": [self._lit(side.training) for side in self.sides],
             "url": self.link(here=not self.playing).query(),
             "link": self.link().query(),
             "commands": [side.training.command for side in self.sides],

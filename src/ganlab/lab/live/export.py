@@ -53,7 +53,9 @@ def mistakes(file: Path, frames: int, iterations: int) -> list[str]:
     found = [f"frames must be at most {MOST}, got {frames}"] if frames > MOST else []
     if not 1 <= iterations <= FAR.high:
         found.append(f"iterations must be from 1 to {FAR.high}, got {iterations}")
-    if file.is_dir() or not file.absolute().parent.is_dir():
+    if file.suffix not in (".html", ".htm"):
+        found.append(f"to: '{file}' must end in .html")
+    elif file.is_dir() or not file.absolute().parent.is_dir():
         found.append(f"to: expected a file in a folder that exists, got '{file}'")
     return found
 

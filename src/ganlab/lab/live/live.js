@@ -173,7 +173,10 @@
     .map((name) => `${name}:${/** @type {HTMLInputElement} */ (all(`[data-strength="${name}"]`)[0]).value}`)
     .join(",");
   for (const input of all("[data-regularizer], [data-strength]")) {
-    input.addEventListener("change", () => choose(input, "regularizers", regularizers()));
+    input.addEventListener("change", () => {
+      delete input.dataset.typed;
+      choose(by("regularizers"), "regularizers", regularizers());
+    });
   }
 
   const pad = drawingPad(/** @type {HTMLCanvasElement} */ (by("pad")), (points) => wish({ do: "draw", points }));
@@ -212,9 +215,11 @@
 
   document.addEventListener("keydown", (event) => {
     const target = /** @type {HTMLElement} */ (event.target);
-    if (controls.disabled || target.closest("input, select, button, summary, textarea") || event.ctrlKey || event.metaKey) return;
-    if (event.key === " ") play();
-    else if (event.key === ".") wish({ do: "iterate" });
+    if (controls.disabled || event.ctrlKey || event.metaKey) return;
+    const typing = target.closest("input:not([type=checkbox], [type=radio], [type=range]), select, textarea");
+    const pressing = target.closest("input, select, button, summary, textarea"); // Space is theirs
+    if (event.key === " " && !pressing) play();
+    else if (event.key === "." && !typing) wish({ do: "iterate" });
     else return;
     event.preventDefault();
   });

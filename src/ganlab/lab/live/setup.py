@@ -35,7 +35,14 @@ def options(group: str) -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in (conf_dir() / group).glob("*.yaml")))
 
 
-LOSSES, REGULARIZERS, OPTIMIZERS = options("loss"), options("regularizer"), options("optim")
+def moves_pixels(regularizer: str) -> bool:
+    """Whether a regularizer is for images alone."""
+    text = (conf_dir() / "regularizer" / f"{regularizer}.yaml").read_text(encoding="utf-8")
+    return any(locate(node["_target_"]).needs_pixels for node in yaml.safe_load(text).values())
+
+
+LOSSES, OPTIMIZERS = options("loss"), options("optim")
+REGULARIZERS = tuple(name for name in options("regularizer") if not moves_pixels(name))
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,9 @@ class Range:
         return fits and math.isfinite(value) and self.low <= value <= self.high  # type: ignore[arg-type,operator]
 
     def __str__(self) -> str:
-        kind = "a whole number" if self.whole else "a number"
-        return f"{kind} from {self.low:g} to {self.high:g}"
+        if self.whole:
+            return f"a whole number from {self.low:.0f} to {self.high:.0f}"
+        return f"a number from {self.low:g} to {self.high:g}"
 
 
 WIDTH, DEPTH, RATE = Range(1, 512, whole=True), Range(0, 6, whole=True), Range(0, 10)
@@ -94,8 +102,8 @@ class Setup:
         data: a name in DATA.
         strokes: what is drawn, if data is "drawn": see `ganlab.data.strokes`.
         loss: a name in conf/loss.
-        regularizers: (name in conf/regularizer, strength) of each; the strength is the first
-            parameter of its class: weight, gamma or limit.
+        regularizers: (name in conf/regularizer, strength) of each that needs no pixels; the
+            strength is the first parameter of its class: weight, gamma or limit.
         g_optimizer, d_optimizer: names in conf/optim.
         g_rate, d_rate: learning rates, in [0, 10]; 0: the player stays as it is.
         momentum: of both optimizers, in [0, 1); Adam's first beta.

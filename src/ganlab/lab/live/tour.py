@@ -133,7 +133,7 @@ TOUR = (
         "saddle-point",
         "Saddle point",
         DIRAC,
-        300,
+        330,
         sentences(
             """
             D is a straight line and G moves and stretches its noise, so the game is that of x y,
@@ -146,8 +146,9 @@ TOUR = (
         "Add the regularizer r1, or choose extra_sgd for both optimizers.",
         number="W1",
         change={"regularizers": (("r1", 1.0),)},
-        after="r1 punishes D's slope and so damps it: the swing dies out, and G comes to rest at "
-        "the data.",
+        after="r1 punishes D's slope and so damps it: the swing dies out, and the mean of G's "
+        "points comes to rest at that of the data. What is left of W1 is their spread, of which a "
+        "straight line sees nothing.",
         then=240,
         layers=("real", "generated", "densities", "gradients"),
     ),

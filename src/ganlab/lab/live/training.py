@@ -227,6 +227,7 @@ class LiveTraining:
             self.failure = str(error)
             if self.doctor is not None:
                 self.doctor.verdicts.append(diverged(self.iterations, self.failure))
+            self._keep()  # so that one can come back to it
             return
         self.curves.add(self.iterations, read)
         self._keep()
@@ -276,7 +277,7 @@ class LiveTraining:
             self._enter(Stage.of(kept.setup))
         self._restore(kept.state)
         self.interventions = kept.state["interventions"]
-        self.failure = None
+        self.failure = kept.state["failure"]
         return self.iterations
 
     def _leave_the_past(self) -> None:
@@ -300,6 +301,7 @@ class LiveTraining:
             "updates": dict(gan.updates),
             "singles": self._singles,
             "interventions": self.interventions,
+            "failure": self.failure,
             "health": self.doctor.state() if self.doctor is not None else None,
         }
 

@@ -14,7 +14,7 @@
  * @typedef {{frame: number, key: string, problems: string[], answered: number,
  *   refused: Record<string, Refusal>, scales: string[], charts: string[], iterations: number,
  *   playing: "" | "iterations" | "lines", speed: number, pace: number, kept: number[],
- *   lines: Line[], line: number | null, url: string, link: string, commands: string[],
+ *   lines: Line[][], line: (number | null)[], url: string, link: string, commands: string[],
  *   repeatable: boolean, layers: string[], dim: number, choices: Record<string, string>[],
  *   sides: Side[], titles: string[], stop: string, cured: boolean}} View
  */
@@ -82,9 +82,13 @@ const LiveView = (() => {
    * @param {string} value
    */
   function put(input, value) {
-    const waits = Number(input.dataset.wish ?? 0) > (latest?.answered ?? 0);
-    if (waits || input.dataset.typed !== undefined) return;
+    if (waits(input) || input.dataset.typed !== undefined) return;
     if (input.value !== value) input.value = value;
+  }
+
+  /** @param {HTMLElement} input @returns {boolean} whether the server has yet to answer what was chosen there */
+  function waits(input) {
+    return Number(input.dataset.wish ?? 0) > (latest?.answered ?? 0);
   }
 
   /** @type {Stop[]} */
@@ -150,10 +154,11 @@ const LiveView = (() => {
 
   /** @param {View} view */
   function showLines(view) {
-    const k = Math.max(...view.lines.map((line) => line.step));
+    const own = view.lines[side()];
+    const k = Math.max(...own.map((line) => line.step));
     /** @param {Line} line */
     const key = (line) => `${line.kind}${Math.min(line.step, 1)}`;
-    const lines = view.lines.filter((line) => line.step <= 1);
+    const lines = own.filter((line) => line.step <= 1);
     fill(by("lines"), lines.concat(/** @type {any} */ (k)), () => {
       const first = lines.filter((line) => line.kind === "ahead");
       const ofD = lines.filter((line) => line.step === 1);
@@ -172,7 +177,8 @@ const LiveView = (() => {
       when.id = "step";
       return [...(first.length ? [list(first)] : []), when, list(ofD), element("p", "then:", "when"), list(ofG)];
     });
-    const lit = view.line === null ? null : view.lines[view.line];
+    const at = view.line[side()];
+    const lit = at === null ? null : own[at];
     const now = lit && lit.step ? `, now ${lit.step}` : "";
     say(by("step"), k === 1 ? "for k = 1 step:" : `for k = ${k} steps${now}:`);
     for (const item of all("#lines li")) {
@@ -203,17 +209,17 @@ const LiveView = (() => {
     const refusal = (name) => /** @type {Refusal | undefined} */ (view.refused[`${side()} ${name}`]);
     for (const where of all("[data-wrong]")) {
       const name = where.dataset.wrong ?? "";
-      showWrong(where, refusal(name), name === "regularizers" ? "" : choices[name]);
+      showWrong(where, refusal(name), name === "regularizers" ? spelled(choices[name]) : choices[name]);
     }
     for (const input of all("[data-choice]")) {
       const name = input.dataset.choice ?? "";
       mark(input, refusal(name) !== undefined, `wrong-${name}`);
       put(/** @type {HTMLInputElement} */ (input), refusal(name)?.text ?? choices[name]);
     }
+    say(by("regularizers-shown"), spelled(choices.regularizers));
+    if (waits(by("regularizers"))) return; // boxes of an older answer would undo what has been ticked since
     const wrong = refusal("regularizers");
-    const listed = wrong?.text ?? choices.regularizers;
-    const chosen = listed ? listed.split(",").map((one) => one.split(":")) : [];
-    say(by("regularizers-shown"), chosen.map(([name, strength]) => `${name} ${Number(strength)}`).join(", ") || "none");
+    const chosen = pairs(wrong?.text ?? choices.regularizers);
     for (const box of all("[data-regularizer]")) {
       const found = chosen.find(([name]) => name === box.dataset.regularizer);
       /** @type {HTMLInputElement} */ (box).checked = found !== undefined;
@@ -221,6 +227,16 @@ const LiveView = (() => {
       mark(strength, found !== undefined && wrong !== undefined, "wrong-regularizers");
       if (found) put(/** @type {HTMLInputElement} */ (strength), found[1] && String(Number(found[1])));
     }
+  }
+
+  /** @param {string} listed "r1:10,r2:1" @returns {string[][]} name and strength of each */
+  function pairs(listed) {
+    return listed ? listed.split(",").map((one) => one.split(":")) : [];
+  }
+
+  /** @param {string} listed regularizers @returns {string} the same, to be read */
+  function spelled(listed) {
+    return pairs(listed).map(([name, strength]) => `${name} ${Number(strength)}`).join(", ") || "none";
   }
 
   /** @param {HTMLElement} input @param {boolean} wrong @param {string} why the id of what says it */
