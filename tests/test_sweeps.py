@@ -264,7 +264,7 @@ def test_runs_of_another_class_are_not_taken_for_seeds_of_one_experiment(tmp_pat
         config = completed(f"seed={seed}")
         config["gan"] = {**config["gan"], "_target_": target}
         folder = tmp_path / "digits-dcgan-nonsaturating" / f"{seed:08x}"
-        folder.mkdir(parents=True)
+        (folder / "checkpoints").mkdir(parents=True)
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
     found = scores.results(jobs_in(tmp_path), "frechet")
     assert len({one.label for one in found}) == 2
