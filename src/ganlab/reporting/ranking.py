@@ -50,7 +50,7 @@ def ranked(jobs: Sequence[Job]) -> Ranking:
 
 
 def only(result: Result, protocol: Provenance, by: str) -> Result:
-    """A result whose score decides if it is by this protocol, and is shown if it has another name."""
+    """A result whose score decides if it is by this protocol, else shows it by its other name."""
     card = result.card
     if card is None or not protocol.differences(card.protocol):
         return result

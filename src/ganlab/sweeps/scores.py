@@ -145,25 +145,20 @@ def said(jobs: Sequence[Job]) -> dict[Job, dict[str, str]]:
 
 def configured(jobs: Sequence[Job]) -> dict[Job, dict[str, str]]:
     """The name of each run's experiment, and the settings that differ between their configs."""
+    names = {job: job.run.path.absolute().parent.name for job in jobs}
+    configs = {job: dict(flattened(job.run.config())) for job in jobs}
+
+    def is_named(key: str) -> bool:
+        """Whether runs of one name have one value there."""
+        pairs = {(names[job], str(configs[job].get(key))) for job in jobs}
+        return len(pairs) == len({*names.values()})
+
     keys = [key for key in varied([job.run for job in jobs]) if key != "seed"]
-    shown = [key for key in keys if not key.endswith("_target_") or not told_apart(jobs, key)]
-    return {job: named(job.run, shown) for job in jobs}
-
-
-def told_apart(jobs: Iterable[Job], key: str) -> bool:
-    """Whether runs of one name have one value of a key of their configs."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for job in jobs:
-        value = dict(flattened(job.run.config())).get(key)
-        found[job.run.path.absolute().parent.name].add(str(value))
-    return all(len(values) == 1 for values in found.values())
-
-
-def named(run: Run, keys: Iterable[str]) -> dict[str, str]:
-    """The name of a run's experiment, and the values of some keys of its config."""
-    config = dict(flattened(run.config()))
-    said = {key: str(config[key]) for key in keys if key in config}
-    return {"experiment": run.path.absolute().parent.name, **said}
+    keys = [key for key in keys if not (key.endswith("_target_") and is_named(key))]
+    return {
+        job: {"experiment": names[job], **{k: str(config[k]) for k in keys if k in config}}
+        for job, config in configs.items()
+    }
 
 
 def experiments(found: Iterable[Result], by: str) -> list[ExperimentScores]:
