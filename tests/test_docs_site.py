@@ -163,6 +163,7 @@ def trainings(text: str) -> list[str]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", trainings(TUTORIAL))
 def test_each_training_of_the_tutorial_trains(tmp_path, monkeypatch, command):
     """Three iterations of it, on the digits."""

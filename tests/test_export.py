@@ -31,6 +31,7 @@ def test_every_model_is_here():
 TRACED = [model for model in MODELS if model not in RANDOM]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", TRACED)
 def test_torch_exports_every_generator(model):
     gan = gan_of(*words_of(model))

@@ -777,6 +777,7 @@ def test_a_stop_says_three_sentences_and_can_be_linked(name):
     assert stop.beside is None or refusal(stop.beside) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_gradient_vanishes_and_the_other_loss_has_one(seed):
     training, layers = toured("vanishing-gradient", seed)

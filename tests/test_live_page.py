@@ -438,6 +438,7 @@ def test_regularizers_are_chosen_with_their_strength(live, served):
     says(page, "#regularizers-shown", "none")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pause", [20, 150])
 def test_regularizers_ticked_while_older_answers_arrive_are_all_in_force(live, served, pause):
     page = live()
@@ -530,6 +531,7 @@ def test_what_cannot_be_combined_is_explained(live, served):
     assert served.desk(page).setups[0].loss == "hinge"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("button", ["play", "slow"])
 def test_two_clicks_before_the_server_has_answered_the_first_pause(live, served, button):
     page = live()

@@ -49,6 +49,7 @@ def place(tmp_path_factory):
     return home
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", PAGE)
 def test_every_command_of_the_page_trains(place, monkeypatch, tmp_path, command):
     words = shlex.split(command)

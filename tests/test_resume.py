@@ -166,6 +166,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch
     assert len(differing(half, last(whole))) > 20, "the comparison would pass on anything"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("iterations", [0, 1])
 def test_a_run_that_lightning_stops_early_is_not_finished(tmp_path, monkeypatch, iterations):
     with monkeypatch.context() as patch:
@@ -232,6 +233,7 @@ def test_the_command_that_requeues_outlives_the_end_of_its_job(tmp_path, monkeyp
     assert codes == [0]
 
 
+@pytest.mark.long
 def test_without_a_signal_or_a_handler_nothing_is_passed_on(tmp_path, monkeypatch, lenient):
     called = []
     signal.signal(signal.SIGUSR2, lambda *_: called.append(1))

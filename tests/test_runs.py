@@ -480,6 +480,7 @@ def told(tmp_path_factory):
     return run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("conditioning", SHEETS)
 def test_a_run_draws_a_sheet_of_each_code_at_each_interval(told, conditioning):
     """8 rows of 10 images, 64 pixels each with 2 between; one picture for each frame."""

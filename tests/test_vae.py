@@ -436,6 +436,7 @@ def test_the_config_of_a_run_says_nothing_that_is_not_in_force(tmp_path):
 # From end to end ---------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("more", [[], ["model.samples=3", "model.binarise=fixed"]], ids=["1", "3"])
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(more, tmp_path, monkeypatch):
     words = [*more, "iterations=6", "checkpoint_every=2", "health.every=2"]

@@ -57,6 +57,7 @@ def test_several_paths_are_still_a_sweep(tmp_path, monkeypatch):
     assert understood(["start=a,b"]) == ["start.run='a,b'"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["ä#b, c'd", "中文", "12"])
 def test_runs_live_in_folders_of_any_name(name, tmp_path):
     run = trained(tmp_path / name)
@@ -93,6 +94,7 @@ SAME = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("word", SAME)
 def test_other_spellings_are_the_same_run(word, tmp_path):
     assert run_train(*smoke(tmp_path, SAME[word])).code == 0
