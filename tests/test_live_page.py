@@ -1038,6 +1038,7 @@ def test_of_bokeh_s_own_pages_none_is_served(served, path):
         (["live", "export", "to=x.html", "frames=999"], "frames must be at most 300"),
         (["live", "export", "to=x.html", "iterations=0"], "iterations must be from 1"),
         (["live", "export", "to=none/x.html"], "expected a file in a folder that exists"),
+        (["live", "export", "to=x.txt"], "to: 'x.txt' must end in .html"),
         (["live", "export"], "to"),
         (["live", "exports"], "expected name=value"),
     ],
