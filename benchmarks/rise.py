@@ -40,8 +40,8 @@ def main() -> None:
             samples, _ = machine.annealed(drawn(int(given["chains"]), generator()))
             cells += [f"{ink(machine, samples):.1f}", f"{distance(machine, samples, v):.3f}"]
         print(f"| {' | '.join([rise, *cells])} |", flush=True)
-    inks = [f"{ink(m.machine, v):.1f} | " for m, v in zip(models, trained, strict=True)]
-    print(f"| chains of training | {' | '.join(inks)}|")
+    inks = [f"{ink(m.machine, v):.1f} |  |" for m, v in zip(models, trained, strict=True)]
+    print(f"| chains of training | {' '.join(inks)}")
 
 
 def generator() -> torch.Generator:

@@ -8,15 +8,18 @@ import shutil
 import statistics
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from commands import run_sweep, run_train, runs_in
 from ganlab.runs.folder import Run
+from ganlab.runs.records import NATS, LikelihoodKind
 from ganlab.scoring import nll
 from ganlab.scoring.protocol import require_alike, score_named
 from ganlab.sweeps.record import card_of, jobs_in, likelihoods
 from ganlab.sweeps.scores import deciding, results
+from ganlab.training.likelihood import Kind, LogLikelihood
 
 SMALL = ("model=vae", "latent.dim=2", "model.encoder.hidden=[8]", "model.generator.hidden=[8]")
 SMALL += (
@@ -81,6 +84,14 @@ def test_they_are_asked_for_by_name(swept, by):
     assert found == sorted(found)
     assert sorted(found) == sorted(nats(Run(run)) for run in runs_in(swept.parents[1]))
     assert run_sweep("plot", str(swept), f"by={by}").out == f"{swept / 'nll.png'}\n"
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_records_and_training_say_the_same_of_a_likelihood(kind):
+    """Each has its own words: a report needs no torch."""
+    one = LogLikelihood(method="it", kind=kind, nats=1.0, error=0.1, images=2)
+    assert str(one).startswith(f"nll/it: {NATS[kind]} 1.00 nats".replace("  ", " "))
+    assert get_args(Kind) == get_args(LikelihoodKind)
 
 
 def test_a_likelihood_that_no_run_has_is_a_mistake(swept):

@@ -18,9 +18,11 @@ from ganlab.sweeps import documents
 from ganlab.sweeps.documents import command_of
 from ganlab.sweeps.record import STATES, jobs_in
 from ganlab.sweeps.scores import (
+    COLUMNS,
     ExperimentScores,
     Result,
     by_method,
+    by_name,
     deciding,
     experiments,
     loss_of,
@@ -32,8 +34,6 @@ from ganlab.sweeps.scores import (
     unscored,
 )
 from ganlab.sweeps.study import AGAIN
-
-COLUMNS = ("frechet", "is", "kernel", "precision", "recall", "nll")
 
 
 def status(folder: str, format: Literal["markdown", "json"] = "markdown") -> None:  # noqa: A002
@@ -242,12 +242,7 @@ def study_rows(found: Sequence[Result], by: str) -> list[Row]:
 
 def scores_of(cards: Sequence[Card], names: Sequence[str] = COLUMNS) -> Row:
     """Full name of each score -> its mean over runs, with a 95% interval."""
-    values: dict[str, list[float]] = {}
-    for card in cards:
-        for name in names:
-            if name in card.scores:
-                values.setdefault(card.protocol.name(name), []).append(card.scores[name].value)
-    return {name: spread(listed) for name, listed in values.items()}
+    return {name: spread([s.value for s in one]) for name, one in by_name(cards, names).items()}
 
 
 def praise(one: ExperimentScores, by: str, checkpoint: Which) -> str:

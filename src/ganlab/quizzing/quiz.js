@@ -9,7 +9,7 @@
    * @typedef {Next & {correct?: boolean, right?: string}} Reply
    */
   const FIXATION = 600; // milliseconds that the cross is seen before a timed image
-  const BLINK = 200; // milliseconds in which nobody answers: the second click of a double click does not count
+  const BLINK = 200; // milliseconds after an image appears in which no answer counts: it would be a double click's second
   /** @type {Record<string, string>} */
   const NAMES = {
     real: "It is real.", fake: "It was generated.", left: "The left one is real.", right: "The right one is real.",

@@ -9,10 +9,9 @@ from ganlab.reporting.budget import cut
 from ganlab.scoring import tables
 from ganlab.scoring.scorecard import less_is_better
 from ganlab.sweeps.documents import value_of
-from ganlab.sweeps.scores import Result, run_loss
+from ganlab.sweeps.scores import COLUMNS, Result, run_loss
 
 FEW = 12  # distinct values that are offered one by one
-COLUMNS = ("frechet", "is", "kernel", "precision", "recall", "nll")
 SETTINGS = 24  # columns of settings, at most
 HEALTHY = "–"
 

@@ -290,12 +290,10 @@ class Run:
     def forget_scores(self, after: int) -> None:
         """Takes what later iterations scored out of summary.json: the run goes back."""
         summary = self.summary()
-        kept = [score for score in summary.get("scores", []) if score["iterations"] <= after]
-        likely = summary.get("likelihoods", [])
-        likely = [one for one in likely if one["protocol"].get("iterations", 0) <= after]
-        known = {"likelihoods": likely} if likely else {}
-        summary.pop("likelihoods", None)
-        self._write_summary({**summary, **known, "scores": kept})
+        kept = {"scores": [s for s in summary.get("scores", []) if s["iterations"] <= after]}
+        if found := summary.get("likelihoods"):
+            kept["likelihoods"] = [x for x in found if x["protocol"].get("iterations", 0) <= after]
+        self._write_summary({**summary, **kept})
 
     def _write_summary(self, summary: dict[str, Any]) -> None:
         files.write(self.summary_file, json.dumps(summary, indent=2))

@@ -15,7 +15,8 @@ WORDS = 50  # letters of a wrong value that a message shows
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Status = Literal["running", "finished", "interrupted", "failed", "stopped"]
-# What a number is of log p(x), and minus that number, in nats, of minus log p(x).
+# What a number is of log p(x), as in ganlab.training.likelihood, which needs torch; and what minus
+# that number, in nats, is of minus log p(x).
 LikelihoodKind = Literal["exact", "lower bound", "upper bound", "estimate"]
 NATS = {"exact": "", "lower bound": "at most", "upper bound": "at least", "estimate": "about"}
 

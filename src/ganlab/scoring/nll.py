@@ -36,7 +36,7 @@ class LikelihoodProtocol(Provenance):
 
     def sentences(self) -> list[str]:
         """The record in words."""
-        bound = {"exact": "the number itself"}.get(self.kind, f"{NATS[self.kind]} so many nats")
+        bound = f"{NATS[self.kind]} so many nats" if NATS[self.kind] else "the number itself"
         told = [f"{name} {value}" for name, value in self._decisive().items() if name != "images"]
         return [f"{bound}, of {self.images:,} images", ", ".join(told)]
 

@@ -13,12 +13,13 @@ from omegaconf import OmegaConf
 
 from ganlab.runs.folder import Run, Which
 from ganlab.scoring import tables
-from ganlab.scoring.scorecard import Card, Score, spread
+from ganlab.scoring.scorecard import Card, spread
 from ganlab.sweeps.record import STATES, Job, State
 from ganlab.sweeps.scores import (
     ExperimentScores,
     Result,
     by_method,
+    by_name,
     experiments,
     loss_of,
     run_loss,
@@ -107,13 +108,9 @@ def experiment(one: ExperimentScores) -> Document:
 
 def likelihoods(cards: Sequence[Card]) -> Document:
     """Full name -> nats: of a run, or the mean over runs with its interval and deviation."""
-    found: dict[str, list[Score]] = {}
-    for card in cards:
-        if "nll" in card.scores:
-            found.setdefault(card.protocol.name("nll"), []).append(card.scores["nll"])
     means = {
         name: one[0] if len(one) == 1 else spread([s.value for s in one])
-        for name, one in found.items()
+        for name, one in by_name(cards, ["nll"]).items()
     }
     return {name: score._asdict() for name, score in means.items()}
 

@@ -14,6 +14,8 @@ from ganlab.scoring.scorecard import Card, Score, as_loss, spread
 from ganlab.sweeps.record import Job, card_of, distinct, known, likelihoods
 from ganlab.sweeps.study import AGAIN
 
+COLUMNS = ("frechet", "is", "kernel", "precision", "recall", "nll")  # of tables
+
 
 class Result(NamedTuple):
     """A job, its distinguishing settings without the seed, and its scores if it has any.
@@ -75,6 +77,15 @@ class ExperimentScores(NamedTuple):
     def best(self, by: str) -> Result:
         """The run with the best score."""
         return min(self.results, key=lambda result: run_loss(result, by))
+
+
+def by_name(cards: Iterable[Card], names: Iterable[str]) -> dict[str, list[Score]]:
+    """Full name -> the scores of all cards that have one of these short names."""
+    found: dict[str, list[Score]] = defaultdict(list)
+    for card, name in itertools.product(cards, names):
+        if name in card.scores:
+            found[card.protocol.name(name)].append(card.scores[name])
+    return found
 
 
 def deciding(jobs: Iterable[Job]) -> str:

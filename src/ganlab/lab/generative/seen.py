@@ -67,9 +67,9 @@ def gan(said: Said) -> str:
 def vae(said: Said) -> str:
     """The blur of a VAE."""
     why = (
-        "A VAE pays in nats for every example that it finds unlikely, so it leaves nothing out and "
-        "rather covers too much. Its sample is the mean of p(x | z): an average over all that z "
-        "may stand for. "
+        "A VAE pays in nats for every example that it finds unlikely, so it covers too much rather "
+        "than too little. Its sample is the mean of p(x | z): an average over all that z may stand "
+        "for. "
     )
     if said.points:
         between = 1 - said.value("high_quality")

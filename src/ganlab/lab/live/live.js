@@ -89,7 +89,7 @@
 
   /** @param {string} id @param {string} event @param {() => void} act */
   const on = (id, event, act) => by(id).addEventListener(event, act);
-  /** What a click asked for last, which is in force for the next one before the server has answered. */
+  /** What the last click asked for; the next click goes by it until the server has answered. */
   let asked = { playing: "", number: 0 };
   const playing = () => (view && view.answered >= asked.number ? view.playing : asked.playing);
   /** @param {"" | "iterations" | "lines"} what */
