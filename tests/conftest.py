@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from browsers import chromium, firefox, opened
 from ganlab.plots import figures
@@ -23,6 +24,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers share what the first 
     KEPT = tempfile.TemporaryDirectory(prefix="ganlab-tests-")
     os.environ["GANLAB_CACHE"] = KEPT.name
 torch.set_num_threads(1)
+settings.register_profile("random", deadline=None)
+settings.register_profile("same", settings.get_profile("random"), derandomize=True, database=None)
+settings.load_profile("random" if "GANLAB_CASES" in os.environ else "same")
 
 __all__ = ["adam", "chromium", "firefox", "fit", "opened", "small_gan"]  # tests have them from here
 

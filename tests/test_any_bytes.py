@@ -91,9 +91,7 @@ def mutated(draw):
     return name, bytes(content)
 
 
-@settings(
-    max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(case=mutated(), options=st.sampled_from([{}, {"size": 8, "channels": 3}]))
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of damaged files' metadata
 @pytest.mark.filterwarnings("ignore::UserWarning:zipfile")  # of names that are there twice

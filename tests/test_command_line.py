@@ -81,17 +81,8 @@ CHOICES += ("metrics", "health", "logger", "experiment", "sweep", "optim@g_optim
 
 
 def tried(examples: int):
-    """Settings of a property: few examples and always the same, or as many as are asked for."""
-    ignored = list(HealthCheck)
-    if CASES:
-        return settings(max_examples=CASES, deadline=None, suppress_health_check=ignored)
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=ignored,
-    )
+    """Settings of a property: few examples, or as many as are asked for."""
+    return settings(max_examples=CASES or examples, suppress_health_check=list(HealthCheck))
 
 
 @cache

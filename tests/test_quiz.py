@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import binom
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
@@ -198,7 +197,7 @@ def test_without_errors_the_interval_is_exact(n):
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(0, 2**32 - 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_interval_holds_its_rate(wrong, seed):
     rate = error_rate(wrong, seed)
     assert 0 <= rate.low <= rate.value <= rate.high <= 1
@@ -464,10 +463,10 @@ def heard(quiz):
     return np.array(rows, float), np.array(kinds) == quiz.play.design.choices[0]
 
 
-def accuracy(rows, kinds):
-    """How often a classifier that is trained on other trials is right."""
+def accuracy(learned, asked):
+    """How often a classifier that learned from one quiz is right in another."""
     model = make_pipeline(StandardScaler(), LogisticRegression())
-    return cross_val_score(model, rows, kinds, cv=5).mean()
+    return model.fit(*heard(learned)).score(*heard(asked))
 
 
 def png(image, level):
@@ -480,8 +479,9 @@ def png(image, level):
 
 @pytest.mark.parametrize("paired", [False, True])
 def test_nothing_but_pixels_tells(serving, paired):
-    found = accuracy(*heard(serving(Design(300, 0, paired))))
-    assert abs(found - 0.5) < 0.12  # four standard deviations
+    design = Design(600, 0, paired)
+    found = accuracy(*(serving(design, trials(design, seed)) for seed in (1, 2)))
+    assert abs(found - 0.5) < 0.1  # five standard deviations
 
 
 def test_the_test_of_fairness_finds_what_is_unfair(serving):
@@ -489,7 +489,8 @@ def test_the_test_of_fairness_finds_what_is_unfair(serving):
     design = Design(300)
     real = [png(image, 9) for image in images(150, 1)]
     fake = [png(image, 0) for image in images(150, 2)]
-    assert accuracy(*heard(serving(design, design.trials(real, fake, RANDOM())))) > 0.95
+    quizzes = (serving(design, design.trials(real, fake, RANDOM(seed))) for seed in (1, 2))
+    assert accuracy(*quizzes) > 0.95
 
 
 # In a browser ------------------------------------------------------------------------------------

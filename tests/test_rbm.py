@@ -106,7 +106,7 @@ def test_gaussian_units_have_the_density_of_a_mixture():
     torch.testing.assert_close(found, mixture.log_prob(x))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 8), st.integers(0, 1000))
 def test_probabilities_add_up_to_one(hidden, seed):
     made = machine(hidden=hidden, seed=seed)

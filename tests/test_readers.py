@@ -26,8 +26,6 @@ from ganlab.sweeps.record import Sweep, cards
 CASES = int(os.environ.get("GANLAB_CASES", "60"))
 RANDOM = settings(
     max_examples=CASES,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 PROTOCOL = {

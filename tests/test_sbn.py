@@ -60,7 +60,7 @@ def test_probabilities_add_up_to_one(hidden):
     torch.testing.assert_close(recognition.log_probability(v, h).exp().sum().item(), 1.0)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=3), st.integers(0, 100))
 def test_the_likelihood_is_the_sum_over_joint_probabilities(hidden, seed):
     model, _ = pair(hidden, seed)
@@ -250,7 +250,7 @@ def test_the_sleep_phase_learns_the_posterior():
     assert ((posterior - q).abs() * p).sum().item() < 0.02
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 1000))
 def test_log_probabilities_of_units_are_those_of_torch(seed):
     logits = 3 * torch.randn(4, 5, generator=generator(seed), dtype=torch.float64)
