@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from pydantic import TypeAdapter
 
 from commands import run_sweep, run_train, runs_in
 from ganlab.runs.folder import Run
-from ganlab.runs.records import NATS, LikelihoodKind
+from ganlab.runs.records import NATS, Likelihood, LikelihoodKind
 from ganlab.scoring import nll
 from ganlab.scoring.protocol import require_alike, score_named
 from ganlab.sweeps.record import card_of, jobs_in, likelihoods
@@ -92,6 +93,14 @@ def test_records_and_training_say_the_same_of_a_likelihood(kind):
     one = LogLikelihood(method="it", kind=kind, nats=1.0, error=0.1, images=2)
     assert str(one).startswith(f"nll/it: {NATS[kind]} 1.00 nats".replace("  ", " "))
     assert get_args(Kind) == get_args(LikelihoodKind)
+
+
+def test_an_end_of_an_interval_that_is_infinite_is_no_number_of_json():
+    about = {"method": "ais-2", "kind": "upper bound", "nats": 80.0, "error": 0.5, "images": 10}
+    one = LogLikelihood(**about, interval=(-math.inf, 83.0))
+    told = json.loads(json.dumps(one.as_dict(), allow_nan=False))
+    assert told["interval"] == [None, 83.0]
+    assert TypeAdapter(Likelihood).validate_python(told).interval == [None, 83.0]
 
 
 def test_a_likelihood_that_no_run_has_is_a_mistake(swept):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ganlab
-from commands import run_train, runs_in
+from commands import run_sample, run_train, runs_in
 from ganlab.boltzmann import BoltzmannMachine
 from ganlab.boltzmann.annealing import (
     forward,
@@ -359,9 +359,10 @@ def test_both_estimates_of_a_large_machine_are_told():
     assert model.log_likelihoods(images, 20, 1) != [low, high]
 
 
-def test_densities_are_of_pixels_in_the_unit_interval():
-    made = machine(hidden=3, visible="gaussian", spec=ImageSpec(1, 1), deviation=0.4)
-    pixels = torch.linspace(-8, 9, 20_001, dtype=torch.float64)
+@pytest.mark.parametrize("deviation", [0.4, 1.0, 1.5])
+def test_densities_are_of_pixels_in_the_unit_interval(deviation):
+    made = machine(hidden=3, visible="gaussian", spec=ImageSpec(1, 1), deviation=deviation)
+    pixels = torch.linspace(-20, 20, 40_001, dtype=torch.float64)
     logs = negative_free_energy(made, made.units_of((2 * pixels - 1)[:, None]))
     density = (logs - log_partition(made)).exp()
     assert torch.trapezoid(density, pixels).item() == pytest.approx(1)
@@ -378,7 +379,7 @@ def test_densities_are_of_pixels_in_the_unit_interval():
         ({"rise": 1.5}, "rise must be at least 0 and at most 1, got 1.5"),
         ({"visible": "real"}, "visible must be one of bernoulli, gaussian"),
         ({"visible": "gaussian", "deviation": 0}, "deviation must be greater than 0"),
-        ({"spec": PointSpec(2)}, "the data is points; set gaussian"),
+        ({"spec": PointSpec(2)}, "the data is points; set model.generator.visible=gaussian"),
     ],
 )
 def test_what_cannot_be_is_refused(options, said):
@@ -457,9 +458,26 @@ def test_a_run_is_sampled(tmp_path):
     assert len(images.unique(dim=0)) > 10
 
 
-def test_no_latent_is_searched_for():
+def test_where_a_latent_is_only_a_seed_nobody_walks_in_latents(tmp_path):
     with pytest.raises(ValueError, match="no gradient leads to a z"):
         Inversion(small_model())
+    with pytest.raises(ValueError, match="truncation: a BoltzmannMachine draws as it goes"):
+        small_model().sample(2, truncation=0.7)
+    ended(tmp_path, *SMALL)
+    for words in (["film=2"], ["interpolate=2"], ["directions=2"]):
+        outcome = run_sample(f"run={runs_in(tmp_path)[0]}", *words)
+        name = words[0].partition("=")[0]
+        assert outcome.code == 2
+        assert f"{name}: a BoltzmannMachine draws as it goes" in outcome.err
+
+
+def test_one_chain_has_no_spread_so_there_are_two():
+    images = 2 * torch.rand(5, 1, 5, 5, generator=torch.Generator().manual_seed(0)) - 1
+    wide = machine(hidden=21, visible="gaussian", spec=ImageSpec(1, 5), scale=0.2).float()
+    model = small_model(wide, spec=ImageSpec(1, 5), binarise="none")
+    found = model.log_likelihoods(images, 1, 0)
+    assert [one.name for one in found] == ["nll/ais-2", "nll/reverse-ais-2"]
+    assert found[0].protocol["chains"] == 2
 
 
 def test_readings_see_units_that_are_dead_and_chains_that_stand():
@@ -489,12 +507,18 @@ def small_model(of=None, **options):
     [
         (["model.binarise=none"], "model.binarise: the visible units are binary"),
         (GREY[:1], "model.binarise: Gaussian units take grey pixels; set model.binarise=none"),
-        (["data=grid_2d"], "the data is points; set gaussian"),
+        (["data=grid_2d"], "the data is points; set model.generator.visible=gaussian"),
         (["model.chains=0"], "model.chains must be at least 1, got 0"),
         (["model.slide=0"], "model.slide must be greater than 0 and at most 1"),
         (["loss=hinge"], "loss: RBM has no use for it: there is no game"),
         (["d_steps=2"], "d_steps: RBM has no use for it"),
         (["conditioning=acgan"], "conditioning: RBM has no use for it"),
+        (["g_accumulate=2"], "g_accumulate: a minibatch of an RBM is not divided"),
+        (
+            ["optim@g_optimizer=extra_sgd", "~g_optimizer.momentum"],
+            "g_optimizer: ExtraSGD is for games, and RBM has one player",
+        ),
+        (["callback.likelihood=null"], "leave it out by ~callback.likelihood"),
     ],
 )
 def test_what_has_no_meaning_is_refused_with_the_reason(tmp_path, words, said):

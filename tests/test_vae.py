@@ -242,15 +242,14 @@ def grey():
     return values / 127.5 - 1
 
 
-def test_fixed_pixels_are_a_function_of_the_seed_and_the_image(grey):
-    fixed = binarised(grey, "fixed", seed=1)
+def test_fixed_pixels_are_a_function_of_the_image_alone(grey):
+    fixed = binarised(grey, "fixed")
     order = torch.randperm(len(grey), generator=generator())
-    assert torch.equal(binarised(grey[order], "fixed", seed=1), fixed[order])
-    assert torch.equal(binarised(grey[:1], "fixed", seed=1), fixed[:1])
-    assert not torch.equal(binarised(grey, "fixed", seed=2), fixed)
+    assert torch.equal(binarised(grey[order], "fixed"), fixed[order])
+    assert torch.equal(binarised(grey[:1], "fixed"), fixed[:1])
     other = grey.clone()
     other[0, 0, 0, 0] = -other[0, 0, 0, 0]
-    changed = binarised(other, "fixed", seed=1) != fixed  # of all pixels, but of no other image
+    changed = binarised(other, "fixed") != fixed  # of all pixels, but of no other image
     assert changed[0].sum() > 8
     assert not changed[1:].any()
 
@@ -424,6 +423,27 @@ def test_the_class_of_a_part_stands_behind_the_models_name():
 def test_a_bernoulli_likelihood_of_points_is_refused(tmp_path):
     outcome = run_train(*brief(tmp_path, "data=grid_2d"))
     assert (outcome.code, "Bernoulli is of pixels" in outcome.err) == (2, True)
+    assert "_target_=ganlab.models.Normal" in outcome.err
+
+
+def test_convolutions_of_points_are_refused_with_a_model_that_is_no_game(tmp_path):
+    outcome = run_train("model=vae_conv", "data=grid_2d", f"output_dir={tmp_path}")
+    assert outcome.code == 2
+    assert (
+        "ConvDecoder is for images, the data is points of 2 numbers; set model=vae" in outcome.err
+    )
+
+
+def test_extrapolation_is_for_games(tmp_path):
+    outcome = run_train(*brief(tmp_path, "optim@g_optimizer=extra_adam"))
+    assert outcome.code == 2
+    assert "g_optimizer: ExtraAdam is for games, and VAE has one player" in outcome.err
+
+
+def test_grey_pixels_of_a_bernoulli_likelihood_have_a_score_of_their_own(tmp_path):
+    run = run_of(tmp_path, "iterations=1", "model.binarise=none")
+    (one,) = json.loads((run / "summary.json").read_text())["likelihoods"]
+    assert one["name"] == "nll/grey-iwae-3"
 
 
 def test_the_config_of_a_run_says_nothing_that_is_not_in_force(tmp_path):
@@ -486,6 +506,10 @@ def test_a_gan_has_no_likelihood(tmp_path):
     outcome = run_evaluate(f"run={run}", "likelihood=5")
     assert outcome.code == 2
     assert "likelihood: GAN draws samples and has no likelihood" in outcome.err
+    likelihoods = "callback.likelihood._target_=ganlab.callbacks.Likelihoods"
+    outcome = run_train("data=digits", likelihoods, f"output_dir={tmp_path}")
+    assert outcome.code == 2
+    assert "callback.likelihood: GAN has no likelihood; leave it out" in outcome.err
 
 
 def test_likelihood_goes_with_no_option_of_scores(tmp_path):

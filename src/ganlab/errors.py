@@ -5,7 +5,8 @@ Commands end with exit code 2 if nothing was started, and with 1 if training sto
 
 ADVICE = (
     "Usual causes: learning rates too high for this loss, 16-mixed precision (bf16-mixed has "
-    "float32's range), a wasserstein critic without weight_clip or gradient_penalty."
+    "float32's range); of a GAN, a wasserstein critic without weight_clip or gradient_penalty; of "
+    "a VAE or an RBM, a deviation that is too small."
 )
 
 

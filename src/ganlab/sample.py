@@ -101,6 +101,8 @@ def sample(
     asked = {"columns": columns, "singles": singles, "interpolate": interpolate, "sheets": sheets}
     asked |= {"npz": npz, "film": film, "directions": directions, "seeds": seeds is not None}
     sampling.refuse_for_points(gan, asked)
+    walking = {"interpolate": interpolate, "film": film, "directions": directions}
+    sampling.refuse_for_seeds(gan, walking)
     classes = sampling.classes_in(labels, gan)
     n = n or sampling.usual_number(gan, film=film > 0, directions=directions > 0)
     draw = Drawn(gan, n, seed, chosen, classes, truncation, batch_size)

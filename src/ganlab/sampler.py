@@ -115,6 +115,12 @@ class Sampler(nn.Module):
         positive(truncation=truncation)
         if truncation == math.inf:
             raise ValueError("truncation must be finite, got inf; None: not truncated")
+        if truncation is not None and not self.smooth:
+            kind = type(self.generator).__name__
+            raise ValueError(
+                f"truncation: a {kind} draws as it goes, and z is its seed, which has no tails; "
+                "leave truncation out"
+            )
         if (
             truncation is not None
             and not self._has_styles
@@ -124,6 +130,11 @@ class Sampler(nn.Module):
                 "truncation: redraws the tails of Gaussian noise, and the noise of this model is "
                 "uniform; leave truncation out"
             )
+
+    @property
+    def smooth(self) -> bool:
+        """Whether images change smoothly with z; otherwise z seeds a sample's random numbers."""
+        return bool(getattr(self.generator, "differentiable", True))
 
     @property
     def _has_styles(self) -> bool:

@@ -71,4 +71,4 @@ def exact_draws(machine: BoltzmannMachine, chance: Chance) -> Tensor:
     number = torch.searchsorted(below, chance(1)[:, 0].to(below)).clamp(max=2**hidden - 1)
     h = (number[:, None] >> torch.arange(hidden, device=number.device) & 1).to(machine.weight)
     field = machine.visible_field(h)
-    return machine.visible.draw(field, chance(field.shape[1]).to(field))
+    return machine.visible.draw(field, chance(field.shape[1]).to(field.device))

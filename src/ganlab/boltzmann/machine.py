@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ganlab.boltzmann.units import Bernoulli, Gaussian
 from ganlab.networks.contract import Generator
+from ganlab.networks.layers import no_autocast
 from ganlab.spec import ImageSpec, Spec, at_least, one_of, positive
 from ganlab.training.chance import Chance, of_latents
 
@@ -61,7 +62,10 @@ class BoltzmannMachine(Generator):
             raise ValueError(f"rise must be at least 0 and at most 1, got {rise}")
         one_of(("bernoulli", "gaussian"), visible=visible)
         if visible == "bernoulli" and not isinstance(spec, ImageSpec):
-            raise ValueError("visible: bernoulli is for images, the data is points; set gaussian")
+            raise ValueError(
+                "visible: bernoulli is for images, the data is points; set "
+                "model.generator.visible=gaussian model.binarise=none"
+            )
         self.spec, self.latent_dim, self.sweeps, self.rise = spec, latent_dim, sweeps, rise
         self.kind = visible
         self.visible = Bernoulli() if visible == "bernoulli" else Gaussian(deviation)
@@ -79,10 +83,10 @@ class BoltzmannMachine(Generator):
     @property
     def log_volume(self) -> float:
         """log |dv / dx| over all units, for densities of pixels in [0, 1] or of points."""
-        pixel = self.visible.log_volume
-        if pixel and isinstance(self.spec, ImageSpec):
-            pixel += math.log(2)  # pixels are in [-1, 1] here
-        return pixel * len(self.visible_bias)
+        unit = self.visible.log_volume
+        if self.kind == "gaussian" and isinstance(self.spec, ImageSpec):
+            unit += math.log(2)  # pixels are in [-1, 1] here
+        return unit * len(self.visible_bias)
 
     # Energies ------------------------------------------------------------------------------------
 
@@ -126,7 +130,7 @@ class BoltzmannMachine(Generator):
     def base_draw(self, chance: Chance) -> Tensor:
         """v (N, visible) of p_0."""
         unit = chance(len(self.visible_bias))
-        return self.visible.draw(self.base_field.expand_as(unit), unit.to(self.base_field))
+        return self.visible.draw(self.base_field.expand_as(unit), unit.to(self.base_field.device))
 
     def sweep(self, v: Tensor, chance: Chance, beta: float = 1.0) -> tuple[Tensor, Tensor]:
         """One sweep of block Gibbs sampling, which leaves p_beta as it is: new v, and its h."""
@@ -134,9 +138,9 @@ class BoltzmannMachine(Generator):
 
     def resample(self, field: Tensor, chance: Chance, beta: float) -> tuple[Tensor, Tensor]:
         """The rest of a sweep, from the `hidden_field` of the v before."""
-        h = HIDDEN.draw(beta * field, chance(field.shape[1]).to(field))
+        h = HIDDEN.draw(beta * field, chance(field.shape[1]).to(field.device))
         a = torch.lerp(self.base_field, self.visible_field(h), beta)
-        return self.visible.draw(a, chance(a.shape[1]).to(a)), h
+        return self.visible.draw(a, chance(a.shape[1]).to(a.device)), h
 
     # Samples -------------------------------------------------------------------------------------
 
@@ -152,8 +156,10 @@ class BoltzmannMachine(Generator):
 
     def forward(self, z: Tensor) -> Tensor:
         """Images (N, C, H, W) or points (N, d): means of v given the h of annealed chains."""
-        _, h = self.annealed(of_latents(z))
-        x = self.visible.decode(self.visible.mean(self.visible_field(h))).view(-1, *self.spec.shape)
+        with no_autocast(z):
+            _, h = self.annealed(of_latents(z))
+            means = self.visible.mean(self.visible_field(h))
+        x = self.visible.decode(means).view(-1, *self.spec.shape)
         return x.clamp(-1, 1) if isinstance(self.spec, ImageSpec) else x
 
     def units_of(self, x: Tensor) -> Tensor:

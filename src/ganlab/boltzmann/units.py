@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ganlab.spec import positive
+from ganlab.training.binarise import log_odds
 
 
 class Bernoulli:
@@ -32,8 +33,8 @@ class Bernoulli:
         return v.new_zeros(len(v))
 
     def field(self, mean: Tensor) -> Tensor:
-        """The natural parameter of a mean; means nearer than 0.001 to 0 or 1 are moved there."""
-        return torch.logit(mean, eps=1e-3)
+        """The natural parameter of a mean."""
+        return log_odds(mean)
 
     def encode(self, x: Tensor) -> Tensor:
         """Units of pixels in [-1, 1]."""
@@ -65,7 +66,7 @@ class Gaussian:
         return field
 
     def draw(self, field: Tensor, unit: Tensor) -> Tensor:
-        return field + torch.special.ndtri(unit.clamp(min=2.0**-25))
+        return field + torch.special.ndtri(unit.clamp(min=2.0**-25)).to(field)
 
     def log_base(self, v: Tensor) -> Tensor:
         return -v.square().sum(dim=1) / 2

@@ -57,7 +57,7 @@ class HealthReadings(ModelCallback):
         drawn = self._drawn(REAL)
         parts = drawn.split(PART)
         real = [features_of(normalised(part.to(gan.device))) for part in parts]
-        self._some_real = normalised(drawn[: self.watch.n].to(gan.device))
+        self._some_real = normalised(drawn[: self.watch.n].to(gan.device)).to(gan.dtype)
         self._reference = RealFeatures(torch.cat(real), self.watch.n)
         self.noise = gan.fixed_latents(self.watch.n)
 

@@ -116,6 +116,17 @@ def refuse_for_points(gan: Sampler, asked: Mapping[str, object]) -> None:
         )
 
 
+def refuse_for_seeds(gan: Sampler, asked: Mapping[str, object]) -> None:
+    """Raises ValueError for each given option that walks in z, where z is only a seed."""
+    given = [name for name, value in asked.items() if value]
+    if given and not gan.smooth:
+        kind = type(gan.generator).__name__
+        raise ValueError(
+            f"{', '.join(given)}: a {kind} draws as it goes, and z is its seed; "
+            "seeds near each other give images that have nothing in common"
+        )
+
+
 def usual_number(gan: Sampler, *, film: bool = False, directions: bool = False) -> int:
     """The default number of images, walks or points."""
     if isinstance(gan.spec, PointSpec):

@@ -89,6 +89,8 @@ def value_problems(value: Any, hint: Any, path: str, *, deep: bool = True) -> li
         return [p for where, call in calls.items() if deep for p in target_problems(call, where)]
     if matches(value, hint):
         return []
+    if not isinstance(value, list) and matches([value], hint):
+        return [f"{path}: expected a list, got {value!r}; set {path}=[{value}]"]
     return [f"{path}: expected {spelled(hint)}, got {value!r}"]
 
 

@@ -13,6 +13,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
+from ganlab.callbacks.likelihoods import Likelihoods
 from ganlab.conditioning import SemiSupervised
 from ganlab.config import once
 from ganlab.config.checks import HYDRA_KEYS, is_call
@@ -31,6 +32,7 @@ from ganlab.latent import Latent
 from ganlab.optimizers import Extragradient
 from ganlab.sampler import Sampler
 from ganlab.scoring import Plan
+from ganlab.scoring.likelihood import has_likelihood
 from ganlab.spec import PointSpec, Spec
 from ganlab.training.updates import UpdateRule
 
@@ -40,6 +42,8 @@ IN_MODEL = [
     for one in fields(Settings)
     if one.name not in (*OUTSIDE, *NOT_SCIENCE) and one.name[2:] not in RULE
 ]
+# For points, where the model is no game.
+OF_POINTS = "model=vae model.binarise=none model.likelihood._target_=ganlab.models.Normal"
 PREFIX = {"gan": "", "model": "model."}  # of what a model's class says about its arguments
 MISTAKES = (ValueError, TypeError, ArithmeticError, ImportError, MisconfigurationException)
 
@@ -135,9 +139,10 @@ class Experiment(Settings):
     def _require_taken(self, spec: Spec) -> None:
         """Raises ConfigError for each network that takes images alone, given points."""
         made = {name: locate(node["_target_"]) for name, node in self._parts.items()}
+        instead = "model=toy" if self.kind.plays else OF_POINTS
         found = [
             f"model.{name}: {callee.__name__} is for images, the data is points {spec}; "
-            "set model=toy"
+            f"set {instead}"
             for name, callee in made.items()
             if isinstance(spec, PointSpec) and not getattr(callee, "takes_points", True)
         ]
@@ -224,10 +229,12 @@ class Experiment(Settings):
         found += self.kind.problems()
         for node in (n for n in ("latent", "loss", "augment") if getattr(self, n) is not None):
             found += self._mistakes(functools.partial(self._build, node), node)
-        for group in ("regularizer", "callback"):
-            for name in getattr(self, group):
-                build = functools.partial(self._build, f"{group}.{name}")
-                found += self._mistakes(build, group, name=name)
+        for name in self.regularizer:
+            build = functools.partial(self._build, f"regularizer.{name}")
+            found += self._mistakes(build, "regularizer", name=name)
+        for name in self.callback:
+            check = functools.partial(self._check_callback, f"callback.{name}")
+            found += self._mistakes(check, "callback", self.kind.path, name=name)
         for name, node in self.logger.items():
             check = functools.partial(self._check_logger, name, node)
             found += self._mistakes(check, "logger", name=name)
@@ -283,6 +290,12 @@ class Experiment(Settings):
             with blame(f"logger.{name}"):
                 check(**{key: value for key, value in node.items() if key not in HYDRA_KEYS})
 
+    def _check_callback(self, path: str) -> None:
+        made = self._build(path)
+        if isinstance(made, Likelihoods) and not has_likelihood(self.kind.callee):
+            without = f"{self.kind.callee.__name__} has no likelihood; leave it out by ~{path}"
+            raise ConfigError([f"{path}: {without}"])
+
     def _check_metrics(self) -> None:
         if self.metrics and "_target_" not in self.metrics:
             raise ConfigError(["metrics: set metrics=classifier or metrics=inception, too"])
@@ -300,6 +313,11 @@ class Experiment(Settings):
         scaled = str(self.trainer.get("precision")) in {"16", "16-mixed"}
         with blame(f"{player}_optimizer"):
             optimizer = self._rule(player).build([parameter], fused=False)
+            if isinstance(optimizer, Extragradient) and not self.kind.plays:
+                raise ValueError(
+                    f"{type(optimizer).__name__} is for games, and {self.kind.callee.__name__} "
+                    "has one player; choose another optimizer"
+                )
             if isinstance(optimizer, Extragradient) and scaled:
                 raise ValueError(
                     f"{type(optimizer).__name__} wants gradients of both players at one scale, "
@@ -334,7 +352,8 @@ class Experiment(Settings):
         if node is None:
             node = functools.reduce(lambda parent, key: parent[key], rest, getattr(self, root))
         if not isinstance(node, dict) or "_target_" not in node:
-            raise ConfigError([f"{path}: no _target_; choose an option for this group first"])
+            first = f"choose an option for this group first, or leave it out by ~{path}"
+            raise ConfigError([f"{path}: no _target_; {first}"])
         # The GAN's messages name root keys themselves, those of other models arguments of theirs.
         with blame(path) if path not in ("gan", "model") else blame(prefix=PREFIX[path]):
             # `given` goes in afterwards: Hydra would turn dataclasses among it into dicts.

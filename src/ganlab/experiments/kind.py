@@ -55,6 +55,11 @@ class Kind:
         """The players whose rules the class takes: g and d, or one, or none."""
         return [player for player in ("g", "d") if self.takes(f"{player}_rule")]
 
+    @property
+    def plays(self) -> bool:
+        """Whether it is a game of two players."""
+        return len(self.players) > 1
+
     def problems(self) -> list[str]:
         """A sentence for each root key that is set and has no meaning, or is needed and not set."""
         found = list(self._useless()) + list(self._missing())

@@ -30,8 +30,8 @@ class Watch:
         every: iterations between two readings.
         n: generated x per reading, always from the same noise.
         patience: length of the window in iterations; verdicts use means over its readings.
-        warmup: iterations during which few modes and an overconfident D are not reported: many
-            GANs that end well start like this.
+        warmup: iterations during which only divergence and memorisation are reported: many models
+            that end well start with few modes, an overconfident D or dead units.
         memorisation_every: iterations between two comparisons with all training data.
         rollbacks: maximum number of times a run goes back.
 
@@ -129,7 +129,7 @@ OF_PLAYERS = (
 OF_SAMPLES = (
     Ailment(
         "oscillation",
-        "samples have {modes:.0%} of the data's modes, and {drift:.0%} of them change modes "
+        "samples fill {modes:.0%} of the data's clusters, and {drift:.0%} of them change clusters "
         "between two readings",
         "lower and equal learning rates, betas=[0.5,0.999] or no momentum, regularizer=[r1] "
         "or [gradient_penalty]",
@@ -138,14 +138,14 @@ OF_SAMPLES = (
     ),
     Ailment(
         "one-image",
-        "samples have {diversity:.0%} of the data's diversity and {modes:.0%} of its modes",
+        "samples have {diversity:.0%} of the data's diversity and fill {modes:.0%} of its clusters",
         "a lower g_optimizer.lr, betas=[0.5,0.999], regularizer=[gradient_penalty] or [r1]",
         above={"duplicates": 0.95},
         below={"diversity": 0.2, "modes": 0.08},
     ),
     Ailment(
         "mode-collapse",
-        "samples have {modes:.0%} of the data's modes",
+        "samples fill {modes:.0%} of the data's clusters",
         "a lower g_optimizer.lr, betas=[0.5,0.999], d_steps=2, loss=wasserstein "
         "regularizer=[gradient_penalty], model=dcgan model.discriminator.minibatch=std",
         above={"duplicates": 0.9},

@@ -46,7 +46,10 @@ class Bernoulli(Likelihood):
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         if not self.bounded:
-            raise ValueError("Bernoulli is of pixels; set model.likelihood._target_=...Normal")
+            raise ValueError(
+                "Bernoulli is of pixels; set model.likelihood._target_=ganlab.models.Normal "
+                "model.binarise=none"
+            )
 
     def log_prob(self, a: Tensor, x: Tensor) -> Tensor:
         return (x * a - softplus(a)).flatten(1).sum(dim=1)

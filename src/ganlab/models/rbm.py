@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ganlab.boltzmann import BoltzmannMachine
 from ganlab.boltzmann.centring import centred
@@ -13,6 +14,7 @@ from ganlab.errors import CombinationError
 from ganlab.generative import Generative
 from ganlab.latent import Latent
 from ganlab.models.binary import dead
+from ganlab.networks.layers import no_autocast
 from ganlab.schedules import Number
 from ganlab.spec import Spec, at_least
 from ganlab.training.batch import Batch, RealImages
@@ -46,7 +48,7 @@ class RBM(Generative):
         g_rule: how the machine is updated.
         steps: sweeps in each update, k.
         persistent: whether chains go on from one update to the next.
-        chains: how many go on.  All processes run the same ones.
+        chains: how many go on, if they do.  All processes run the same ones.
         centre: whether the gradient is centred (boltzmann/centring.py).
         slide: weight of each minibatch in the moving averages that are base rates and offsets.
         weight_decay: weight of |W|^2 / 2.
@@ -91,7 +93,7 @@ class RBM(Generative):
         if not isinstance(generator, BoltzmannMachine):
             kind = type(generator).__name__
             raise TypeError(f"generator: {kind} is no ganlab.boltzmann.BoltzmannMachine")
-        if found := refusals(generator, binarise):
+        if found := refusals(generator, g_rule, binarise):
             raise CombinationError(found)
         super().__init__(
             generator,
@@ -124,9 +126,13 @@ class RBM(Generative):
             self.chains.copy_(machine.base_draw(drawn(len(self.chains), self.noise)))
 
     def play(self, batch: RealImages) -> None:
-        """One update, and the sweeps that it needs."""
+        """One update, and the sweeps that it needs.
+
+        Not under autocast: a loss is the small difference of large energies.
+        """
         (minibatch,) = batch.unbind()
-        self.step(minibatch)
+        with no_autocast(self.machine.weight):
+            self.step(minibatch)
         self.average()
 
     @labelled("G step")
@@ -140,16 +146,13 @@ class RBM(Generative):
         self.observations.add("loss/g", loss)
         self.manual_backward(loss)
         self.follow(v)
-        self.condition_gradient()
         self.update(G)
 
     def seen(self, images: Tensor) -> Tensor:
         """v (N, visible) of images (N, C, H, W) or points (N, d)."""
         machine = self.machine
         if isinstance(machine.visible, Bernoulli):
-            return binarised(
-                images, self.binarise, self.of_all_ranks(len(images)), self.seed
-            ).flatten(1)
+            return binarised(images, self.binarise, self.of_all_ranks(len(images))).flatten(1)
         return machine.units_of(images)
 
     @labelled("Gibbs sampling")
@@ -177,6 +180,11 @@ class RBM(Generative):
         machine.visible_mean.lerp_(means[0], self.slide)
         machine.hidden_mean.lerp_(means[1], self.slide)
 
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Conditions the gradient, which is unscaled by now, before it is observed and clipped."""
+        self.condition_gradient()
+        super().on_before_optimizer_step(optimizer)
+
     @torch.no_grad()
     def condition_gradient(self) -> None:
         """Centres the gradient, and adds that of the weight decay."""
@@ -195,15 +203,16 @@ class RBM(Generative):
     def log_likelihoods(self, images: Tensor, samples: int, seed: int) -> list[LogLikelihood]:
         """By the exact partition function of a small machine, or by estimates from both sides.
 
-        Those are of so many chains, with 145 temperatures for each: 100 chains have the 14,500
-        temperatures of Salakhutdinov & Murray 2008.
+        Those are of so many chains, at least 2, with 145 temperatures for each: 100 chains have
+        the 14,500 temperatures of Salakhutdinov & Murray 2008.
         """
-        way = PartitionFunction(EACH * samples, max(2, samples), seed)
+        chains = max(2, samples)  # their spread gives the interval
+        way = PartitionFunction(EACH * chains, chains, seed)
         unnormalised = negative_free_energy(self.machine, self.held_out(images, seed))
         about = {"binarise": self.binarise, "weights": "trained", "units": self.machine.kind}
         found = []
         for name, log_z in way.estimates(self.machine).items():
-            kind, suffix = KINDS[name], "" if name == "exact" else f"-{samples}"
+            kind, suffix = KINDS[name], "" if name == "exact" else f"-{chains}"
             told = {**about, **way.protocol(name)}
             one = LogLikelihood.of(unnormalised - log_z.value, f"{name}{suffix}", kind, **told)
             if kind != "exact":
@@ -215,8 +224,8 @@ class RBM(Generative):
     def held_out(self, images: Tensor, seed: int) -> Tensor:
         """v (N, visible) of held-out images or points."""
         if isinstance(self.machine.visible, Bernoulli):
-            return binarised_each(images, self.binarise, seed, self.seed).flatten(1)
-        return self.machine.units_of(images)
+            return binarised_each(images, self.binarise, seed).flatten(1).to(self.dtype)
+        return self.machine.units_of(images.to(self.dtype))
 
     # Health --------------------------------------------------------------------------------------
 
@@ -244,12 +253,14 @@ def correlation(before: Tensor, after: Tensor) -> Tensor:
     return (before * after).sum() / size.clamp(min=1e-12)
 
 
-def refusals(machine: BoltzmannMachine, binarise: Binarise) -> list[str]:
-    """Why the machine's units do not go with what is made of pixels."""
-    binary = isinstance(machine.visible, Bernoulli)
+def refusals(machine: BoltzmannMachine, rule: UpdateRule, binarise: Binarise) -> list[str]:
+    """Why the machine's units do not go with what is made of pixels, or its rule with an update."""
+    found, binary = [], isinstance(machine.visible, Bernoulli)
     if binary and binarise == "none":
         ways = "dynamic, fixed or threshold"
-        return [f"model.binarise: the visible units are binary; set model.binarise={ways}"]
+        found.append(f"model.binarise: the visible units are binary; set model.binarise={ways}")
     if not binary and binarise != "none":
-        return ["model.binarise: Gaussian units take grey pixels; set model.binarise=none"]
-    return []
+        found.append("model.binarise: Gaussian units take grey pixels; set model.binarise=none")
+    if rule.accumulate > 1:
+        found.append("g_accumulate: a minibatch of an RBM is not divided; leave g_accumulate at 1")
+    return found

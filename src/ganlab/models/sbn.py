@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ganlab.belief import BeliefNetwork, Recognition
 from ganlab.belief.estimators import log_mean_weight, reweighted_wake, vimco, wake
-from ganlab.belief.likelihood import MOST, bounds, exact, log_probabilities
+from ganlab.belief.likelihood import bounds, exact, log_probabilities
 from ganlab.errors import CombinationError
 from ganlab.generative import Generative
 from ganlab.latent import Latent
@@ -16,13 +16,14 @@ from ganlab.models.binary import dead
 from ganlab.schedules import Number
 from ganlab.spec import Spec, at_least, one_of
 from ganlab.training.batch import Batch, RealImages
-from ganlab.training.binarise import Binarise, binarised, binarised_each
+from ganlab.training.binarise import Binarise, binarised, binarised_each, log_odds
 from ganlab.training.labels import labelled
 from ganlab.training.likelihood import LogLikelihood
 from ganlab.training.streams import Stream, stream
 from ganlab.training.updates import Player, UpdateRule, average_over_ranks
 
 G = "g"  # the one player: both networks together
+ENUMERATED = 12  # hidden units: beyond them, the truth takes longer than the training
 Estimator = Literal["vimco", "reweighted", "wake_sleep"]
 
 
@@ -105,7 +106,7 @@ class SBN(Generative):
         if self.trainer.world_size > 1:
             average_over_ranks([mean])
         if not bias.any():
-            bias.copy_(torch.logit(mean, eps=1e-3))
+            bias.copy_(log_odds(mean))
 
     def play(self, batch: RealImages) -> None:
         """One update of both networks."""
@@ -124,9 +125,7 @@ class SBN(Generative):
 
     def seen(self, images: Tensor) -> Tensor:
         """v (N, visible) of images (N, C, H, W) in [-1, 1]."""
-        return binarised(images, self.binarise, self.of_all_ranks(len(images)), self.seed).flatten(
-            1
-        )
+        return binarised(images, self.binarise, self.of_all_ranks(len(images))).flatten(1)
 
     @labelled("losses")
     def loss(self, v: Tensor) -> Tensor:
@@ -152,13 +151,13 @@ class SBN(Generative):
 
         Every image has samples of its own, so its bound does not depend on the others.
         """
-        v = binarised_each(images, self.binarise, seed, self.seed).flatten(1)
+        v = binarised_each(images, self.binarise, seed).flatten(1).to(self.dtype)
         about = {"binarise": self.binarise, "weights": "trained"}
         random = functools.partial(stream, v.device, seed, Stream.LIKELIHOOD)
         bound = bounds(self.model, self.recognition, v, samples, random)
         told = {**about, "samples": samples, "seed": seed}
         found = [LogLikelihood.of(bound, f"iwae-{samples}", "lower bound", **told)]
-        if self.model.hidden_units <= MOST:
+        if self.model.hidden_units <= ENUMERATED:
             truth = torch.cat([exact(self.model, part) for part in v.split(100)])
             found.append(LogLikelihood.of(truth, "exact", "exact", **about))
         return found

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ganlab.errors import CombinationError
 from ganlab.generative import Generative
 from ganlab.latent import Gaussian, Latent
-from ganlab.models.likelihoods import Likelihood
+from ganlab.models.likelihoods import Bernoulli, Likelihood
 from ganlab.networks.variational import Decoder, Encoder
 from ganlab.schedules import Number
 from ganlab.spec import PointSpec, Spec, at_least
@@ -65,7 +65,7 @@ class VAE(Generative):
             not made smaller; or a schedule.
         samples: k, of the bound in training.
         binarise: none: grey pixels are probabilities; dynamic: pixels are drawn anew each time;
-            fixed: they are drawn once for each image.
+            fixed: they are drawn once for each image; threshold: they are cut at 1/2.
         ema: decay of the moving average of the decoder's weights that `sample` uses, or a schedule
             of it; None: no average.  Bounds are those of the trained weights.
         ema_statistics: what BatchNorm's running statistics of the average are: copy, average or
@@ -140,7 +140,7 @@ class VAE(Generative):
         """What is modelled: pixels in [0, 1] of images in [-1, 1], binarised or not; or points."""
         if isinstance(self.spec, PointSpec):
             return images
-        return binarised(images, self.binarise, self.of_all_ranks(len(images)), self.seed)
+        return binarised(images, self.binarise, self.of_all_ranks(len(images)))
 
     @labelled("losses")
     def loss(self, x: Tensor) -> Tensor:
@@ -196,7 +196,8 @@ class VAE(Generative):
     def log_likelihoods(self, images: Tensor, samples: int, seed: int) -> list[LogLikelihood]:
         """The importance-weighted bound of log p(x) with so many samples, in evaluation mode.
 
-        Every image has noise of its own, so its bound does not depend on the others.
+        Every image has noise of its own, so its bound does not depend on the others.  Of grey
+        pixels with a Bernoulli likelihood, which are none of its values, it has a name of its own.
         """
         at_least(1, samples=samples)
         training = self.training
@@ -208,15 +209,16 @@ class VAE(Generative):
         finally:
             self.train(training)
         points = isinstance(self.spec, PointSpec)
+        grey = "grey-" if isinstance(self.likelihood, Bernoulli) and self.binarise == "none" else ""
         protocol = {"binarise": "points" if points else self.binarise, "seed": seed}
         protocol |= {"likelihood": self.likelihood.words, "samples": samples, "weights": "trained"}
-        return [LogLikelihood.of(found, f"iwae-{samples}", "lower bound", **protocol)]
+        return [LogLikelihood.of(found, f"{grey}iwae-{samples}", "lower bound", **protocol)]
 
     def held_out(self, images: Tensor, seed: int) -> Tensor:
         """As `seen`, of held-out images: what is drawn for each is a function of its number."""
         if isinstance(self.spec, PointSpec):
-            return images
-        return binarised_each(images, self.binarise, seed, self.seed)
+            return images.to(self.dtype)
+        return binarised_each(images, self.binarise, seed).to(self.dtype)
 
     def drawn_log_weights(
         self, x: Tensor, samples: int, generators: Sequence[torch.Generator]

@@ -5,14 +5,11 @@ about its learning rate, whatever its scale, so layers of any width change by th
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, leaky_relu, linear
 
-from ganlab.networks.layers import autocast
 from ganlab.networks.resampling import LowPass
 
 
@@ -105,13 +102,3 @@ def limited(x: Tensor, clamp: float | None) -> Tensor:
 def unit(x: Tensor) -> Tensor:
     """Rows (N, d) scaled to a mean square of 1."""
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
-
-
-@contextmanager
-def no_autocast(x: Tensor) -> Iterator[None]:
-    """Context in which operations keep the type of their inputs, on the device of x."""
-    if not autocast(x.device):
-        yield
-        return
-    with torch.autocast(x.device.type, enabled=False):
-        yield

@@ -1,7 +1,8 @@
 """Layers and initialisations that several networks share."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,16 @@ def autocast(device: torch.device) -> bool:
     """Whether operations on a device choose their own precision now; "meta" has no such context."""
     kind = device.type
     return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
+@contextmanager
+def no_autocast(x: Tensor) -> Iterator[None]:
+    """Context in which operations keep the type of their inputs, on the device of x."""
+    if not autocast(x.device):
+        yield
+        return
+    with torch.autocast(x.device.type, enabled=False):
+        yield
 
 
 def norm2d(kind: str, channels: int) -> nn.Module:

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from ganlab.networks.equalized import Activation, Dense, no_autocast, unit
+from ganlab.networks.equalized import Activation, Dense, unit
+from ganlab.networks.layers import no_autocast
 from ganlab.spec import at_least
 
 RATE = 0.01  # of the dense layers, as a share of the learning rate

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
-from ganlab.networks.equalized import Dense, no_autocast
+from ganlab.networks.equalized import Dense
+from ganlab.networks.layers import no_autocast
 from ganlab.networks.resampling import LowPass
 
 

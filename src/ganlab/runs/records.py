@@ -2,6 +2,8 @@
 
 import functools
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -52,8 +54,17 @@ class Likelihood(BaseModel):
     nats: float
     error: float
     images: Count
-    interval: list[float] | None = None
+    interval: list[float | None] | None = None  # None: no end
     protocol: dict[str, Any] = {}
+
+
+def interval_of(likelihood: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The 95% interval of a record; an end that is missing is infinite."""
+    ends = likelihood.get("interval")
+    if ends is None:
+        return None
+    low, high = ends
+    return (-math.inf if low is None else low), (math.inf if high is None else high)
 
 
 class Summary(BaseModel):

@@ -94,7 +94,7 @@ class Inversion:
         at_least(1, starts=self.starts)
         at_least(0, steps=self.steps, features=self.features, prior=self.prior)
         positive(rate=self.rate)
-        if not getattr(self.gan.generator, "differentiable", True):
+        if not self.gan.smooth:
             kind = type(self.gan.generator).__name__
             raise ValueError(f"gan: a {kind} draws as it goes, so no gradient leads to a z")
         if self.space is not None:

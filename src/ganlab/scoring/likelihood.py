@@ -63,8 +63,15 @@ def require_likelihood(model: Sampler) -> Generative:
     Raises:
         ConfigError: it is not.
     """
-    if isinstance(model, Generative):
-        asked = type(model).log_likelihoods
-        if asked is not Generative.log_likelihoods:
-            return model
-    raise ConfigError([f"likelihood: {type(model).__name__} draws samples and has no likelihood"])
+    if not isinstance(model, Generative):
+        raise ConfigError(["likelihood: what was exported draws samples alone; evaluate the run"])
+    if not has_likelihood(type(model)):
+        raise ConfigError(
+            [f"likelihood: {type(model).__name__} draws samples and has no likelihood"]
+        )
+    return model
+
+
+def has_likelihood(kind: object) -> bool:
+    """Whether models of a class have a likelihood; what is no class of ganlab's may have one."""
+    return getattr(kind, "log_likelihoods", None) is not Generative.log_likelihoods

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ganlab.runs.records import NATS, LikelihoodKind
+from ganlab.runs.records import NATS, LikelihoodKind, interval_of
 from ganlab.scoring.protocol import Provenance
 from ganlab.scoring.scorecard import Card, Score
 
@@ -81,8 +81,8 @@ def card(record: Mapping[str, Any]) -> Card:
         images=record["images"],
         protocol=protocol,
     )
-    ends = record.get("interval") or (0.0, 0.0)
-    margin = math.hypot(NORMAL * record["error"], (ends[-1] - ends[0]) / 2)
+    low, high = interval_of(record) or (0.0, 0.0)
+    margin = math.hypot(NORMAL * record["error"], (high - low) / 2)
     score = Score(record["nats"], margin if math.isfinite(margin) else None)
     reached = protocol.get("iterations", 0)
     return Card(about, {"nll": score}, reached if isinstance(reached, int) else 0)

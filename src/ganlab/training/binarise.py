@@ -15,21 +15,20 @@ FIRST, SECOND = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
 MANTISSA = 24  # bits of a float32 in [0, 1)
 
 
-def binarised(images: Tensor, how: Binarise, chance: Chance | None = None, seed: int = 0) -> Tensor:
+def binarised(images: Tensor, how: Binarise, chance: Chance | None = None) -> Tensor:
     """Pixels in [0, 1] of images in [-1, 1]; 0 or 1 if they are binarised.
 
     - none: grey values.
     - dynamic: each pixel is drawn anew, 1 with the probability of its grey value (Salakhutdinov &
       Murray 2008, section 4).
-    - fixed: the same drawn once: the draw is a function of the seed and of the image, so that every
-      epoch, every process and every evaluation sees the same pixels.
+    - fixed: the same drawn once: the draw is a function of the image, so that every epoch, every
+      process, every run and every evaluation sees the same pixels.
     - threshold: 1 where the grey value is at least 1/2.
 
     Args:
         images: (N, ...) of 8 bits per value.
         how: to binarise.
         chance: random numbers for dynamic pixels, a row for each image.
-        seed: of fixed pixels.
 
     Raises:
         ValueError: dynamic pixels have no random numbers.
@@ -40,7 +39,7 @@ def binarised(images: Tensor, how: Binarise, chance: Chance | None = None, seed:
     if how == "threshold":
         return (grey >= 0.5).to(grey.dtype)
     if how == "fixed":
-        unit = drawn_once(images, seed)
+        unit = drawn_once(images)
     elif chance is None:
         raise ValueError("dynamic pixels need random numbers")
     else:
@@ -48,31 +47,39 @@ def binarised(images: Tensor, how: Binarise, chance: Chance | None = None, seed:
     return (unit < grey).to(grey.dtype)
 
 
-def binarised_each(images: Tensor, how: Binarise, seed: int, of_fixed: int) -> Tensor:
-    """As `binarised`, of held-out images: all that is drawn is a function of seeds and of each.
+def binarised_each(images: Tensor, how: Binarise, seed: int) -> Tensor:
+    """As `binarised`, of held-out images: what is drawn is a function of the seed and of each.
 
     Args:
         images: (N, ...) of 8 bits per value.
         how: to binarise.
         seed: of dynamic pixels, together with the image's number.
-        of_fixed: the seed of fixed pixels.
     """
     if how != "dynamic":
-        return binarised(images, how, seed=of_fixed)
+        return binarised(images, how)
     random = functools.partial(stream, images.device, seed, Stream.BINARISED)
     each = enumerate(images.split(1))
     return torch.cat([binarised(image, how, drawn(1, random(number))) for number, image in each])
 
 
-def drawn_once(images: Tensor, seed: int) -> Tensor:
-    """Uniform numbers in [0, 1) of the images' shape, a function of the seed and of each image.
+def log_odds(mean: Tensor) -> Tensor:
+    """Those of means of binary pixels; means nearer than 0.001 to 0 or 1 are moved there.
+
+    In float32 at least: half precision rounds 0.999 to 1.
+    """
+    exact = mean.to(torch.promote_types(mean.dtype, torch.float32))
+    return torch.logit(exact, eps=1e-3).to(mean)
+
+
+def drawn_once(images: Tensor) -> Tensor:
+    """Uniform numbers in [0, 1) of the images' shape, a function of each image.
 
     An image is hashed to 64 bits by a random linear function of its values, and the number of a
     pixel is a hash of that and of the pixel's place.  All is in integers, so that it is the same
     on every device.
     """
     values = ((images + 1) * 127.5).round().long().flatten(1)
-    random, width = stream("cpu", seed, Stream.FIXED_PIXELS), values.shape[1]
+    random, width = stream("cpu", 0, Stream.FIXED_PIXELS), values.shape[1]
     weights, places = torch.randint(-(2**63), 2**63 - 1, (2, width), generator=random)
     weights, places = weights.to(images.device), places.to(images.device)
     of_image = scrambled((values * weights).sum(dim=1, keepdim=True))

@@ -11,9 +11,14 @@ Chance = Callable[[int], Tensor]  # n -> the next (N, n) draws of U[0, 1), a row
 BLOCK = 4096  # numbers that a latent's generator draws at once
 
 
+def uniform(rows: int, n: int, generator: torch.Generator) -> Tensor:
+    """(rows, n), float32 whatever precision is trained in: fewer bits would round to 1."""
+    return torch.rand(rows, n, generator=generator, device=generator.device, dtype=torch.float32)
+
+
 def drawn(rows: int, generator: torch.Generator) -> Chance:
     """Draws for so many rows from one generator, on its device."""
-    return lambda n: torch.rand(rows, n, generator=generator, device=generator.device)
+    return lambda n: uniform(rows, n, generator)
 
 
 def of_rank(rows: int, generator: torch.Generator, rank: int, ranks: int) -> Chance:
@@ -31,9 +36,7 @@ def of_rank(rows: int, generator: torch.Generator, rank: int, ranks: int) -> Cha
 
 def of_each(generators: Sequence[torch.Generator], rows: int = 1) -> Chance:
     """Draws for so many rows of each generator in turn, a function of that generator alone."""
-    return lambda n: torch.cat(
-        [torch.rand(rows, n, generator=g, device=g.device) for g in generators]
-    )
+    return lambda n: torch.cat([uniform(rows, n, one) for one in generators])
 
 
 def of_latents(z: Tensor) -> Chance:

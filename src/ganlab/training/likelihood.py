@@ -20,7 +20,7 @@ class LogLikelihood:
         nats: minus the mean of log p(x) over images.
         error: standard error of that mean, from the spread over images.
         interval: 95% interval of `nats` due to what else is drawn, such as an estimate of log Z;
-            None: that is in `error`.
+            None: that is in `error`.  An end may be infinite.
         images: how many.
         protocol: all else that decides the number: binarisation, samples, chains, seed.
     """
@@ -55,8 +55,9 @@ class LogLikelihood:
         return f"nll/{self.method}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, for summary.json."""
-        return {"name": self.name, **asdict(self)}
+        """Plain data, for summary.json; an infinite end of the interval is None."""
+        ends = self.interval and [end if math.isfinite(end) else None for end in self.interval]
+        return {"name": self.name, **asdict(self), "interval": ends}
 
     def __str__(self) -> str:
         says = {"lower bound": "at most ", "upper bound": "at least ", "estimate": "about "}
