@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ganlab.data.distributions import Mixture
 from ganlab.lab import theory
@@ -133,6 +135,26 @@ def test_a_generator_that_is_constant_puts_all_mass_into_one_cell():
     edges = torch.linspace(0, 1, 11).double()
     found = theory.pushed_forward(torch.full((5,), 0.55), torch.full((4,), 0.25), edges)
     assert found.tolist() == [0, 0, 0, 0, 0, pytest.approx(1), 0, 0, 0, 0]
+
+
+@given(
+    st.lists(st.floats(-1e12, 1e12) | st.floats(-2, 2), min_size=2, max_size=30),
+    st.integers(0, 2**31),
+)
+def test_mass_is_where_every_interval_by_itself_puts_it(images, seed):
+    images = torch.tensor(images, dtype=torch.float64)
+    random = torch.Generator().manual_seed(seed)
+    masses = torch.rand(len(images) - 1, generator=random, dtype=torch.float64)
+    masses /= masses.sum()
+    edges = torch.tensor([-math.inf, *torch.linspace(-2, 2, 9).tolist(), math.inf]).double()
+    low, high = torch.minimum(images[:-1], images[1:]), torch.maximum(images[:-1], images[1:])
+    length = (high - low).clamp_min(1e-12)
+    below = ((edges[:, None] - low) / length).clamp(0, 1) @ masses
+    found = theory.pushed_forward(images, masses, edges)
+    assert found.min() >= 0
+    assert found.sum().item() == pytest.approx(1, abs=1e-5)
+    on_an_edge = (edges[:, None] - low).abs().min() < 1e-5  # where a point's mass may go either way
+    assert on_an_edge or torch.allclose(found, below.diff(), atol=1e-5)
 
 
 def test_values_out_of_range_are_refused():

@@ -3,9 +3,9 @@
 `ganlab lab NAME [name=value ...]`.  Parameters of the laboratory's function are its options; all
 other words are overrides for the runs that it trains, as on the command line of `ganlab train`.
 
-May import: __init__, callbacks, commands, config, data, errors, experiments, gan, generative,
-health, latent, losses, metrics, optimizers, pages, plots, runs, sampler, scoring, spec, storage,
-sweeps, train, training.
+May import: __init__, callbacks, commands, compatibility, config, data, errors, experiments, gan,
+generative, health, latent, losses, metrics, optimizers, pages, plots, runs, sampler, scoring, spec,
+storage, sweeps, train, training.
 Libraries: PIL, bokeh, matplotlib, numpy, omegaconf, pytorch_lightning, torch, tornado, yaml.
 """
 

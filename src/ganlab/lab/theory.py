@@ -8,7 +8,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, pad
 
 from ganlab.spec import at_least, positive
 
@@ -121,13 +121,27 @@ def pushed_forward(images: Tensor, masses: Tensor, edges: Tensor) -> Tensor:
     Args:
         images: G(z) at K + 1 increasing z.
         masses: of p_z in the K intervals between them, (K,).
-        edges: (M + 1,), increasing.
+        edges: (M + 1,), increasing; the first and the last may be infinite.
     """
     images, masses, edges = images.double(), masses.double(), edges.double()
+    seen = edges[edges.isfinite()]
+    first, last = seen[0], seen[-1]
     low = torch.minimum(images[:-1], images[1:])
-    length = (images[1:] - images[:-1]).abs().clamp_min(1e-12)
-    passed = torch.zeros_like(edges)
-    for i in range(0, len(low), 1024):  # all cells x intervals at once would not fit into memory
-        part = slice(i, i + 1024)
-        passed += ((edges[:, None] - low[part]) / length[part]).clamp(0, 1) @ masses[part]
-    return passed.diff()
+    # Sums of mass / length keep seven digits.
+    length = (images[1:] - images[:-1]).abs().clamp_min(1e-9 * (last - first))
+    below = masses @ ((first - low) / length).clamp(0, 1)
+    # From the begin of an interval to its end, the mass below an edge grows at its density.
+    density = masses / length
+    begins, ends = low.clamp(first, last), (low + length).clamp(first, last)
+    x = edges.clamp(first, last)
+    passed = below + ramps(begins, density, x) - ramps(ends, density, x)
+    passed = passed.where(edges >= first, 0.0).where(edges <= last, masses.sum())
+    return passed.diff().clamp_min(0)
+
+
+def ramps(begins: Tensor, slopes: Tensor, x: Tensor) -> Tensor:
+    """The sum over i of slopes[i] max(0, x - begins[i]), for each x (M,), in O((K + M) log K)."""
+    begins, order = begins.sort()
+    terms = torch.stack([slopes[order], slopes[order] * begins]).cumsum(dim=1)
+    slope, moment = pad(terms, (1, 0))[:, torch.searchsorted(begins, x)]
+    return slope * x - moment

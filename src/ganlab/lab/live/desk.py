@@ -8,17 +8,20 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ganlab import compatibility
 from ganlab.data.strokes import MOST, written
 from ganlab.errors import ConfigError
+from ganlab.health.verdicts import Verdict
 from ganlab.lab.live import setup as choices
 from ganlab.lab.live.history import Curves
 from ganlab.lab.live.layers import Layers, View
 from ganlab.lab.live.link import FAR, SWITCHED, Link
 from ganlab.lab.live.match import SHARED, Match
+from ganlab.lab.live.remedies import advice
 from ganlab.lab.live.setup import DRAWN, NAMES, WHILE_IT_RUNS, Setup
 from ganlab.lab.live.tour import TOUR, Stop
 from ganlab.lab.live.training import LiveTraining
-from ganlab.lab.live.words import measured, named
+from ganlab.lab.live.words import UNBOUNDED, measured, named
 
 FRAME = 0.1  # seconds from one picture to the next while it plays
 FASTEST, SLOWEST = 1000.0, 10.0  # iterations a second, seconds a line
@@ -140,7 +143,7 @@ class Desk:
         while self.playing and left > 0:
             self._each(LiveTraining.iterate)
             left -= 1
-            if self.iterations == self.until or self.ended:
+            if 0 < self.until <= self.iterations or self.ended:
                 self.pause()
             if time.perf_counter() - started >= seconds:
                 break
@@ -348,6 +351,7 @@ class Desk:
             "scales": [side.layers.scale for side in self.sides],
             "choices": [written_out(setup) for setup in self.setups],
             "sides": [report(side) for side in self.sides],
+            "doubts": [doubts(side.training) for side in self.sides],
             "titles": titles(self.setups),
             "stop": self.stop.name if self.stop is not None else "",
             "cured": self.cured,
@@ -388,10 +392,23 @@ def report(side: Side) -> dict[str, Any]:
         "failure": training.failure,
         "ailing": training.ailing,
         "verdicts": [
-            {"iteration": one.iteration, "ailment": one.ailment, "text": str(one)}
+            {"iteration": one.iteration, "ailment": one.ailment, "text": told(one, training)}
             for one in training.verdicts
+            if one.evidence != training.failure  # which is said by itself
         ],
     }
+
+
+def told(verdict: Verdict, training: LiveTraining) -> str:
+    """The evidence of a verdict, and what to try as long as it holds."""
+    holds = verdict.ailment in training.ailing
+    return verdict.evidence + (advice(verdict.ailment, training.setup) if holds else "")
+
+
+def doubts(training: LiveTraining) -> list[str]:
+    """Sentences on choices that train, although they are not what their names say."""
+    gan = training.gan
+    return [UNBOUNDED] * bool(compatibility.doubts(gan.discriminator, gan.loss, gan.regularizers))
 
 
 def titles(setups: Sequence[Setup]) -> list[str]:

@@ -89,6 +89,10 @@ GROUPS: Mapping[str, tuple[bool, tuple[Choice, ...]]] = {
         ),
     ),
 }
+BEST_D = (
+    "p_data / (p_data + p_g). The best D of a log or least-squares loss would say it against this "
+    "G; a critic says other numbers."
+)
 # layer -> (its name, what it says in the plane, and on the line); "": it is not shown there
 LEGEND: Mapping[str, tuple[str, str, str]] = {
     "real": (
@@ -108,14 +112,14 @@ LEGEND: Mapping[str, tuple[str, str, str]] = {
     ),
     "optimal": (
         "D*, the best D",
-        "What the best possible D would say against this G: p_data / (p_data + p_g).",
-        "What the best possible D would say against this G: p_data / (p_data + p_g), dashed.",
+        f"The probability that a point there is real: {BEST_D}",
+        f"Dashed, the probability that an x is real: {BEST_D}",
     ),
     "densities": ("p_data and p_g", "", "The densities of the data (blue) and of G (orange)."),
     "gradients": (
         "Gradients that G hears",
         "Arrows show where G's loss pushes each point: the longer, the stronger.",
-        "Arrows show where G's loss pushes each point: the longer, the stronger.",
+        "Arrows under the points show where G's loss pushes each: the longer, the stronger.",
     ),
     "warp": (
         "Warped grid of z",

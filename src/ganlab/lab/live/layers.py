@@ -12,9 +12,10 @@
 | measures | dict | numbers: JSD, W1, V, C(G), modes |
 
 In one dimension with 1-d noise p_g is exact for a G that is linear between 1025 values of z
-(theory.pushed_forward).  Otherwise it is the share of 4096 z of equal mass, a Sobol sequence, that
-G moves into a cell.  Masses of p_data are exact.  D* and JSD are then of cells: what a D could do
-that sees only the cell of a point, and a lower bound of the JSD of the points.
+(theory.pushed_forward).  With 2-d noise the same is done for 64 values of the second z, of equal
+mass.  In the plane p_g is the share of 4096 z of equal mass, a Sobol sequence, that G moves into a
+cell.  Masses of p_data are exact.  D* and JSD are of cells: what a D could do that sees only the
+cell of a point, and a lower bound of the JSD of the points.
 """
 
 import functools
@@ -43,7 +44,9 @@ Scale = Literal["probability", "regression", "critic"]
 LAYERS = ("real", "generated", "heat", "optimal", "warp", "gradients", "densities", "measures")
 SHOWN, CELLS, CELLS_1D = 400, 40, 160  # points; cells along an axis of the plane, and of the line
 MIDDLE = slice(CELLS_1D, 2 * CELLS_1D)  # the cells of the line that are shown
-NODES, STRETCHES = 4096, 1024  # z of equal mass in the plane, and intervals of z on the line
+NODES = 4096  # z of equal mass in the plane
+STRETCHES = {1: 1024, 2: 128}  # intervals of the first z on the line, by dimensions of z
+STRIPS = 64  # values of the second z on the line
 MARGIN = 0.25  # of the view around the data, as a share of the data's width
 GRID, TAIL = 20, 0.002  # cells of z along an axis, and the mass of Gaussian z beyond each end
 DIRECTIONS, PROJECTED = 16, 1024  # of the sliced W1, and the points that are projected
@@ -232,12 +235,11 @@ class _Frame:
     @torch.no_grad()
     def masses(self) -> tuple[Tensor, Tensor]:
         """Masses of the cells, of p_data and of p_g, float64 (cells,) or (cells^2,)."""
-        edges = beyond(self.of.edges) if self.of.dim == 1 else self.of.edges
-        if not self.of.exact:
-            return self.of.masses, shares(self.moved, edges)
-        z, masses = stretches(self.gan.latent, STRETCHES)
-        images = self.gan.generator(z.float()[:, None])[:, 0]
-        return self.of.masses, theory.pushed_forward(images, masses, edges)
+        if self.of.dim == 2:
+            return self.of.masses, shares(self.moved, self.of.edges)
+        z, masses = strips(self.gan)
+        images = self.gan.generator(z)[:, 0]
+        return self.of.masses, theory.pushed_forward(images, masses, beyond(self.of.edges))
 
     @functools.cached_property
     def densities(self) -> Densities:
@@ -286,8 +288,8 @@ class _Frame:
         (data, generated), width = self.masses, self.of.width
         state = State(self.of.centres[:, 0], width, data, generated, self.logits)
         found = {"JSD": state.jsd, "W1": theory.wasserstein(data, generated, width)}
-        found["C(G)"] = state.criterion
-        if isinstance(self.gan.loss, Minimax):
+        if isinstance(self.gan.loss, Minimax):  # the others play another game
+            found["C(G)"] = state.criterion
             found["V(D,G)"] = state.value
         return found
 
@@ -369,6 +371,21 @@ def equal_mass(gan: GAN) -> Tensor:
     """NODES of noise that stand for equal masses: a scrambled Sobol sequence."""
     unit = SobolEngine(gan.latent.dim, scramble=True, seed=0).draw(NODES)
     return quantile(gan, unit.clamp(1e-6, 1 - 1e-6))
+
+
+def strips(gan: GAN) -> tuple[Tensor, Tensor]:
+    """Noise (K + 1, dim), float32, along its first entry, and the masses (K,) between neighbours.
+
+    With 2-d noise, strips of equal mass follow each other, each with one value of the second entry;
+    between the last z of one and the first of the next lies no mass.
+    """
+    first, masses = stretches(gan.latent, STRETCHES[gan.latent.dim])
+    if gan.latent.dim == 1:
+        return first.float()[:, None], masses
+    second = quantile(gan, (torch.arange(STRIPS, dtype=torch.float64) + 0.5) / STRIPS)
+    z = torch.cartesian_prod(second, first.float()).flip(1)
+    own = torch.cat([masses / STRIPS, masses.new_zeros(1)])
+    return z, own.repeat(STRIPS)[:-1]
 
 
 def shares(points: Tensor, edges: Tensor) -> Tensor:

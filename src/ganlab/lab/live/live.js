@@ -46,7 +46,9 @@
     wait("");
     controls.classList.remove("preparing");
     if (stop !== undefined && view.stop && view.stop !== stop) look();
-    const address = `${location.pathname}${view.url ? `?${view.url}` : ""}`;
+    // An address that was not understood stays to be mended, until something is done.
+    const query = view.misread ? location.search : view.url && `?${view.url}`;
+    const address = `${location.pathname}${query}`;
     if (history.state?.key !== view.key || location.pathname + location.search !== address) {
       history.replaceState({ key: view.key }, "", address);
     }
@@ -184,6 +186,7 @@
   const draw = (open) => {
     by("drawing").hidden = !open;
     by("draw").setAttribute("aria-pressed", String(open));
+    if (open && playing()) turn(""); // nobody sees it behind the pad
     if (open) by("drawing").scrollIntoView({ block: "nearest" });
   };
   on("draw", "click", () => draw(by("drawing").hidden));

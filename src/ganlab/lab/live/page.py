@@ -24,7 +24,15 @@ from ganlab.pages.document import finite
 MOST = 8  # desks that are kept, the oldest is dropped
 AHEAD = 1  # frames that are sent before the page has drawn the one before
 MEASURED_EVERY = 0.5  # seconds, as long as it plays
-OWN = ("frame", "key", "answered", "problems", "refused")  # what a page adds to the desk's view
+OWN = (
+    "frame",
+    "key",
+    "answered",
+    "problems",
+    "refused",
+    "misread",
+)  # what a page adds to the desk's view
+MISREAD = "The address is not understood, so the usual choices are shown."
 ELSEWHERE = ("tour", "beside", "draw")  # wishes after which all fields show other choices
 
 
@@ -93,7 +101,7 @@ def desk_of(query: str) -> tuple[Desk, list[str]]:
     try:
         return Desk(Link.from_query(query)), []
     except ConfigError as error:
-        return Desk(Link(Setup())), error.problems
+        return Desk(Link(Setup())), [MISREAD, *error.problems]
 
 
 class Page:
@@ -119,6 +127,7 @@ class Page:
         self.titles = list[str]()  # of the charts that are shown
         self.answered = 0  # the number of the last wish
         self.problems = list[str]()  # of the last wish
+        self.misread = False  # whether the address says something else than what is shown
         self.refused = dict[str, Refusal]()  # by the field that the choice was made in
         self._fill()
 
@@ -143,7 +152,9 @@ class Page:
         if wish.get("do") == "open":
             key, query = wish.get("key"), wish["query"]
             self.key, self.desk, self.problems = self.desks.take(self, key, query)
+            self.misread = bool(self.problems)
         elif self.desk is not None:
+            self.misread = False
             self._grant(self.desk, wish, wish.pop("field", None))
         self._draw(whole=True)
         self._schedule()

@@ -24,8 +24,16 @@ COLOURS = {
 }
 UNKNOWN, OPACITY = 255, 150  # of a heat map: where nothing is known; the most, of 255
 ARROWS, REACH, LONGEST = 120, 0.25, 0.4  # how many; length per force; at most, of half the view
-# Heights in a picture of the line, below the densities: points, where G moves z, and z.
-REAL_AT, GENERATED_AT, X_AT, Z_AT, FLOOR = -0.06, -0.12, -0.18, -0.5, -0.55
+# Heights in a picture of the line, below the densities: points, the arrow of each, where G moves z,
+# and z.
+REAL_AT, GENERATED_AT, ARROWS_AT, X_AT, Z_AT, FLOOR = (
+    -0.06,
+    -0.12,
+    (-0.17, -0.31),
+    -0.35,
+    -0.51,
+    -0.55,
+)
 LINES_1D = 4  # every so many of the lines from z to G(z)
 # source -> its columns
 SOURCES = {
@@ -223,7 +231,8 @@ def arrows(pushed: Arrows, view: View) -> dict[str, Columns]:
     length = np.linalg.norm(force, axis=1, keepdims=True)
     to = at + force * np.minimum(1, longest / np.maximum(length, 1e-12))
     if at.shape[1] == 1:
-        at, to = (np.concatenate([p, np.full_like(p, GENERATED_AT)], axis=1) for p in (at, to))
+        heights = np.linspace(*ARROWS_AT, len(at))[:, None]
+        at, to = (np.concatenate([p, heights], axis=1) for p in (at, to))
     seen = np.linalg.norm(to - at, axis=1) > (view.high - view.low) / 200
     at, to = at[seen].astype(np.float32), to[seen].astype(np.float32)
     angle = np.arctan2(to[:, 1] - at[:, 1], to[:, 0] - at[:, 0]) - np.pi / 2

@@ -65,6 +65,12 @@
   by("play").addEventListener("click", () => (timer ? pause() : play()));
   by("back").addEventListener("click", () => go(frame - 1));
   by("on").addEventListener("click", () => go(frame + 1));
+  document.addEventListener("keydown", (event) => {
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (event.key !== " " || target.closest("input, button, summary")) return; // Space is theirs
+    by("play").click();
+    event.preventDefault();
+  });
   by("history").addEventListener("input", () => go(Number(field("history").value)));
   for (const box of all("[data-layer]")) {
     box.addEventListener("change", () => {

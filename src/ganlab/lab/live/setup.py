@@ -35,13 +35,20 @@ def options(group: str) -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in (conf_dir() / group).glob("*.yaml")))
 
 
+def takes_energies(loss: str) -> bool:
+    """Whether a loss is of an autoencoder as D, which points do not have."""
+    text = (conf_dir() / "loss" / f"{loss}.yaml").read_text(encoding="utf-8")
+    return bool(locate(yaml.safe_load(text)["_target_"]).energy)
+
+
 def moves_pixels(regularizer: str) -> bool:
     """Whether a regularizer is for images alone."""
     text = (conf_dir() / "regularizer" / f"{regularizer}.yaml").read_text(encoding="utf-8")
     return any(locate(node["_target_"]).needs_pixels for node in yaml.safe_load(text).values())
 
 
-LOSSES, OPTIMIZERS = options("loss"), options("optim")
+LOSSES = tuple(name for name in options("loss") if not takes_energies(name))
+OPTIMIZERS = options("optim")
 REGULARIZERS = tuple(name for name in options("regularizer") if not moves_pixels(name))
 
 
@@ -152,9 +159,9 @@ class Setup:
     def _mistakes(self, name: str) -> Iterable[str]:
         value = getattr(self, name)
         if name in CHOICES and value not in CHOICES[name]:
-            yield f"{name}: expected {among(CHOICES[name])}, got {value!r}" + near(value, name)
+            yield f"{name}: expected {among(CHOICES[name])}, got {got(value)}" + near(value, name)
         if name in RANGES and value not in RANGES[name]:
-            yield f"{name}: expected {RANGES[name]}, got {value!r}"
+            yield f"{name}: expected {RANGES[name]}, got {got(value)}"
         if name == "health" and not isinstance(value, bool):
             yield f"{name}: expected true or false, got {value!r}"
         if name == "regularizers":
@@ -296,13 +303,20 @@ def regularizer_mistakes(value: Any) -> Iterable[str]:
             hint = nearest(name, REGULARIZERS)
             yield f"regularizers: expected some of {wanted}, got '{shown(name)}'{hint}"
         elif strength not in STRENGTH:
-            yield f"regularizers: {name} expected {STRENGTH}, got {strength!r}"
+            yield f"regularizers: {name} expected {STRENGTH}, got {got(strength)}"
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         yield f"regularizers: '{shown(name)}' is listed twice"
 
 
 def among(choices: Iterable[str]) -> str:
     return " or ".join(choices)
+
+
+def got(value: object) -> str:
+    """A wrong value, as a message shows it."""
+    if value == "":
+        return "nothing"
+    return f"{value:g}" if isinstance(value, float) else repr(value)
 
 
 def near(value: object, name: str) -> str:

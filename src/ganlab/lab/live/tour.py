@@ -86,7 +86,9 @@ TOUR = (
         number="gradient",
         change={"loss": "nonsaturating"},
         after="G ascends log D(G(z)), which is steep where D is sure: for the same D the arrows "
-        "are long at once, and G moves.",
+        "are long at once, and G moves. If you play on, all points end at one or two modes, "
+        "which is the next stop.",
+        then=30,
         layers=("real", "generated", "heat", "gradients"),
     ),
     Stop(
@@ -150,7 +152,7 @@ TOUR = (
         "points comes to rest at that of the data. What is left of W1 is their spread, of which a "
         "straight line sees nothing.",
         then=240,
-        layers=("real", "generated", "densities", "gradients"),
+        layers=("real", "generated", "heat", "gradients", "densities"),
     ),
     Stop(
         "wgan",

@@ -16,7 +16,8 @@
  *   playing: "" | "iterations" | "lines", speed: number, pace: number, kept: number[],
  *   lines: Line[][], line: (number | null)[], url: string, link: string, commands: string[],
  *   repeatable: boolean, layers: string[], dim: number, choices: Record<string, string>[],
- *   sides: Side[], titles: string[], stop: string, cured: boolean}} View
+ *   sides: Side[], titles: string[], stop: string, cured: boolean, misread: boolean,
+ *   doubts: string[][]}} View
  */
 
 const LiveView = (() => {
@@ -119,6 +120,9 @@ const LiveView = (() => {
     by("dashes").hidden = view.sides.length < 2;
     showStop(view);
     say(by("command"), view.commands.join("\n\n"));
+    say(by("holds"), view.repeatable
+      ? "The address of this page holds its state."
+      : "The address of this page holds the choices in force, but not what you did while it ran.");
     say(by("repeats"), view.repeatable
       ? "This command trains the same weights, bit for bit:"
       : "You have intervened while it ran, so no command repeats it exactly. This one trains with the choices in force now:");
@@ -205,6 +209,9 @@ const LiveView = (() => {
     for (const whose of all("[data-side]")) say(whose, ["left", "right"][side()]);
     all(".side").forEach((one, at) => one.classList.toggle("chosen", two && at === side()));
     const choices = view.choices[side()];
+    const doubts = view.doubts[side()];
+    say(by("doubts"), doubts.join(" "));
+    by("doubts").hidden = !doubts.length;
     /** @param {string} name */
     const refusal = (name) => /** @type {Refusal | undefined} */ (view.refused[`${side()} ${name}`]);
     for (const where of all("[data-wrong]")) {
@@ -281,8 +288,8 @@ const LiveView = (() => {
       const items = side.verdicts.map((verdict) => {
         const item = document.createElement("li");
         item.dataset.ailment = verdict.ailment;
-        const rest = verdict.text.slice(verdict.ailment.length + 2);
-        item.append(element("b", `${verdict.ailment}, at iteration ${verdict.iteration}`), element("span", rest));
+        const found = `${verdict.ailment}, at iteration ${verdict.iteration}`;
+        item.append(element("b", found), element("span", verdict.text));
         return item;
       });
       return side.failure ? [...items, element("li", `It cannot go on: ${side.failure}`)] : items;
