@@ -16,6 +16,7 @@ from PIL import Image
 from torch import nn
 
 from commands import completed, run_main, run_train, runs_in, trained
+from exports import MODELS, RANDOM, SMALL, run_of
 from ganlab.commands import command_line, exploration
 from ganlab.commands.exploration import Asked
 from ganlab.conditioning import ACGAN, InfoGAN
@@ -365,6 +366,113 @@ def test_kept_points_are_walked_between_saved_and_loaded(made, opened, tmp_path)
     assert other.locator("#shelf li").count() == 2
 
 
+def kept(page, folder, links):
+    """The file of points that have been kept on a page."""
+    for link in links:
+        shown(page, link)
+        page.click("#keep")
+    with page.expect_download() as download:
+        page.click("#save")
+    download.value.save_as(folder / "points.json")
+    return folder / "points.json"
+
+
+def complained(page, file):
+    """What the page says to a file of points, of which it keeps none."""
+    page.set_input_files("#file", file)
+    page.wait_for_selector("#complaint:visible")
+    assert page.locator("#shelf li").count() == 0
+    return page.text_content("#complaint")
+
+
+def test_points_of_another_generator_are_refused(made, opened, tmp_path):
+    page = ready(opened(made("cifar")[1]))
+    saved = kept(page, tmp_path, ["seed=1&class=2"])
+    content = json.loads(saved.read_text())
+    assert content["name"] == page.title().strip()
+    other = ready(opened(made("mnist")[1]))
+    said = complained(other, saved)
+    assert said.startswith(f"points.json holds points of another generator: {content['name']}.")
+    assert said.endswith(f"This page has {other.title().strip()}.")
+
+
+@pytest.mark.long
+def test_points_of_other_statistics_are_refused(made, opened, tmp_path):
+    """With BatchNorm the same weights draw other images under a truncation."""
+    gan, file = made("cifar")
+    saved = kept(ready(opened(file)), tmp_path, ["seed=1&class=2"])
+    cut = exploration.write(gan, file.parent, tmp_path / "cut.html", Asked("plain", None, 0.5))
+    said = complained(ready(opened(cut)), saved)
+    assert said.endswith(", truncated at 0.5.")
+
+
+def test_a_file_that_does_not_say_whose_it_is_is_judged_by_its_sizes(made, opened, tmp_path):
+    page = ready(opened(made("cifar")[1]))
+    content = json.loads(kept(page, tmp_path, ["seed=1&class=2"]).read_text())
+    del content["generator"], content["name"]
+    (point,) = content["points"]
+    old = tmp_path / "old.json"
+    for change in [
+        {"space": "w"},
+        {"points": [{**point, "vector": [0.0] * 100}]},
+        {"points": [{**point, "code": []}]},
+        {"points": [{**point, "link": "seed=1"}]},
+        {"points": []},
+    ]:
+        old.write_text(json.dumps({**content, **change}))
+        fresh = ready(opened(made("cifar")[1]))
+        assert complained(fresh, old) == "old.json holds no points of this generator."
+    old.write_text(json.dumps(content))
+    page.set_input_files("#file", old)
+    page.wait_for_selector("#shelf li:nth-child(2)")
+    unconditional = ready(opened(made("uniform")[1]))
+    old.write_text(json.dumps({"points": [{"link": "seed=1&class=2"}]}))
+    assert "no points of this generator" in complained(unconditional, old)
+
+
+def test_a_generator_has_its_mark_on_every_page(made):
+    """Whatever runs it, in whichever precision; and other weights have another one."""
+    gan, _ = made("styles")
+    before = latents.mark_of(gan)
+    told = [latents.described(gan, count, None)["generator"] for count in (2, 3)]
+    assert told == [before, before]
+    for file in (made("cifar")[1], made("cifar", half=True)[1]):
+        assert latents.mark_of(made("cifar")[0]) in file.read_text()
+    gan, _ = made("cifar")
+    assert latents.mark_of(gan, 0.5) != latents.mark_of(gan) == latents.mark_of(gan, None)
+    other = MADE["styles"]()
+    other.generator.first.bias.data[0] += 1e-3
+    assert latents.mark_of(other) != before
+
+
+COMMANDS = [
+    ("cifar", "seed=5&class=0", "seeds=5 labels=[0] "),
+    ("cifar", "seed=5&class=7", "seeds=5 labels=[7] "),
+    ("cifar", "seed=5&class=7&move=1", None),
+    ("uniform", "seed=4294967295", "seeds=4294967295 "),
+    ("styles", "seed=5&truncation=0.5", "seeds=5 truncation=0.5 "),
+    ("mnist", "seed=3&class=1&codes=0.5,-0.25", None),
+]
+
+
+@pytest.mark.parametrize(("name", "link", "words"), COMMANDS)
+def test_the_command_of_the_image_on_show_is_told(made, opened, name, link, words):
+    page = ready(opened(made(name)[1]))
+    shown(page, link)
+    want = (
+        f"ganlab sample run=RUN {words}singles=true" if words else "none, as it is not a seed's own"
+    )
+    assert page.text_content("#command") == want
+
+
+def test_a_seed_with_its_own_codes_has_a_command(made, opened):
+    page = ready(opened(made("mnist")[1]))
+    page.fill("#seed", "12")
+    page.press("#seed", "Enter")
+    at(page, '^="seed=12&"')
+    assert page.text_content("#command") == "ganlab sample run=RUN seeds=12 singles=true"
+
+
 def test_play_goes_there_and_back_until_it_is_paused(made, opened):
     page = ready(opened(made("cifar")[1]))
     for link in ("seed=1&class=2", "seed=2&class=6"):
@@ -694,6 +802,16 @@ def test_the_command_writes_the_page_into_the_run(tmp_path, opened):
         assert said_ in done.err
         assert "Traceback" not in done.err
         assert (run / "explore.html").read_bytes() == before
+
+
+@pytest.mark.parametrize("model", RANDOM)
+def test_what_draws_as_it_goes_has_no_page_and_that_is_said(model, tmp_path):
+    run = run_of(tmp_path / "run", f"model={model}", *MODELS[model], *SMALL)
+    done = run_explore(f"run={run}")
+    assert done.code == 2
+    assert re.search(r"run: a \w+ draws random numbers .*, so a point has no image", done.err)
+    assert "onnx" not in done.err
+    assert not (run / "explore.html").exists()
 
 
 def test_points_are_refused(tmp_path):

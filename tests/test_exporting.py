@@ -18,7 +18,7 @@ from exports import MODELS, RANDOM, SMALL, gan_of, run_of
 from ganlab.commands import command_line
 from ganlab.errors import ConfigError
 from ganlab.export import export
-from ganlab.exporting import example, interface, markup, needs
+from ganlab.exporting import example, interface, licenses, markup, needs
 from ganlab.exporting.folder import FILES, require_free
 from ganlab.runs.folder import EXPORTED, Run
 from ganlab.storage import files
@@ -211,6 +211,11 @@ def test_the_example_of_every_kind_runs(words, tmp_path, monkeypatch):
     script.write_text(example.script(gan))
     exec(compile(script.read_text(), script, "exec"), {"__file__": str(script)})
     assert [file.name for file in tmp_path.glob("drawn.*")]
+    drawn = "drawn.csv" if "PIL" not in script.read_text() else "drawn.png"
+    pillow = ", NumPy and Pillow" if drawn == "drawn.png" else " and NumPy"
+    said = f"Draws with ONNX Runtime{pillow}, and saves {drawn} in the working folder."
+    assert script.read_text().startswith(f'"""{said}"""')
+    assert (tmp_path / drawn).exists()
     body = script.read_text().partition("from PIL import Image\n")[2]
     assert len([line for line in body.splitlines() if line]) <= 11
 
@@ -273,10 +278,10 @@ def test_nothing_in_a_card_does_more_than_show(tmp_path):
     config["data"]["size"] = 16
     config["recipe"] = {"source": HOSTILE, "differs": [HOSTILE]}
     Run(run).config_file.write_text(yaml.safe_dump(config))
-    export(run=str(run), to=str(tmp_path / "to"), onnx=False, license=f"a: [\n---\n{HOSTILE}")
+    export(run=str(run), to=str(tmp_path / "to"), onnx=False, license="mit")
     card = (tmp_path / "to" / "README.md").read_text()
     end = card.index("\n---\n", 4)
-    assert yaml.safe_load(card[4:end])["license"] == f"a: [\n---\n{HOSTILE}"
+    assert yaml.safe_load(card[4:end])["license"] == "mit"
     page = (
         markdown.MarkdownIt("gfm-like", {"html": True, "linkify": False})
         .enable("table")
@@ -321,6 +326,19 @@ def test_secrets_and_the_home_folder_stay_at_home(tmp_path, monkeypatch):
     for secret in (b"swordfish", b"k1234567", b"somebody"):
         assert secret not in everything
     assert b"b=~/x" in everything
+
+
+@pytest.mark.parametrize(
+    "name", ["mit", "apache-2.0", "openrail++", "llama3.1", "cc0-1.0", "other"]
+)
+def test_a_license_that_the_hub_names_passes(name):
+    licenses.require_named(name)
+
+
+@pytest.mark.parametrize("name", ["-", "mit\n", "a: [\n---", HOSTILE, "cc by 4.0", "mit-", "m it"])
+def test_what_is_no_name_of_a_license_is_refused(name):
+    with pytest.raises(ConfigError, match=r"^license: expected a name of the Hub's"):
+        licenses.require_named(name)
 
 
 # Where it goes -----------------------------------------------------------------------------------
@@ -409,9 +427,18 @@ def test_a_missing_library_is_named_before_any_work(library, tmp_path, monkeypat
         (["checkpoint=7"], "has no '7'"),
         (["checkpoint=best"], "no checkpoint with a best score"),
         (["run=EXPORT"], "is an export already"),
-        (["to=RUN"], "which no export wrote"),
+        (["to=RUN"], "which ganlab did not write; move it away, or name a new folder"),
         (["to=/dev/null/x"], "to: cannot write to '/dev/null': Not a directory"),
         (["push=alice"], "expected USER/NAME, got 'alice'"),
+        (["private=false"], "private: is for an upload; leave it out, or set push=USER/NAME"),
+        (["private=true"], "private: is for an upload"),
+        (["license=my license"], "got 'my license'; 'other' is one that the Hub has no name for"),
+        (
+            ["license=MIT"],
+            "license: expected a name of the Hub's such as mit or cc-by-4.0, got 'MIT'",
+        ),
+        (["license=Apache 2.0"], "got 'Apache 2.0'; did you mean 'apache-2.0'?"),
+        (["license=''"], "license: expected a name"),
     ],
 )
 def test_mistakes_are_one_message(words, message, tmp_path):

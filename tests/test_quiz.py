@@ -1,5 +1,6 @@
 """The quiz: fair trials, statistics, the staircase, one person's way through it in a browser."""
 
+import base64
 import contextlib
 import io
 import json
@@ -369,7 +370,7 @@ def test_each_trial_is_answered_once(serving):
     assert reply["correct"] == (first["answer"] == reply["right"])
     assert reply["question"]["number"] == 2
     again = json.loads(quiz.ask("/answer", first).body)
-    assert again == {"question": reply["question"]}
+    assert again == {"late": True, "question": reply["question"]}
     assert len(quiz.play.given) == 1
 
 
@@ -497,6 +498,22 @@ def test_the_test_of_fairness_finds_what_is_unfair(serving):
 
 KEYS = {"left": "ArrowLeft", "right": "ArrowRight", "real": "r", "fake": "f"}
 READY = "[data-answer][aria-disabled=false] >> visible=true"
+AGAIN = "This image was shown {}. Answer by what you saw, or guess."
+PAIR = "These images were shown before the page was loaded again. Answer by what you saw, or guess."
+ONE = "First comes 1 trial to practise. It does not count, and after it you learn"
+TWO = "First come 2 trials to practise. They do not count, and after each you learn"
+
+
+def seen(page):
+    """The pixels (8, 8, RGBA) on the first canvas."""
+    url = page.evaluate("document.querySelector('canvas').toDataURL()")
+    file = io.BytesIO(base64.b64decode(url.partition(",")[2]))
+    return np.asarray(Image.open(file).convert("RGBA"))
+
+
+def colours(page):
+    """The bytes of its colours, as the server sends them."""
+    return seen(page)[..., :3].tobytes()
 
 
 def answered(page, play, wrong=()):
@@ -578,19 +595,16 @@ def test_a_quiz_is_played_by_keyboard(serving, opened, paired, timed, feedback):
 
 
 def test_the_canvas_shows_the_pixels_and_then_noise(serving, opened):
-    read = "[...document.querySelector('canvas').getContext('2d').getImageData(0, 0, 8, 8).data]"
     quiz = serving(Design(2))
     page = begun(opened(quiz.url))
     page.wait_for_selector(READY)
-    shown = np.array(page.evaluate(read), np.uint8).reshape(64, 4)
-    assert shown[:, :3].tobytes() == quiz.play.trials[0].images[0]
-    assert set(shown[:, 3]) == {255}
+    assert colours(page) == quiz.play.trials[0].images[0]
+    assert (seen(page)[..., 3] == 255).all()
     timed = serving(Design(2), staircase=Staircase(start=100))
     page = begun(opened(timed.url))
     page.wait_for_selector(READY)
-    noise = np.array(page.evaluate(read), np.uint8).reshape(64, 4)
-    assert noise[:, :3].tobytes() != timed.play.trials[0].images[0]
-    assert noise[:, :3].std() > 40
+    assert colours(page) != timed.play.trials[0].images[0]
+    assert seen(page)[..., :3].std() > 40
 
 
 def test_early_keys_answer_nothing(serving, opened):
@@ -620,6 +634,7 @@ def test_reload_goes_on_and_writes_nothing(serving, opened):
     answered(page, quiz.play)
     learnt(page, right=True)
     assert "4 trials follow" in page.text_content("#start")
+    assert page.text_content("#going") == "Start"
     page.keyboard.press("Enter")
     answered(page, quiz.play)
     page.wait_for_selector("#count:text-is('Trial 2 of 4')")
@@ -662,28 +677,98 @@ def test_after_a_reload_a_timed_image_is_not_shown_again(serving, opened):
     page.wait_for_selector(READY)
     page.reload()
     begun(page)
-    page.evaluate("() => { window.exposed = 0; QuizScreen.prototype.show = () => { exposed++ } }")
+    page.evaluate(
+        """() => {
+            const { expose } = QuizScreen.prototype;
+            window.exposed = 0;
+            QuizScreen.prototype.expose = function (milliseconds) {
+                exposed++;
+                return expose.call(this, milliseconds);
+            };
+        }"""
+    )
     page.wait_for_selector(READY)
     assert page.evaluate("exposed") == 0
+    assert page.text_content("#seen") == AGAIN.format("before the page was loaded again")
+    assert page.text_content("#status") == f"Practice 1 of 2. {page.text_content('#seen')}"
     answered(page, quiz.play)
+    page.wait_for_selector("#next:visible")
+    assert page.is_hidden("#seen"), "it is there to look at"
     assert quiz.play.given[0].shown_ms is None
     learnt(page, right=True)
     page.wait_for_selector("#count:text-is('Practice 2 of 2')")
     page.wait_for_selector(READY)
     assert page.evaluate("exposed") == 1, "the next one is"
+    assert page.is_hidden("#seen")
+
+
+def test_a_timed_pair_is_not_shown_again_either(serving, opened):
+    quiz = serving(Design(2, paired=True), staircase=Staircase(start=100))
+    page = begun(opened(quiz.url))
+    page.wait_for_selector(READY)
+    page.reload()
+    begun(page).wait_for_selector(READY)
+    assert page.text_content("#seen") == PAIR
+    assert colours(page) != quiz.play.trials[0].images[0]
+
+
+def test_an_untimed_image_stays_after_a_reload_and_nothing_is_said(serving, opened):
+    quiz = serving(Design(2))
+    page = begun(opened(quiz.url))
+    page.wait_for_selector(READY)
+    page.reload()
+    begun(page).wait_for_selector(READY)
+    assert page.is_hidden("#seen")
+    assert colours(page) == quiz.play.trials[0].images[0]
+
+
+def test_after_an_answer_in_practice_a_timed_image_is_there_to_look_at(serving, opened):
+    quiz = serving(Design(2, 2), staircase=Staircase(start=100), feedback=True)
+    page = begun(opened(quiz.url))
+    page.wait_for_selector(READY)
+    image = quiz.play.trials[0].images[0]
+    assert colours(page) != image, "noise"
+    answered(page, quiz.play)
+    page.wait_for_selector("#next:visible")
+    assert colours(page) == image
+    learnt(page, right=True)
+    answered(page, quiz.play)
+    learnt(page, right=True)
+    begun(page)
+    answered(page, quiz.play)
+    page.wait_for_selector("#next:visible")
+    assert colours(page) != quiz.play.trials[2].images[0], "where it counts it stays hidden"
+
+
+@pytest.mark.parametrize(("practice", "said"), [(1, ONE), (2, TWO)])
+def test_the_number_of_trials_to_practise_is_said(serving, opened, practice, said):
+    quiz = serving(Design(2, practice, paired=True))
+    page = opened(quiz.url)
+    page.wait_for_selector("#go:visible")
+    assert " ".join(page.text_content("#practice").split()).startswith(said)
 
 
 @pytest.mark.long
-def test_a_second_tab_goes_on_from_the_first(serving, opened):
-    quiz = serving(Design(4))
+@pytest.mark.parametrize("timed", [False, True])
+def test_a_second_tab_goes_on_from_the_first_and_says_so(serving, opened, timed):
+    quiz = serving(Design(4), staircase=Staircase(start=100) if timed else None)
     one, other = (begun(opened(quiz.url)) for _ in range(2))
     for page in (one, other):
         page.wait_for_selector(READY)
     answered(one, quiz.play)
     one.wait_for_selector("#count:text-is('Trial 2 of 4')")
+    one.wait_for_selector(READY)
     press(other, "r")
     other.wait_for_selector("#count:text-is('Trial 2 of 4')")
+    assert other.text_content("#late") == "Trial 1 was already answered."
     assert len(quiz.play.given) == 1
+    assert other.is_visible("#seen") == timed
+    if timed:
+        assert other.text_content("#seen") == AGAIN.format("in another tab")
+    answered(other, quiz.play)
+    other.wait_for_selector("#count:text-is('Trial 3 of 4')")
+    assert other.is_hidden("#late")
+    assert len(quiz.play.given) == 2
 
 
 def test_by_touch_on_a_phone_nothing_is_out_of_reach(serving, opened):

@@ -220,7 +220,7 @@ def test_what_differs_from_the_default_run_comes_first(tmp_path, opened):
     rows = page.locator("#differing tbody tr").all_inner_texts()
     assert [row.split("\t") for row in rows] == [
         ["batch_size", "32", "64"],
-        ["logger", "{}", "–"],
+        ["logger", "none", "ganlab.loggers.WandbRun"],
         ["callback.token", "<redacted>", "–"],
     ]
     assert "s3cret" not in (run / "report.html").read_text()

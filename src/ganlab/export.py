@@ -15,7 +15,7 @@ def export(
     onnx: bool = True,
     license: str | None = None,  # noqa: A002 - as the Hub calls it
     push: str | None = None,
-    private: bool = True,
+    private: bool | None = None,
     trust: bool = False,
 ) -> list[str]:
     """Writes a run's generator as a folder to give away; returns the folder, and where it was sent.
@@ -33,13 +33,17 @@ def export(
         checkpoint: last: the newest; best: the one with the best score in training; or the number
             of its iteration.
         onnx: also write ONNX and the example.
-        license: of the model, as the Hub names it, such as mit or cc-by-4.0; null: nothing is said.
+        license: of the model, as the Hub names it, such as mit, cc-by-4.0 or other; null: nothing
+            is said.
         push: USER/NAME, a model on the Hugging Face Hub, to which the folder is uploaded.
-        private: whether only its owners see that model.
+        private: with push, whether only its owners see that model; null: they alone.
         trust: build parts that are not ganlab's own, if the run's config names any.
     """
-    from ganlab.exporting import needs
+    from ganlab.exporting import licenses, needs
 
+    licenses.require_named(license)
+    if private is not None and push is None:
+        raise ConfigError(["private: is for an upload; leave it out, or set push=USER/NAME"])
     needs.require(*needs.WEIGHTS, *(needs.ONNX if onnx else ()), *(needs.HUB if push else ()))
     from ganlab.commands import sampling
     from ganlab.experiments.restore import restore
@@ -52,7 +56,7 @@ def export(
     if source.exported:
         raise ConfigError([f"run: '{folder}' is an export already; name the run itself"])
     require_free(place, source)
-    repository = Repository(push, private=private) if push is not None else None
+    repository = Repository(push, private=private is not False) if push is not None else None
     if repository is not None:
         repository.require_ours(source)
     gan = restore(source, which, trust=trust)

@@ -1,4 +1,4 @@
-"""What a page is told of a generator's latent space: prior, codes, space, directions."""
+"""What a page is told of a generator: its mark, and its latent space with codes and directions."""
 
 import base64
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from ganlab.conditioning import ByClass, InfoGAN
+from ganlab.exporting import weights
 from ganlab.latent import Gaussian
 from ganlab.networks.contract import StyleGenerator
 from ganlab.sampler import Sampler
@@ -41,6 +42,7 @@ def described(sampler: Sampler, count: int | None, truncation: float | None) -> 
     low, high = getattr(prior, "low", 0.0), getattr(prior, "high", 0.0)
     far = REACH * found.deviations.max().item()
     return {
+        "generator": mark_of(sampler, truncation),
         "space": name,
         "dim": len(mean),
         "low": mean.min().item() - far if name == "w" or gaussian else low,
@@ -61,6 +63,18 @@ def described(sampler: Sampler, count: int | None, truncation: float | None) -> 
             "share": found.share.tolist(),
         },
     }
+
+
+def mark_of(sampler: Sampler, truncation: float | None = None) -> str:
+    """What tells a generator from all others: 16 hexadecimal digits of the hash of its weights.
+
+    Args:
+        sampler: whose weights they are.
+        truncation: for which BatchNorm's statistics are, which belong to the weights.
+    """
+    with sampler.truncating(truncation):
+        tensors = {name: one.detach().cpu() for name, one in sampler.sampler.state_dict().items()}
+        return weights.digest(tensors)[:16]
 
 
 def slider_of(sampler: Sampler) -> str | None:

@@ -66,8 +66,12 @@ def networks_of(sampler: Sampler, *, half: bool = False) -> Networks:
         half: round the weights to float16.
 
     Raises:
-        ConfigError: PyTorch cannot export the network, or it draws other images then.
+        ConfigError: it draws random numbers, PyTorch cannot export it, or it draws other images
+            then.
     """
+    if reason := export.untraceable(sampler):
+        then = "so a point has no image that a page could show"
+        raise ConfigError([f"run: {reason}, {then}; `ganlab sample` draws some"])
     network = export.in_float32(copy.deepcopy(sampler.sampler).cpu()).eval()
     if isinstance(network, StyleGenerator):
         z = sampler.fixed_latents(2).cpu().float()

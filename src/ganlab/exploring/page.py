@@ -74,7 +74,10 @@ def page_of(
         net: the networks.
         half: whether weights are in float16.
     """
+    title = f"{subject.name}, iteration {subject.iterations:,}"
+    fixed = latents["truncation"]["fixed"]
     about = latents | {
+        "name": title if fixed is None else f"{title}, truncated at {fixed:g}",
         "image": list(image),
         "engine": net.engine,
         "programs": net.programs,
@@ -84,7 +87,7 @@ def page_of(
         PACKAGE,
         "page.html",
         needs=["wasm"] if net.engine == "onnxruntime" else [],
-        title=f"{subject.name}, iteration {subject.iterations:,}",
+        title=title,
         subject=subject,
         about=about,
         engine=ENGINES[net.engine],

@@ -1,5 +1,5 @@
 // @ts-check
-// The image on show, the time that it took, and the link that leads to it.
+// The image on show, the time that it took, and the link and the command that lead to it.
 "use strict";
 
 class Picture {
@@ -13,6 +13,10 @@ class Picture {
     /** The address that was read or written last; another one is about to be followed. */
     this.address = location.hash;
     explorer.onChange(() => this.draw());
+    explorer.onChange(() => {
+      const command = explorer.space.command(explorer.point);
+      element("command", HTMLElement).textContent = command ?? "none, as it is not a seed's own";
+    });
     addEventListener("hashchange", () => this.follow());
     element("png", HTMLButtonElement).addEventListener("click", () => {
       this.canvas.toBlob((blob) => blob && Painter.offer(blob, `${this.name}.png`));

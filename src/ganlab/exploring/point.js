@@ -78,6 +78,7 @@ class Point {
       const truncation = words.has("truncation") ? positive(words.get("truncation")) : null;
       const moves = numbers(words.get("move") ?? "", directions);
       const count = codes.choices.length;
+      if (!count && words.has("class")) throw new RangeError("class");
       let code = new Float32Array(count + codes.continuous);
       if (words.has("code")) code = vector(words.get("code"), code.length);
       else {

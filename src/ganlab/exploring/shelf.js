@@ -61,7 +61,7 @@ class Shelf extends EventTarget {
     if (answer) Painter.put(canvas, Painter.pixels(answer.output, this.explorer.about.image));
   }
 
-  /** Offers a file: of each point its link, its vector and its code. */
+  /** Offers a file: whose points they are, and of each its link, its vector and its code. */
   async save() {
     const { space, about } = this.explorer;
     const points = [];
@@ -70,7 +70,9 @@ class Shelf extends EventTarget {
       const vector = origin && Array.from(space.moved(origin, point.moves));
       points.push({ link: point.link(about.codes), vector, code: Array.from(point.code) });
     }
-    const text = JSON.stringify({ made_by: "ganlab explore", space: about.space, points }, null, 1);
+    const { generator, name, space: where } = about;
+    const content = { made_by: "ganlab explore", generator, name, space: where, points };
+    const text = JSON.stringify(content, null, 1);
     Painter.offer(new Blob([text], { type: "application/json" }), "points.json");
   }
 
@@ -80,14 +82,36 @@ class Shelf extends EventTarget {
    */
   async load(file) {
     try {
-      const { points } = JSON.parse(await file.text());
-      const links = points.map((/** @type {any} */ one) => String(one.link));
-      const found = links.map((/** @type {string} */ link) => Point.of(link, this.explorer.space.expected));
-      if (!found.length || found.includes(null)) throw new TypeError("points");
+      const content = JSON.parse(await file.text()), { generator, name } = this.explorer.about;
+      if (content.generator !== undefined && content.generator !== generator) {
+        const other = String(content.name ?? "another one").slice(0, 200);
+        complain(`${file.name} holds points of another generator: ${other}. This page has ${name}.`);
+        return;
+      }
+      const found = this.points(content);
       complain("");
       for (const point of found) this.keep(point);
     } catch {
       complain(`${file.name} holds no points of this generator.`);
     }
+  }
+
+  /**
+   * The points of a file.  Early ones do not say whose they are, so sizes are compared, too.
+   * @param {any} content
+   * @returns {Point[]}
+   * @throws {TypeError} there are none, or they are of another generator
+   */
+  points({ space: where, points }) {
+    const { space, about } = this.explorer, { dim, codes } = about;
+    const width = codes.choices.length + codes.continuous;
+    /** @param {unknown} numbers @param {number} size */
+    const fits = (numbers, size) => !Array.isArray(numbers) || numbers.length === size;
+    if (!points.length || (where ?? about.space) !== about.space) throw new TypeError("space");
+    return points.map((/** @type {any} */ { link, vector, code }) => {
+      const point = Point.of(String(link), space.expected);
+      if (!point || !fits(vector, dim) || !fits(code, width)) throw new TypeError("point");
+      return point;
+    });
   }
 }

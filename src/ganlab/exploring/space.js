@@ -4,8 +4,9 @@
 
 /**
  * @typedef {{kind: string, share: number[], deviations: number[], vectors: string}} Directions
- * @typedef {{space: string, dim: number, prior: Prior, codes: Codes, mean: string,
- *   truncation: {fixed: number | null}, directions: Directions, image: number[]}} About
+ * @typedef {{generator: string, name: string, space: string, dim: number, prior: Prior,
+ *   codes: Codes, mean: string, truncation: {fixed: number | null}, directions: Directions,
+ *   image: number[]}} About
  */
 
 class Space {
@@ -99,6 +100,34 @@ class Space {
   async draw(point, lane) {
     const origin = await this.origin(point, lane);
     return origin && this.image(this.moved(origin, point.moves), point.code, lane);
+  }
+
+  /**
+   * The command that draws the image of a point.
+   * @param {Point} point
+   * @returns {string | null} null: the image is not a seed's own
+   */
+  command(point) {
+    const { codes } = this.about, { seed, truncation, moves } = point;
+    if (seed === null || moves.some(Boolean)) return null;
+    const words = ["ganlab sample run=RUN", `seeds=${seed}`];
+    if (codes.kind === "class") {
+      const choice = point.choice(codes);
+      if (choice < 0) return null;
+      words.push(`labels=[${choice}]`);
+    } else if (!this.drawsCode(seed, point)) return null;
+    if (truncation !== null) words.push(`truncation=${truncation}`);
+    return [...words, "singles=true"].join(" ");
+  }
+
+  /**
+   * Whether the code of a point is the one that comes with a seed.
+   * @param {number} seed
+   * @param {Point} point
+   */
+  drawsCode(seed, point) {
+    const own = this.seeded(seed, point).code;
+    return this.about.codes.drawn ? own.every((value, i) => value === point.code[i]) : !own.length;
   }
 
   /**

@@ -7,24 +7,16 @@ from typing import Any
 import yaml
 
 from ganlab.config import recipe
-from ganlab.errors import ConfigError
-from ganlab.exporting import public
-from ganlab.exporting.markup import block, code, command, line, table, text
+from ganlab.exporting import example, public
+from ganlab.exporting.course import Course
+from ganlab.exporting.markup import block, code, command, table, text
+from ganlab.exporting.scores import scores
 from ganlab.generative import Generative
 from ganlab.runs.folder import EXPORTED, Run
-from ganlab.scoring.scorecard import Scorecard
-from ganlab.scoring.tables import CAPTION, PLUS_MINUS, spelled
 from ganlab.spec import ImageSpec
+from ganlab.training.statistics import running
 
 NAMES = 100  # classes that the card names
-WHAT = {
-    EXPORTED: "the weights that draw samples, with BatchNorm's statistics",
-    "generator.onnx": "the same generator for any runtime of ONNX",
-    "generator.json": "how z is made, the classes, and the range of what comes out",
-    "config.yaml": "the complete config of the run",
-    "samples.png": "the picture above",
-    "example.py": "draws a picture with ONNX Runtime and NumPy alone",
-}
 
 
 @dataclass(frozen=True)
@@ -51,8 +43,8 @@ class Card:
         sections = {
             "Use": self.use(),
             "Training": self.training(),
-            "Scores": self.scores(),
-            "Health of the run": self.health(),
+            "Scores": scores(self.run, self.gan.iterations),
+            "Health of the run": self.course.health(),
             "Intended use and limits": self.limits(),
             "Files": self.files(),
         }
@@ -75,6 +67,10 @@ class Card:
         return f"---\n{yaml.safe_dump(found, sort_keys=False)}---"
 
     # What people read ----------------------------------------------------------------------------
+
+    @property
+    def course(self) -> Course:
+        return Course(self.run, self.gan.iterations)
 
     @property
     def things(self) -> str:
@@ -142,53 +138,21 @@ class Card:
         ):
             if node is not None:  # a VAE has no loss and no optimizer of D
                 yield text(name), code(spoken(node))
-        gan, summary, environment = self.gan, self.run.summary(), public.environment(self.run)
-        yield "iterations", f"{gan.iterations:,}"
+        gan, environment = self.gan, public.environment(self.run)
+        yield "iterations", self.course.reached()
         if config.get("d_steps") is not None:
             yield "updates of D for one of G", str(config["d_steps"])
         yield "real images seen", f"{gan.images_seen:,}, {config.get('batch_size')} a minibatch"
         average = "no" if gan.ema_decay is None else f"yes, decay {gan.ema_decay:.6g} at the end"
         yield "averaged weights", average
-        yield "BatchNorm", gan.batchnorm
+        if running(gan.generator):
+            yield "BatchNorm", gan.batchnorm
         yield "seed", str(gan.seed)
-        seconds, reached = summary.get("seconds", 0.0), summary.get("iterations", 0)
-        machine = ", ".join(environment.gpus) or "CPU"
-        yield "time", f"{seconds:,.0f} s for {reached:,} iterations; {text(machine)}"
+        if time := self.course.time():
+            yield "time", time
+        yield "machine", text(", ".join(environment.gpus) or "CPU")
         versions = ", ".join(f"{k} {v}" for k, v in environment.libraries.items() if v is not None)
         yield "versions", text(versions)
-
-    def scores(self) -> Iterator[str]:
-        try:
-            cards = [Scorecard.from_dict(one) for one in self.run.summary().get("scores", [])]
-        except ValueError as error:
-            raise ConfigError([f"'{self.run.summary_file}' is damaged: {error}"]) from error
-        cards = [one for one in cards if one.iterations == self.gan.iterations]
-        if not cards:
-            yield "This generator has not been scored."
-            return
-        protocols = [line("; ".join(card.protocol.sentences())) for card in cards]
-        rows = [
-            (code(card.protocol.name(name)), f"{spelled(score)} (protocol {i})")
-            for i, card in enumerate(cards, 1)
-            for name, score in card.scores.items()
-        ]
-        yield table(rows, ("score", "value"))
-        if any(PLUS_MINUS in value for _, value in rows):
-            yield f"{CAPTION}."
-        yield "\n".join(f"{i}. Protocol {i}: {text(p)}." for i, p in enumerate(protocols, 1))
-
-    def health(self) -> Iterator[str]:
-        found = self.run.summary().get("health", [])
-        if not self.run.config().get("health"):
-            yield "It was not watched."
-        elif not found:
-            yield "It was watched, and no ailment was found."
-        else:
-            yield "\n".join(
-                f"- {text(one['ailment'])}, at iteration {one['iteration']:,}: "
-                f"{text(one['evidence'])}."
-                for one in found
-            )
 
     def limits(self) -> Iterator[str]:
         said = [
@@ -202,13 +166,30 @@ class Card:
         yield "\n".join(f"- {one}" for one in said)
 
     def files(self) -> Iterator[str]:
-        rows = ((code(n), f"{WHAT[n]}; {self.sizes[n]:,} bytes") for n in WHAT if n in self.sizes)
+        rows = (
+            (code(name), f"{what}; {self.sizes[name]:,} bytes")
+            for name, what in contents(self.gan).items()
+            if name in self.sizes
+        )
         yield table(rows, ("file", "what it holds"))
         if self.far is not None:
             yield (
                 f"ONNX Runtime's values are at most {self.far:.1e} from PyTorch's; the check draws "
                 "1, 2, 7 and 16 at once."
             )
+
+
+def contents(gan: Generative) -> dict[str, str]:
+    """What each file of an export holds."""
+    statistics = ", with BatchNorm's statistics" if running(gan.generator) else ""
+    return {
+        EXPORTED: f"the weights that draw samples{statistics}",
+        "generator.onnx": "the same generator for any runtime of ONNX",
+        "generator.json": "how z is made, the classes, and the range of what comes out",
+        "config.yaml": "the complete config of the run",
+        "samples.png": "the picture above",
+        "example.py": f"draws with {example.libraries(gan)}, and saves {example.file(gan)}",
+    }
 
 
 def spoken(node: Any) -> str:

@@ -1,4 +1,4 @@
-"""example.py of an export: ten lines that draw with ONNX Runtime and NumPy."""
+"""example.py of an export: ten lines that draw without ganlab and PyTorch."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from ganlab.sampler import Sampler
 from ganlab.spec import ImageSpec, PointSpec
 
 ROWS = 4  # of the picture, and its columns
+PICTURE, NUMBERS = "drawn.png", "drawn.csv"  # what it writes, into the working folder
 NOISE = {
     "normal": "random.standard_normal((n, {dim}))",
     "uniform": "random.uniform({low}, {high}, (n, {dim}))",
@@ -18,7 +19,7 @@ CODES = {  # of a kind: a name, and how it is made
 }
 OWN = ("code", "np.zeros((n, {dim}))  # {kind} knows what its numbers mean")
 SCRIPT = '''\
-"""Draws with ONNX Runtime and NumPy alone, and saves {file} in the working folder."""
+"""Draws with {libraries}, and saves {file} in the working folder."""
 
 from pathlib import Path
 
@@ -40,7 +41,7 @@ PLANE = """\
 (points,) = session.run(["points"], {"z": z})  # (n, 2), in the data's own units
 seen = np.histogram2d(points[:, 1], points[:, 0], bins=200)[0][::-1] > 0
 Image.fromarray(seen).resize((400, 400)).save("drawn.png")"""
-NUMBERS = """\
+LISTED = """\
 (points,) = session.run(["points"], {{"z": z}})  # (n, {dim}), in the data's own units
 np.savetxt("drawn.csv", points, delimiter=",")"""
 
@@ -53,15 +54,25 @@ def script(gan: Sampler) -> str:
         name, template = CODES.get(code["kind"], OWN)
         names.append(name)
         parts.append(f"{name} = {filled(template, code)}")
-    picture = not isinstance(gan.spec, PointSpec) or gan.spec.dim == 2
     return SCRIPT.format(
-        file="drawn.png" if picture else "drawn.csv",
-        imports="from PIL import Image\n" if picture else "",
+        libraries=libraries(gan),
+        file=file(gan),
+        imports="from PIL import Image\n" if file(gan) == PICTURE else "",
         n=ROWS * ROWS if isinstance(gan.spec, ImageSpec) else 2500,
         parts="\n".join(parts),
         names=", ".join(names),
         end=end(gan),
     )
+
+
+def file(gan: Sampler) -> str:
+    """What it writes: a picture, or a list of points that no plane holds."""
+    return NUMBERS if isinstance(gan.spec, PointSpec) and gan.spec.dim != 2 else PICTURE
+
+
+def libraries(gan: Sampler) -> str:
+    """What it imports, in words."""
+    return f"ONNX Runtime{', NumPy and Pillow' if file(gan) == PICTURE else ' and NumPy'}"
 
 
 def filled(template: str, part: dict[str, Any]) -> str:
@@ -74,4 +85,4 @@ def end(gan: Sampler) -> str:
     """The lines that draw and save."""
     if isinstance(gan.spec, ImageSpec):
         return IMAGES.format(rows=ROWS, channels=gan.spec.channels, size=gan.spec.size)
-    return PLANE if gan.spec.dim == 2 else NUMBERS.format(dim=gan.spec.dim)
+    return PLANE if gan.spec.dim == 2 else LISTED.format(dim=gan.spec.dim)

@@ -1,6 +1,8 @@
 """The folder of an export: which files it has, where it may be, and that it is written whole."""
 
 import json
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,11 @@ from ganlab.storage import files
 ONNX, INTERFACE = "generator.onnx", "generator.json"
 CONFIG, CARD, PICTURE, EXAMPLE = "config.yaml", "README.md", "samples.png", "example.py"
 FILES = (EXPORTED, ONNX, INTERFACE, CONFIG, CARD, PICTURE, EXAMPLE)
+# What example.py and ganlab's commands write into an export; the next export leaves it there.
+BESIDE = (
+    *(example.PICTURE, example.NUMBERS, "sampled", "inverted", "quiz"),
+    *("summary.json", "explore.html"),
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,8 @@ class Export:
     def write(self, to: Path) -> None:
         """Writes the folder, whole or not at all; an earlier export there is replaced.
 
+        What lies BESIDE the earlier export stays.
+
         Raises:
             ConfigError: `to` holds something else.
             OSError: it cannot be written.
@@ -61,11 +70,33 @@ class Export:
             far = self.onnx[1] if self.onnx is not None else None
             text = card.Card(self.run, self.gan, about, sizes, far, self.license)
             files.write(folder / CARD, str(text))
+            for name in BESIDE:
+                keep(to / name, folder / name)
 
 
 def as_json(document: dict[str, Any]) -> str:
     """Plain data as the text of a file."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def keep(here: Path, there: Path) -> None:
+    """Brings a file, a link or a folder to a new place, if it is there; it stays where it is, too.
+
+    Raises:
+        OSError: there is no room, or it cannot be read.
+    """
+    if here.is_dir() and not here.is_symlink():
+        shutil.copytree(here, there, symlinks=True, copy_function=again)
+    elif os.path.lexists(here):
+        again(here, there)
+
+
+def again(here: str | Path, there: str | Path) -> None:
+    """A second name for a file or a link; a copy where the file system has no second names."""
+    try:
+        os.link(here, there, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(here, there, follow_symlinks=False)
 
 
 def require_free(to: Path, run: Run) -> None:
@@ -76,8 +107,9 @@ def require_free(to: Path, run: Run) -> None:
     names = {path.name for path in to.iterdir()} if to.exists() else set[str]()
     if not names:
         return
-    if others := sorted(names - set(FILES)):
-        raise ConfigError([f"to: '{to}' has '{others[0]}', which no export wrote; name a new one"])
+    if others := sorted(names - {*FILES, *BESIDE}):
+        said = f"'{to}' has '{others[0]}', which ganlab did not write"
+        raise ConfigError([f"to: {said}; move it away, or name a new folder"])
     if origin_in(to) != interface.origin(run):
         raise ConfigError([f"to: '{to}' is no earlier export of this run; name a new one"])
 

@@ -56,6 +56,14 @@ def output_of(sampler: Sampler) -> str:
     return "images" if isinstance(sampler.spec, ImageSpec) else "points"
 
 
+def untraceable(sampler: Sampler) -> str | None:
+    """Why a generator is no graph of z, as a clause; None: it is one."""
+    if getattr(sampler.generator, "traceable", True):
+        return None
+    kind = type(sampler.generator).__name__
+    return f"a {kind} draws random numbers on its way to an image"
+
+
 def onnx_of(sampler: Sampler) -> bytes:
     """A generator as one ONNX model: z (n, latent.dim + code_dim) -> images (n, C, H, W).
 
@@ -68,10 +76,8 @@ def onnx_of(sampler: Sampler) -> bytes:
     Raises:
         ConfigError: it draws random numbers, or PyTorch cannot export this network.
     """
-    if not getattr(sampler.generator, "traceable", True):
-        kind = type(sampler.generator).__name__
-        reason = f"a {kind} draws random numbers on its way to an image, and ONNX cannot"
-        raise ConfigError([f"onnx: {reason}; {WITHOUT}"])
+    if reason := untraceable(sampler):
+        raise ConfigError([f"onnx: {reason}, and ONNX cannot; {WITHOUT}"])
     z = sampler.fixed_latents(2).cpu().float()
     kind = "in [-1, 1]" if output_of(sampler) == "images" else "in the data's own units"
     noise, code = sampler.latent, sampler.conditioning.code_dim

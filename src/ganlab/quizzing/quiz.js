@@ -6,7 +6,7 @@
   /**
    * @typedef {{name: string, number: number, of: number, practice: boolean, exposure: number | null, seen: boolean}} Question
    * @typedef {{question?: Question, result?: QuizResult, file?: string | null, error?: string | null}} Next
-   * @typedef {Next & {correct?: boolean, right?: string}} Reply
+   * @typedef {Next & {correct?: boolean, right?: string, late?: boolean}} Reply
    */
   const FIXATION = 600; // milliseconds that the cross is seen before a timed image
   const BLINK = 200; // milliseconds after an image appears in which no answer counts: it would be a double click's second
@@ -73,8 +73,25 @@
     }
   };
 
+  /**
+   * Shows a sentence; an empty one takes the last back.
+   * @param {string} id
+   * @param {string} text
+   */
+  const tell = (id, text) => {
+    element(id).textContent = text;
+    element(id).hidden = !text;
+  };
+
   /** @param {number} milliseconds */
   const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+  /** What is said of a timed image that is not shown again. */
+  const again = () => {
+    const where = element("late").hidden ? "before the page was loaded again" : "in another tab";
+    const what = crosses.length === 1 ? "This image was" : "These images were";
+    return `${what} shown ${where}. Answer by what you saw, or guess.`;
+  };
 
   /** @param {Question} question */
   const pose = async (question) => {
@@ -87,10 +104,13 @@
     const pixels = await ask(`/images?name=${question.name}`);
     screen.load(new Uint8Array(await pixels.arrayBuffer()));
     shown = null;
+    const hidden = question.exposure !== null && question.seen;
+    tell("seen", hidden ? again() : "");
     if (question.exposure === null) {
       screen.show();
-    } else if (question.seen) {
-      screen.mask(); // the page was loaded again: no second look
+    } else if (hidden) {
+      element("status").textContent = `${named(question)}. ${again()}`;
+      screen.mask(); // no second look
     } else {
       for (const cross of crosses) cross.hidden = false;
       await pause(FIXATION);
@@ -106,12 +126,14 @@
   /** @param {string} choice */
   const answer = (choice) => attempt(async () => {
     if (open === null) return;
-    const { name } = open;
+    const { name, number, practice } = open;
     allow(null);
+    tell("late", "");
     const milliseconds = performance.now() - began;
     /** @type {Reply} */
     const reply = await (await ask("/answer", { name, answer: choice, milliseconds, shown })).json();
     if (reply.correct === undefined) {
+      if (reply.late) tell("late", `${practice ? "Practice trial" : "Trial"} ${number} was already answered.`);
       await follow(reply);
       return;
     }
@@ -120,6 +142,10 @@
     element("verdict").className = reply.correct ? "good" : "bad";
     element("status").textContent = verdict;
     element("feedback").hidden = false;
+    if (practice) {
+      tell("seen", "");
+      screen.show(); // a timed image, too: nothing hangs on it any more
+    }
     wait("next", () => follow(reply));
   });
 
@@ -163,6 +189,7 @@
       const [head, paragraph] = [document.createElement("h2"), document.createElement("p")];
       head.textContent = title;
       paragraph.textContent = text;
+      element("going").textContent = "Start";
       element("start").replaceChildren(head, paragraph, element("go"));
       element("status").textContent = text;
     }

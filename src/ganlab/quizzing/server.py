@@ -163,15 +163,18 @@ class Answered(About):
     async def post(self) -> None:
         """What comes next; in practice also whether the answer was right.
 
-        An answer to a trial that is not due, as from a second tab, changes nothing.
+        An answer to a trial that is not due, as from a second tab, changes nothing, and is said to
+        be late.
         """
         given = self._given()
         if given is None:
             return
-        play, said = self.served.play, {}
+        play, said = self.served.play, dict[str, Any]()
         seconds = given.milliseconds / 1000
         taken = play.answer(given.name, given.answer, seconds, given.shown)
-        if taken is not None and play.tells():
+        if taken is None:
+            said = {"late": True}
+        elif play.tells():
             said = {"correct": taken.correct, "right": taken.right}
         if taken is not None and play.finished:
             self.served.conclude()

@@ -6,5 +6,5 @@ templates escape them; pictures are re-encoded, and no link in a run's folder is
 This package must not import torch, directly or indirectly.
 
 May import: config, errors, pages, plots, runs, scoring, storage, sweeps.
-Libraries: PIL, bokeh, tornado.
+Libraries: PIL, bokeh, tornado, yaml.
 """

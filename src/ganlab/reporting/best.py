@@ -44,7 +44,8 @@ def lines(found: Sequence[Result], grouped: Sequence[Column], by: str) -> dict[s
 
     whole = line(ALL, counted)
     made: Mapping[str, Any] = {column.name: by_value(column) for column in grouped}
-    return {ALL: [whole] if whole else [], **made}
+    drawn = {name: listed for name, listed in made.items() if listed}
+    return {ALL: [whole] if whole else [], **drawn}
 
 
 def plot() -> "figure":

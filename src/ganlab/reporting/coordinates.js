@@ -13,6 +13,8 @@
 
   /** @type {any} */
   let source;
+  /** @type {any} */
+  let texts;
   const fade = () => {
     if (!source || !left) return;
     const runs = left;
@@ -36,7 +38,9 @@
    */
   const keep = (fieldset, axis, from, to) => {
     const [least, most] = [value(axis, from), value(axis, to)];
-    const boxes = /** @type {HTMLInputElement[]} */ ([...fieldset.querySelectorAll("input[type=checkbox]")]);
+    const boxes = /** @type {HTMLInputElement[]} */ ([...fieldset.querySelectorAll("input[data-value]")]);
+    const unknown = /** @type {HTMLInputElement | null} */ (fieldset.querySelector(".unknown"));
+    if (unknown) unknown.checked = false;
     boxes.forEach((box, index) => {
       const own = axis[1] === "choice" ? index : Number(box.dataset.value);
       box.checked = least <= own && own <= most;
@@ -48,6 +52,17 @@
     inputs[1].value = digits(most);
   };
 
+  /** Gives the texts beside the axes the colours of the page; lines do not cross them. */
+  const paint = () => {
+    const style = getComputedStyle(document.documentElement);
+    texts?.setv({
+      text_color: style.getPropertyValue("--text").trim(),
+      background_fill_color: style.getPropertyValue("--ground").trim(),
+      background_fill_alpha: 0.85,
+    });
+  };
+
+  document.addEventListener("themechange", paint);
   document.addEventListener("filtered", (event) => {
     left = /** @type {CustomEvent<Set<number>>} */ (event).detail;
     fade();
@@ -56,6 +71,8 @@
     const plot = /** @type {CustomEvent<any>} */ (added).detail;
     if (plot.name !== "coordinates") return;
     source = plot.renderers[0].data_source;
+    texts = plot.renderers.find((/** @type {any} */ one) => one.name === "texts").glyph;
+    paint();
     plot.on_event("selectiongeometry", (/** @type {any} */ event) => {
       const { x0, x1, y0, y1 } = event.geometry;
       if (!event.final) return;

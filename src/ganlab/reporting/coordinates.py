@@ -1,6 +1,7 @@
 """Parallel coordinates: a line for each run over its choices and scores (Inselberg 1985)."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,11 @@ TICKS = 5  # of a score
 SPREAD = 9  # a positive axis that spans a larger factor is logarithmic
 BETTER, WORSE = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)  # blue and vermilion of Okabe and Ito
 MISSING = "#8a8f96"
-LETTERS = 18
+LETTERS = 14  # of a value beside an axis
+ACROSS = 16  # letters of a line of an axis's name
+UNIT = 116  # pixels between two axes, at least
+LEFT, RIGHT = 0.95, 0.55  # room for texts beside the first and the last axis, in units
+APART = 0.045  # between two texts of an axis, of its length
 
 
 class Axis(NamedTuple):
@@ -104,7 +109,7 @@ def plot(listed: Sequence[Axis], shades: Sequence[str], labels: Sequence[str]) -
     drawn = figure(
         height=HEIGHT,
         sizing_mode="stretch_width",
-        x_range=Range1d(start=-0.5, end=len(listed) - 0.7),
+        x_range=Range1d(start=-LEFT, end=len(listed) - 1 + RIGHT),
         y_range=Range1d(start=-0.06, end=1.06),
         tools="box_select",
         toolbar_location=None,
@@ -114,7 +119,7 @@ def plot(listed: Sequence[Axis], shades: Sequence[str], labels: Sequence[str]) -
     drawn.grid.visible = False
     drawn.outline_line_width = 0
     drawn.xaxis.ticker = FixedTicker(ticks=list(range(len(listed))))
-    names = {i: cut(axis.name, 40).replace("/", "/\n") for i, axis in enumerate(listed)}
+    names = {i: wrapped(axis.name) for i, axis in enumerate(listed)}
     drawn.xaxis.major_label_overrides = names
     drawn.xaxis.axis_line_color = drawn.xaxis.major_tick_line_color = None
     nan = float("nan")
@@ -141,6 +146,48 @@ def plot(listed: Sequence[Axis], shades: Sequence[str], labels: Sequence[str]) -
     drawn.add_tools(HoverTool(renderers=[lines], tooltips=[("", "@label")], line_policy="nearest"))
     for i, one in enumerate(listed):
         upright = LinearAxis(fixed_location=i, minor_tick_line_color=None)
-        upright.update(ticker=FixedTicker(ticks=[*one.ticks]), major_label_overrides=one.ticks)
+        upright.update(ticker=FixedTicker(ticks=[*one.ticks]), major_label_text_font_size="0px")
         drawn.add_layout(upright, "left")
+    texts = drawn.text(
+        "x",
+        "y",
+        "text",
+        source=ColumnDataSource(texts_of(listed)),
+        text_align="right",
+        text_baseline="middle",
+        text_font_size="11px",
+        x_offset=-9,
+        padding=2,
+        name="texts",
+    )
+    texts.nonselection_glyph = texts.selection_glyph = None
     return drawn
+
+
+def texts_of(listed: Sequence[Axis]) -> dict[str, list[Any]]:
+    """The values beside the axes, for the plot: those that would cover others are left out."""
+    found: dict[str, list[Any]] = {"x": [], "y": [], "text": []}
+    for i, one in enumerate(listed):
+        last = -math.inf
+        for place, text in sorted(one.ticks.items()):
+            if place - last >= APART:
+                found["x"].append(i)
+                found["y"].append(place)
+                found["text"].append(text)
+                last = place
+    return found
+
+
+def width(axes: int) -> int:
+    """The least width of a plot of so many axes, in pixels."""
+    return round(UNIT * (axes - 1 + LEFT + RIGHT))
+
+
+def wrapped(name: str) -> str:
+    """A name in lines that fit below an axis: it is broken after '/', '.', '_' and '-'."""
+    lines = [""]
+    for piece in re.findall(r"[^/._-]*[/._-]?", cut(name, 60)):
+        if lines[-1] and len(lines[-1]) + len(piece) > ACROSS:
+            lines.append("")
+        lines[-1] += cut(piece, ACROSS)
+    return "\n".join(lines)

@@ -73,6 +73,18 @@
   /** @type {Map<string, any>} by kind */
   const plots = new Map();
 
+  /**
+   * A panel without readings of the chosen runs is hidden.
+   * @param {string} kind
+   * @param {boolean} empty
+   */
+  const hide = (kind, empty) => {
+    const legends = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".legend"));
+    const legend = [...legends].find((one) => one.dataset.of === PREFIX + kind);
+    const panel = /** @type {HTMLElement | null | undefined} */ (legend?.closest("figure"));
+    if (panel) panel.hidden = empty;
+  };
+
   /** @param {string} kind */
   const draw = (kind) => {
     const shades = colours(groups[kind]);
@@ -84,8 +96,10 @@
         dash: DASHES[place],
         xs: places(known, name),
         ys: known.y[name][1].map((value) => value ?? NaN),
-      }));
+      })).filter(({ xs, ys }) => ys.some((y, i) => Number.isFinite(y) && Number.isFinite(xs[i])));
     });
+    hide(kind, !lines.length);
+    if (!lines.length) return;
     const plot = plots.get(kind);
     document.dispatchEvent(new CustomEvent("lines", { detail: { name: PREFIX + kind, plot, lines } }));
     const below = plot?.below.find((/** @type {any} */ one) => one.type.endsWith("Axis"));

@@ -1,6 +1,6 @@
 """Curves of readings: thinned numbers for the page, and the plots that its script fills."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ PLACEHOLDER = {  # BokehJS complains of a plot without any line
     "dash": ["solid"],
     "label": [""],
 }
+NO_DOTS: dict[str, list[Any]] = {"x": [], "y": [], "color": [], "label": []}
 FEWEST = 8  # points of a curve
 
 
@@ -63,13 +64,25 @@ def groups(runs: Iterable[Mapping[str, Series]]) -> dict[str, list[str]]:
     return figures.arranged(names)
 
 
-def plots(arranged: Iterable[str]) -> "dict[str, figure]":
-    """A plot of each kind, named `curves:KIND`."""
-    return {kind: lines(f"curves:{kind}", AXES[0], log=kind in LOGARITHMIC) for kind in arranged}
+def plots(
+    arranged: Mapping[str, Sequence[str]], runs: Sequence[Mapping[str, Series]]
+) -> "dict[str, figure]":
+    """A plot of each kind, named `curves:KIND`; a logarithmic axis needs a positive reading.
+
+    Args:
+        arranged: kind -> its columns.
+        runs: the readings of each.
+    """
+
+    def is_log(kind: str) -> bool:
+        series = (known[name] for known in runs for name in arranged[kind] if name in known)
+        return kind in LOGARITHMIC and any(value > 0 for _, values in series for value in values)
+
+    return {kind: lines(f"curves:{kind}", AXES[0], log=is_log(kind)) for kind in arranged}
 
 
 def lines(name: str, x: str, *, log: bool = False) -> "figure":
-    """A plot for lines, which the page's script puts in.
+    """A plot for lines and dots, which the page's script puts in.
 
     Args:
         name: by which the script finds the plot.
@@ -96,8 +109,9 @@ def lines(name: str, x: str, *, log: bool = False) -> "figure":
         line_width=1.6,
         source=ColumnDataSource(PLACEHOLDER),
     )
+    dots = plot.scatter("x", "y", color="color", size=6, source=ColumnDataSource(NO_DOTS))
     tips = [("", "@label"), (x, "$data_x{0,0.[00]}"), ("", "$data_y{0.[0000]}")]
-    plot.add_tools(HoverTool(renderers=[drawn], tooltips=tips, line_policy="nearest"))
+    plot.add_tools(HoverTool(renderers=[drawn, dots], tooltips=tips, line_policy="nearest"))
     plot.toolbar.logo, plot.toolbar.autohide = None, True
     plot.xaxis.formatter = NumeralTickFormatter(format="0,0.[0]")
     return plot

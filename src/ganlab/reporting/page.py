@@ -1,5 +1,6 @@
 """The page of a report: what is known of the runs, put into one HTML file."""
 
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,13 +24,15 @@ from ganlab.reporting import (
 )
 from ganlab.reporting.budget import cut
 from ganlab.reporting.named import jobs_of
-from ganlab.reporting.portrait import LIKELIHOOD, QUIZ, Portrait, portrait
+from ganlab.reporting.portrait import LIKELIHOOD, QUIZ, Portrait, place, portrait
 from ganlab.reporting.ranking import Ranking, ranked
 from ganlab.reporting.tolerant import Tolerant
 from ganlab.sweeps.record import STATES, Job
+from ganlab.sweeps.scores import Result
 
 PACKAGE = "ganlab.reporting"
 WIDE, NARROW = 800, 280  # pixels of a picture of samples, of one run and of several
+LABEL, SHORT = 160, 60  # letters of what tells a run from the others, and of that in a menu
 FEW = 4  # runs whose sheets of codes are shown, too
 
 
@@ -76,7 +79,7 @@ def report(folders: Sequence[Path], stamp: str | None = None) -> str:
     values = one(runs[0]) if len(runs) == 1 else several(jobs, runs, folders)
     thinned = any(curves.is_thinned(run.readings, most) for run in runs)
     arranged = curves.groups(run.readings for run in runs)
-    drawn = {**curves.plots(arranged), **values.pop("plots", {})}
+    drawn = {**curves.plots(arranged, [run.readings for run in runs]), **values.pop("plots", {})}
     html = document.page(
         PACKAGE,
         "run.html" if len(runs) == 1 else "runs.html",
@@ -125,20 +128,20 @@ def several(jobs: Sequence[Job], runs: Sequence[Shown], folders: Sequence[Path])
     ranking = ranked(jobs)
     found = ranking.results
     states = [run.portrait.state for run in runs]
-    columns = table.columns(found, states, ranking.by)
+    columns = table.columns(found, states, [run.portrait.health.names for run in runs], ranking.by)
     grouped = table.choices(columns)
-    labels = [cut(result.label, 160) for result in found]
+    labels, short = labels_of(found, LABEL), labels_of(found, SHORT)
     first = folders[0].absolute()
     title = first.name if len(folders) == 1 else f"{len(runs)} runs"
     values = {
         "title": cut(title),
-        "folder": cut(first) if len(folders) == 1 else None,
+        "folder": cut(place(folders[0])) if len(folders) == 1 else None,
         "counts": {state: states.count(state) for state in STATES if state in states},
         "ranking": ranking,
         "columns": columns,
         "order": ranking.order,
         "chosen": ranking.order[:2],
-        "choices": [(i, f"{labels[i]} · {runs[i].portrait.name}") for i in ranking.order],
+        "choices": [(i, f"{runs[i].portrait.name} · {short[i]}") for i in ranking.order],
         "labels": labels,
         "differences": settings.differences([run.run.config() for run in runs]),
         "spreads": [],
@@ -148,6 +151,22 @@ def several(jobs: Sequence[Job], runs: Sequence[Shown], folders: Sequence[Path])
         "plots": {},
     }
     return values | (analysed(ranking, columns, grouped, labels) if ranking.name else {})
+
+
+def labels_of(found: Sequence[Result], most: int) -> list[str]:
+    """What tells each run from the others, with the seed where the settings alone do not.
+
+    Args:
+        found: the runs.
+        most: letters of the settings of one.
+    """
+    shared = Counter(result.label for result in found)
+    labels = []
+    for result in found:
+        seed = result.seed or result.job.run.config().get("seed")
+        alone = shared[result.label] == 1 or seed is None
+        labels.append(cut(result.label, most) + ("" if alone else f" seed={cut(seed, most)}"))
+    return labels
 
 
 def analysed(
@@ -165,6 +184,7 @@ def analysed(
         shades = coordinates.colours(columns)
         drawn["coordinates"] = coordinates.plot(axes, shades, labels)
         made["axes"] = [(one.name, one.kind, one.low, one.high) for one in axes]
+        made["width"] = coordinates.width(len(axes))
     if sum(result.card is not None for result in found) > 1:
         made["budgets"] = best.lines(found, grouped, by)
         drawn["budgets"] = best.plot()

@@ -5,12 +5,12 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ganlab.reporting.table import Column
+from ganlab.reporting.chosen import FIRST
+from ganlab.reporting.table import Cell, Column
 from ganlab.scoring import tables
 from ganlab.scoring.scorecard import spread
 from ganlab.sweeps.scores import Result, run_loss
 
-FIRST = ("model", "loss")  # are shown first, if there are such choices
 MOST = 28  # pairs
 
 
@@ -33,7 +33,7 @@ class Pair(NamedTuple):
     """A grid.
 
     Args:
-        rows, columns: the two choices.
+        rows, columns: the two choices; the empty value is last if some runs have none.
         cells: of each row and column; None: there is no such run.
     """
 
@@ -43,7 +43,7 @@ class Pair(NamedTuple):
 
 
 def pairs(found: Sequence[Result], choices: Sequence[Column], by: str) -> list[Pair]:
-    """A grid for each pair of choices, model and loss first."""
+    """A grid for each pair of choices; model, loss, conditioning and data first."""
     first = sorted(choices, key=lambda c: FIRST.index(c.name) if c.name in FIRST else len(FIRST))
     return [
         pair(found, *two, by) for two in itertools.islice(itertools.combinations(first, 2), MOST)
@@ -55,6 +55,7 @@ def pair(found: Sequence[Result], rows: Column, columns: Column, by: str) -> Pai
     cells: dict[tuple[str, str], list[int]] = {}
     for i, (one, other) in enumerate(zip(rows.cells, columns.cells, strict=True)):
         cells.setdefault((one.text, other.text), []).append(i)
+    rows, columns = with_missing(rows), with_missing(columns)
     table = [
         [
             group(found, members, by) if (members := cells.get((row.text, column.text))) else None
@@ -63,6 +64,12 @@ def pair(found: Sequence[Result], rows: Column, columns: Column, by: str) -> Pai
         for row in rows.values
     ]
     return Pair(rows, columns, table)
+
+
+def with_missing(choice: Column) -> Column:
+    """A choice whose values have the empty one, too, if some runs have none."""
+    missing = [Cell("", None)] if choice.is_partial else []
+    return choice._replace(values=[*choice.values, *missing])
 
 
 def group(found: Sequence[Result], members: Sequence[int], by: str) -> Group:

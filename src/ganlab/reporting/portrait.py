@@ -4,11 +4,12 @@ import functools
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from ganlab.plots.figures import Series
 from ganlab.reporting.budget import LINES, cut
+from ganlab.reporting.health import Health, health
 from ganlab.reporting.tolerant import Tolerant
 from ganlab.runs import records
 from ganlab.runs.folder import Run
@@ -30,24 +31,6 @@ QUIZ = {  # of RUN/quiz/*.json, in the order of the table
 }
 LIKELIHOOD = ("score", "nats", "standard error", "95% interval", "images", "iteration", "protocol")
 MULTIRUN = ("-m", "--multirun")
-
-
-class Ailment(NamedTuple):
-    """A verdict on the run's health, and its place on a line of the run's iterations.
-
-    Args:
-        name, evidence, advice: as the run reported it.
-        since, iteration: the window.
-        start, length: of the window, in percent of the run.
-    """
-
-    name: str
-    evidence: str
-    advice: str
-    since: int
-    iteration: int
-    start: float
-    length: float
 
 
 class ScoreTable(NamedTuple):
@@ -77,7 +60,7 @@ class Portrait:
     facts: dict[str, str]
     environment: dict[str, str]
     command: str | None
-    ailments: list[Ailment]
+    health: Health
     scores: list[ScoreTable]
     likelihoods: list[list[str]]
     quizzes: list[list[str]]
@@ -89,17 +72,25 @@ def portrait(job: Job, run: Tolerant, readings: Mapping[str, Series]) -> Portrai
     error = summary.get("error")
     return Portrait(
         name=cut("/".join(run.path.absolute().parts[-2:])),
-        path=cut(run.path),
+        path=cut(place(run.path)),
         state=job.state,
         error=cut(error) if error else None,
         facts=facts(run, summary, about),
         environment=dict(environment(about)),
         command=command(job.overrides, about),
-        ailments=ailments(summary, run.reached()),
+        health=health(run.config(), run.summary(), readings, run.reached()),
         scores=score_tables(cards(run)),
         likelihoods=[likelihood(record) for record in summary.get("likelihoods", [])[:LINES]],
         quizzes=quizzes(run),
     )
+
+
+def place(folder: Path) -> Path:
+    """A folder's path from where the command runs; of one elsewhere, its last two parts."""
+    here = folder.absolute()
+    if here.is_relative_to(Path.cwd()):
+        return here.relative_to(Path.cwd())
+    return Path(*here.parts[-2:])
 
 
 def latest(readings: Mapping[str, Series]) -> dict[str, Any]:
@@ -177,24 +168,6 @@ def module_of(program: str) -> str | None:
     return ".".join(part for part in inside if part != "__main__")
 
 
-def ailments(summary: Mapping[str, Any], reached: int) -> list[Ailment]:
-    """The verdicts, in the order of the run."""
-    listed = summary.get("health", [])[:LINES]
-    end = max([reached, summary.get("iterations", 0), 1, *(v["iteration"] for v in listed)])
-    return [
-        Ailment(
-            name=cut(verdict["ailment"]),
-            evidence=cut(verdict["evidence"]),
-            advice=cut(verdict["advice"]),
-            since=verdict["since"],
-            iteration=verdict["iteration"],
-            start=100 * min(verdict["since"], end) / end,
-            length=100 * max(0, verdict["iteration"] - verdict["since"]) / end,
-        )
-        for verdict in listed
-    ]
-
-
 def score_tables(scored: Sequence[Scorecard]) -> list[ScoreTable]:
     """A table for each protocol."""
     groups: dict[tuple[str, ...], list[Scorecard]] = {}
@@ -227,7 +200,7 @@ def likelihood(record: Mapping[str, Any]) -> list[str]:
         cut(record["name"]),
         f"{records.NATS[record['kind']]} {record['nats']:,.2f}".strip(),
         f"{record['error']:.2f}",
-        " – ".join(f"{end:,.2f}" for end in record.get("interval") or []),
+        " – ".join(f"{end:,.2f}" for end in records.interval_of(record) or []),
         f"{record['images']:,}",
         f"{iteration:,}" if isinstance(iteration, int) else cut(iteration),
         cut(", ".join(f"{name} {value}" for name, value in protocol.items())),

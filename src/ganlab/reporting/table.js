@@ -49,29 +49,47 @@
     if (heads[Number(column)]) sort(Number(column), order);
   });
 
+  /**
+   * Whether a box is checked; one that is not there counts as checked.
+   * @param {HTMLFieldSetElement} fieldset
+   * @param {string} name
+   */
+  const isOn = (fieldset, name) =>
+    /** @type {HTMLInputElement | null} */ (fieldset.querySelector(name))?.checked ?? true;
+
   /** @param {HTMLFieldSetElement} fieldset */
+  const isChosen = (fieldset) => {
+    const boxes = /** @type {NodeListOf<HTMLInputElement>} */ (fieldset.querySelectorAll("input[data-value]:checked"));
+    const kept = new Set([...boxes].map((box) => box.value));
+    return (/** @type {HTMLTableCellElement} */ cell) => kept.has(cell.textContent ?? "");
+  };
+
+  /** @param {HTMLFieldSetElement} fieldset */
+  const inRange = (fieldset) => {
+    const [least, most] = [".least", ".most"].map((name) => /** @type {HTMLInputElement} */ (fieldset.querySelector(name)).value);
+    const known = isOn(fieldset, ".known");
+    return (/** @type {HTMLTableCellElement} */ cell) => {
+      const found = Number(cell.dataset.value);
+      return known && (least === "" || found >= Number(least)) && (most === "" || found <= Number(most));
+    };
+  };
+
+  /**
+   * Whether a row has a value that the reader keeps, or none if those are kept.
+   * @param {HTMLFieldSetElement} fieldset
+   */
   const test = (fieldset) => {
     const column = Number(fieldset.dataset.column) + FIRST;
-    const boxes = /** @type {HTMLInputElement[]} */ ([...fieldset.querySelectorAll("input[type=checkbox]")]);
-    if (boxes.length) {
-      if (boxes.every((box) => box.checked)) return null;
-      const kept = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
-      return (/** @type {HTMLTableRowElement} */ row) => kept.has(row.cells[column].textContent ?? "");
-    }
-    const [least, most] = [".least", ".most"].map((name) => /** @type {HTMLInputElement} */ (fieldset.querySelector(name)).value);
-    if (least === "" && most === "") return null;
-    return (/** @type {HTMLTableRowElement} */ row) => {
-      const found = value(row, column);
-      if (found === undefined) return false;
-      return (least === "" || Number(found) >= Number(least)) && (most === "" || Number(found) <= Number(most));
-    };
+    const unknown = isOn(fieldset, ".unknown");
+    const fits = fieldset.querySelector(".least") ? inRange(fieldset) : isChosen(fieldset);
+    return (/** @type {HTMLTableRowElement} */ row) => (value(row, column) === undefined ? unknown : fits(row.cells[column]));
   };
 
   const filter = () => {
     const words = search.value.toLowerCase();
-    const tests = fieldsets.map(test).filter((one) => one !== null);
+    const tests = fieldsets.map(test);
     const left = rows.filter((row) => {
-      const fits = (row.textContent ?? "").toLowerCase().includes(words) && tests.every((one) => one?.(row));
+      const fits = (row.textContent ?? "").toLowerCase().includes(words) && tests.every((one) => one(row));
       row.hidden = !fits;
       return fits;
     });

@@ -13,7 +13,6 @@ from ganlab.sweeps.scores import COLUMNS, Result, run_loss
 
 FEW = 12  # distinct values that are offered one by one
 SETTINGS = 24  # columns of settings, at most
-HEALTHY = "–"
 
 
 class Cell(NamedTuple):
@@ -46,6 +45,11 @@ class Column(NamedTuple):
     score: bool | None = None
 
     @property
+    def is_partial(self) -> bool:
+        """Whether some runs have no value."""
+        return any(cell.value is None for cell in self.cells)
+
+    @property
     def numbers(self) -> list[float]:
         """The values that are numbers."""
         return [cell.value for cell in self.cells if isinstance(cell.value, int | float)]
@@ -56,23 +60,22 @@ def ordered(found: Sequence[Result], by: str) -> list[Result]:
     return sorted(found, key=lambda result: run_loss(result, by))
 
 
-def columns(found: Sequence[Result], states: Sequence[str], by: str) -> list[Column]:
+def columns(
+    found: Sequence[Result], states: Sequence[str], health: Sequence[str], by: str
+) -> list[Column]:
     """State, settings, seed, scores and health of runs.
 
     Args:
         found: the runs.
         states: of each.
+        health: of each, the ailments in one line.
         by: the score that comes first.
     """
-    ailing = [
-        ", ".join(verdict["ailment"] for verdict in r.job.run.summary().get("health", []))
-        for r in found
-    ]
     return [
         column("state", [Cell(state, state) for state in states]),
         *settings(found),
         *scores(found, by),
-        column("health", [Cell(cut(names or HEALTHY), cut(names or HEALTHY)) for names in ailing]),
+        column("health", [Cell(cut(names), cut(names)) for names in health]),
     ]
 
 
