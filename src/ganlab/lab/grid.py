@@ -127,11 +127,13 @@ def row(loss: str, cards: Sequence[Mapping[str, float]]) -> Row:
 def draw(plans: Mapping[str, Planned], found: Found) -> np.ndarray:
     """A panel per loss: samples of the first seed over points of the data."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     columns = min(4, len(plans))
     rows = -(-len(plans) // columns)
     size = (2.6 * columns, 2.85 * rows)
-    figure = Figure(size, dpi=DPI * 0.75, layout="constrained", facecolor="white")
+    apart = ConstrainedLayoutEngine(h_pad=0.08, hspace=0.04)  # a caption from the title below it
+    figure = Figure(size, dpi=DPI * 0.75, layout=apart, facecolor="white")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes in panels[len(plans) :]:
         axes.axis("off")
