@@ -146,7 +146,22 @@ def test_a_kind_that_cannot_learn_the_data_is_named_with_the_model_s_reason():
     sbn = KINDS[-1]
     one = entry(sbn, DATA["grid_2d"], (), 1, 1000, Composer())
     assert one.refusal.startswith("model.generator: BeliefNetwork is for images, the data is poin")
+    assert "set model" not in one.refusal
     assert paragraph(Outcome(one, []), Measured()) == f"It cannot learn this data: {one.refusal}."
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_few_modes_may_mean_a_short_run(kind):
+    reference = Measured(numbers={"all_modes": 10.0})
+
+    def said(modes: float) -> str:
+        numbers = {"modes": modes, "high_quality": 0.5}
+        return paragraph(
+            Outcome(Entry(kind, DATA["digits"]), [Measured(numbers=numbers)]), reference
+        )
+
+    assert "So few classes may also mean" in said(2.0)
+    assert "So few" not in said(9.0)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,8 @@ def refused(kind: Kind, data: Data, composer: Composer, error: ConfigError) -> E
     try:
         planned(kind.words(data), composer)
     except ConfigError as own:
-        return Entry(kind, data, "; ".join(own.problems))
+        reason = own.problems[0].partition("; set ")[0]  # another model would be another kind
+        return Entry(kind, data, reason)
     raise error
 
 

@@ -130,4 +130,9 @@ def paragraph(outcome: Outcome, reference: Measured) -> str:
         return f"It cannot learn this data: {outcome.entry.refusal}."
     if not outcome.found:
         return "No run has finished."
-    return PARAGRAPHS[outcome.entry.kind.name](Said(outcome, reference))
+    said = Said(outcome, reference)
+    text = PARAGRAPHS[outcome.entry.kind.name](said)
+    if said.value("modes") < said.all_modes / 2:
+        what = "modes" if said.points else "classes"
+        text += f" So few {what} may also mean that it was not trained for long enough."
+    return text
