@@ -440,6 +440,13 @@ def test_extrapolation_is_for_games(tmp_path):
     assert "g_optimizer: ExtraAdam is for games, and VAE has one player" in outcome.err
 
 
+def test_the_size_is_that_of_all_networks(tmp_path):
+    outcome = run_train(*brief(tmp_path, "iterations=1"))
+    model = ganlab.load(runs_in(tmp_path)[0])
+    count = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert f"; parameters {count / 1000:.1f}k; on cpu" in outcome.out
+
+
 def test_grey_pixels_of_a_bernoulli_likelihood_have_a_score_of_their_own(tmp_path):
     run = run_of(tmp_path, "iterations=1", "model.binarise=none")
     (one,) = json.loads((run / "summary.json").read_text())["likelihoods"]

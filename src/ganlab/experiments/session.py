@@ -289,6 +289,8 @@ class TrainingSession:
             f"{name.upper()} {parameters(*player.networks)}"
             for name, player in self.gan.players.items()
         )
+        if len(self.gan.players) == 1:  # it is all networks together, not G alone
+            sizes = sizes.partition(" ")[2]
         where, devices = self.trainer.strategy.root_device.type, self.trainer.world_size
         on = f"on {devices} x {where}" if devices > 1 else f"on {where}"
         lines = [str(self.run.path), f"{n:,} {kind} {spec}{classes}; parameters {sizes}; {on}"]
