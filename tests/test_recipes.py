@@ -133,7 +133,10 @@ def test_help_begins_with_the_recipe():
     [
         (["recipe=3"], ["recipe: expected a group of settings or null, got 3"]),
         (["recipe={sourc: me}"], ["recipe.sourc: Recipe takes no 'sourc'; did you mean 'source'?"]),
-        (["recipe.differs=all"], ["recipe.differs: expected a list, got 'all'; set recipe.differs=[all]"]),
+        (
+            ["recipe.differs=all"],
+            ["recipe.differs: expected a list, got 'all'; set recipe.differs=[all]"],
+        ),
         (["recipe.epochs.number=x"], ["recipe.epochs.number: expected float, got 'x'"]),
         (
             ["recipe.parameters=3", "recipe.known=3"],
