@@ -18,14 +18,8 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize(
-    "precision",
-    [
-        "64-true",
-        "bf16-mixed",
-        *(pytest.param(p, marks=pytest.mark.long) for p in ("bf16-true", "16-mixed", "16-true")),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true"])
 @pytest.mark.parametrize("model", MODELS)
 def test_it_trains_in_every_precision(tmp_path, model, precision):
     words = [*MODELS[model], *WATCHED, *MEASURED, f"trainer.precision={precision}"]
@@ -38,7 +32,9 @@ def test_it_trains_in_every_precision(tmp_path, model, precision):
     assert [one["name"].split("/")[0] for one in summary["likelihoods"]][:1] == ["nll"]
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+@pytest.mark.parametrize(
+    "precision", ["bf16-mixed", pytest.param("16-mixed", marks=pytest.mark.long)]
+)
 def test_the_energies_of_a_machine_are_never_in_half_precision(tmp_path, precision):
     """A scaled gradient is centred and decays as it would without the scale."""
     words = [*GAUSSIAN, "model.weight_decay=0.1", "~callback.likelihood"]

@@ -478,6 +478,7 @@ def png(image, level):
     return file.getvalue()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("paired", [False, True])
 def test_nothing_but_pixels_tells(serving, paired):
     design = Design(600, 0, paired)
