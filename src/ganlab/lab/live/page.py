@@ -24,14 +24,8 @@ from ganlab.pages.document import finite
 MOST = 8  # desks that are kept, the oldest is dropped
 AHEAD = 1  # frames that are sent before the page has drawn the one before
 MEASURED_EVERY = 0.5  # seconds, as long as it plays
-OWN = (
-    "frame",
-    "key",
-    "answered",
-    "problems",
-    "refused",
-    "misread",
-)  # what a page adds to the desk's view
+# What a page adds to the desk's view.
+OWN = ("frame", "key", "answered", "problems", "refused", "misread")
 MISREAD = "The address is not understood, so the usual choices are shown."
 ELSEWHERE = ("tour", "beside", "draw")  # wishes after which all fields show other choices
 

@@ -26,14 +26,8 @@ UNKNOWN, OPACITY = 255, 150  # of a heat map: where nothing is known; the most, 
 ARROWS, REACH, LONGEST = 120, 0.25, 0.4  # how many; length per force; at most, of half the view
 # Heights in a picture of the line, below the densities: points, the arrow of each, where G moves z,
 # and z.
-REAL_AT, GENERATED_AT, ARROWS_AT, X_AT, Z_AT, FLOOR = (
-    -0.06,
-    -0.12,
-    (-0.17, -0.31),
-    -0.35,
-    -0.51,
-    -0.55,
-)
+REAL_AT, GENERATED_AT, ARROWS_AT = -0.06, -0.12, (-0.17, -0.31)
+X_AT, Z_AT, FLOOR = -0.35, -0.51, -0.55
 LINES_1D = 4  # every so many of the lines from z to G(z)
 # source -> its columns
 SOURCES = {

@@ -35,16 +35,22 @@ def options(group: str) -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in (conf_dir() / group).glob("*.yaml")))
 
 
+@functools.cache
+def conf(group: str, name: str) -> dict[str, Any]:
+    """The YAML of an option."""
+    found: dict[str, Any] = yaml.safe_load((conf_dir() / group / f"{name}.yaml").read_text("utf-8"))
+    return found
+
+
 def takes_energies(loss: str) -> bool:
     """Whether a loss is of an autoencoder as D, which points do not have."""
-    text = (conf_dir() / "loss" / f"{loss}.yaml").read_text(encoding="utf-8")
-    return bool(locate(yaml.safe_load(text)["_target_"]).energy)
+    return bool(locate(conf("loss", loss)["_target_"]).energy)
 
 
 def moves_pixels(regularizer: str) -> bool:
     """Whether a regularizer is for images alone."""
-    text = (conf_dir() / "regularizer" / f"{regularizer}.yaml").read_text(encoding="utf-8")
-    return any(locate(node["_target_"]).needs_pixels for node in yaml.safe_load(text).values())
+    nodes = conf("regularizer", regularizer).values()
+    return any(locate(node["_target_"]).needs_pixels for node in nodes)
 
 
 LOSSES = tuple(name for name in options("loss") if not takes_energies(name))
@@ -327,13 +333,6 @@ def shown(text: str, most: int = 60) -> str:
     """A text that may come from a stranger, on one line that a message can hold."""
     safe = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[:most])
     return safe if len(text) <= most else f"{safe}..."
-
-
-@functools.cache
-def conf(group: str, name: str) -> dict[str, Any]:
-    """The YAML of an option."""
-    found: dict[str, Any] = yaml.safe_load((conf_dir() / group / f"{name}.yaml").read_text())
-    return found
 
 
 @functools.cache
